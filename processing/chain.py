@@ -1,0 +1,73 @@
+"""What a chain is made of and what a programme says, as checked at start-up; plain data without behaviour."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from processing.units import Unit
+
+
+class Partner(msgspec.Struct, frozen=True):
+    """A legal entity: it issues points, owns stores and settles with the others."""
+
+    code: str
+    name: str
+
+
+class Store(msgspec.Struct, frozen=True):
+    """A shop or restaurant. ``zone`` is an IANA time zone; the store's day begins and ends in it."""
+
+    code: str
+    name: str
+    partner: str
+    zone: str
+
+
+class Product(msgspec.Struct, frozen=True):
+    """A kind of card. Its numbers have ``length`` digits in all: prefix, random digits, Luhn's check digit.
+
+    ``value`` tells cards that carry money, such as gift cards; ``valid_days`` counts from activation.
+    """
+
+    code: str
+    name: str
+    kind: Literal["personal", "bearer"]
+    prefix: str
+    length: int
+    luhn: bool
+    valid_days: int | None
+    value: bool
+    programme: str
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """One chain, one set of books."""
+
+    code: str
+    name: str
+    units: tuple[Unit, ...]
+    partners: tuple[Partner, ...]
+    stores: tuple[Store, ...]
+    products: tuple[Product, ...]
+
+
+class Programme(msgspec.Struct, frozen=True):
+    """The rules of one programme. Percents are in hundredths (550 = 5.50 %), prices in minor units of money.
+
+    ``payable_hundredths`` is the greatest part of a receipt that points may pay. ``discount`` and ``bonus``
+    are names, empty for none; a link maps them to what its till calls them. ``expires_days`` counts from the
+    day when points become available; ``None`` never expires.
+    """
+
+    code: str
+    unit: str
+    cashback_hundredths: int
+    payable_hundredths: int
+    pending_days: int
+    expires_days: int | None
+    discount: str
+    bonus: str
+    excluded_categories: tuple[str, ...]
+    minimum_price_minor: int

@@ -1,0 +1,225 @@
+"""What every command may look up without a query: stores, units, products, programmes, system accounts.
+
+Written from the configuration at start-up (``sync``), read from the database (``load``): the database's active
+version is the truth, and an operation stores the programme version that decided it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from sqlalchemy import Connection, Table, and_, insert, select, update
+
+from processing import tables
+from processing.chain import Chain, Product, Programme
+from processing.database import Database
+from processing.errors import ConfigError, ForeignStore, ProductNotFound, UnitNotFound
+from processing.units import Unit
+
+# System accounts, one of each kind per partner and unit.
+ISSUED, REDEEMED, EXPIRED, ADJUSTED, CASH, SUSPENSE = (
+    "issued",
+    "redeemed",
+    "expired",
+    "adjusted",
+    "cash",
+    "suspense",
+)
+SYSTEM_KINDS = (ISSUED, REDEEMED, EXPIRED, ADJUSTED, CASH, SUSPENSE)
+
+# Ids below this belong to the configuration: partners, stores and system accounts take max(id) + 1.
+BLOCK_NAMES = ("operation", "lot", "wallet", "account", "card", "holder")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    id: int
+    code: str
+    partner_id: int
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveProgramme:
+    version_id: int
+    programme: Programme
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The chain as the database holds it, immutable; a new configuration makes a new one."""
+
+    stores: dict[str, StoreInfo]
+    units: dict[str, Unit]
+    products: dict[str, Product]
+    programmes: dict[str, ActiveProgramme]
+    system_accounts: dict[tuple[int, str, str], int]
+    system_units: dict[int, str]
+
+    def store(self, code: str) -> StoreInfo:
+        """Errors: ForeignStore."""
+        found = self.stores.get(code)
+        if found is None:
+            raise ForeignStore("no such store", store=code)
+        return found
+
+    def unit(self, code: str) -> Unit:
+        """Errors: UnitNotFound."""
+        found = self.units.get(code)
+        if found is None:
+            raise UnitNotFound("no such unit", unit=code)
+        return found
+
+    def product(self, code: str) -> Product:
+        """Errors: ProductNotFound."""
+        found = self.products.get(code)
+        if found is None:
+            raise ProductNotFound("no such product", product=code)
+        return found
+
+    def programme_of(self, product: str) -> ActiveProgramme:
+        return self.programmes[self.product(product).programme]
+
+    def system(self, partner_id: int, kind: str, unit: str) -> int:
+        """The id of the partner's system account."""
+        return self.system_accounts[partner_id, kind, self.unit(unit).code]
+
+
+def load(connection: Connection) -> Directory:
+    """The directory as the database holds it now."""
+    units = {row.code: Unit(row.code, row.kind, row.scale) for row in connection.execute(select(tables.unit))}
+    stores = {
+        row.code: StoreInfo(row.id, row.code, row.partner_id, ZoneInfo(row.zone))
+        for row in connection.execute(select(tables.store))
+    }
+    products = {
+        row.code: msgspec.convert(row.definition, Product) for row in connection.execute(select(tables.product))
+    }
+    programmes: dict[str, ActiveProgramme] = {}
+    version = tables.programme_version
+    for row in connection.execute(select(version).order_by(version.c.activated_at, version.c.id)):
+        programmes[row.code] = ActiveProgramme(row.id, msgspec.convert(row.document, Programme))
+    account = tables.account
+    system = connection.execute(select(account).where(account.c.partner_id.is_not(None))).all()
+    return Directory(
+        stores,
+        units,
+        products,
+        programmes,
+        {(row.partner_id, row.kind, row.unit): row.id for row in system},
+        {row.id: row.unit for row in system},
+    )
+
+
+def sync(database: Database, chain: Chain, programmes: dict[str, Programme]) -> Directory:
+    """Bring the database to what the configuration says, adding and renaming but never removing.
+
+    A programme whose text has changed becomes a new active version. Errors: ConfigError where the books
+    forbid the change: another scale of a unit, another partner of a store.
+    """
+    with database.transaction() as connection:
+        now = database.now(connection)
+        for name in BLOCK_NAMES:
+            _ensure(connection, tables.id_block, {"name": name}, {"next_id": 1})
+        for unit in chain.units:
+            stored = _ensure(connection, tables.unit, {"code": unit.code}, {"kind": unit.kind, "scale": unit.scale})
+            if (stored["kind"], stored["scale"]) != (unit.kind, unit.scale):
+                raise ConfigError(f"chain.yaml: units.{unit.code}: kind and scale cannot change once they are booked")
+        for partner in chain.partners:
+            _ensure(connection, tables.partner, {"code": partner.code}, {"name": partner.name}, numbered=True)
+        partners: dict[str, int] = {
+            row.code: row.id for row in connection.execute(select(tables.partner.c.code, tables.partner.c.id))
+        }
+        for store in chain.stores:
+            values = {"name": store.name, "zone": store.zone, "partner_id": partners[store.partner]}
+            stored = _ensure(connection, tables.store, {"code": store.code}, values, numbered=True)
+            if stored["partner_id"] != partners[store.partner]:
+                raise ConfigError(f"chain.yaml: stores.{store.code}: the partner cannot change once it is booked")
+            connection.execute(
+                update(tables.store).where(tables.store.c.code == store.code).values(name=store.name, zone=store.zone)
+            )
+        for product in chain.products:
+            definition = msgspec.to_builtins(product)
+            _ensure(
+                connection,
+                tables.product,
+                {"code": product.code},
+                {"name": product.name, "definition": definition},
+            )
+            connection.execute(
+                update(tables.product)
+                .where(tables.product.c.code == product.code)
+                .values(name=product.name, definition=definition)
+            )
+        for programme in programmes.values():
+            _activate(connection, programme, now)
+        _open_system_accounts(connection, partners.values(), [unit.code for unit in chain.units])
+        return load(connection)
+
+
+def _ensure(
+    connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any], numbered: bool = False
+) -> dict[str, Any]:
+    """The row with this key, made from the values where there is none."""
+    where = and_(*(table.c[name] == value for name, value in key.items()))
+    row = connection.execute(select(table).where(where)).mappings().first()
+    if row is not None:
+        return dict(row)
+    made = key | values | ({"id": _next_id(connection, table)} if numbered else {})
+    connection.execute(insert(table).values(made))
+    return made
+
+
+def _next_id(connection: Connection, table: Table) -> int:
+    last = connection.execute(select(table.c.id).order_by(table.c.id.desc()).limit(1)).scalar()
+    return (last or 0) + 1
+
+
+def _activate(connection: Connection, programme: Programme, now: datetime) -> None:
+    version = tables.programme_version
+    document = msgspec.to_builtins(programme)
+    digest = hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+    active = connection.execute(
+        select(version.c.digest)
+        .where(version.c.code == programme.code)
+        .order_by(version.c.activated_at.desc(), version.c.id.desc())
+        .limit(1)
+    ).scalar()
+    if active != digest:
+        row = {
+            "id": _next_id(connection, version),
+            "code": programme.code,
+            "digest": digest,
+            "document": document,
+            "activated_at": now.astimezone(UTC),
+        }
+        connection.execute(insert(version).values(row))
+
+
+def _open_system_accounts(connection: Connection, partner_ids: Any, units: list[str]) -> None:
+    account = tables.account
+    existing = {
+        (row.partner_id, row.kind, row.unit)
+        for row in connection.execute(select(account).where(account.c.partner_id.is_not(None)))
+    }
+    wanted = [(partner, kind, unit) for partner in partner_ids for kind in SYSTEM_KINDS for unit in units]
+    missing = [key for key in wanted if key not in existing]
+    if not missing:
+        return
+    block = tables.id_block
+    first = connection.execute(
+        update(block)
+        .where(block.c.name == "account")
+        .values(next_id=block.c.next_id + len(missing))
+        .returning(block.c.next_id - len(missing))
+    ).scalar_one()
+    rows = [
+        {"id": first + n, "kind": kind, "unit": unit, "wallet_id": None, "partner_id": partner, "balance": 0}
+        for n, (partner, kind, unit) in enumerate(missing)
+    ]
+    connection.execute(insert(account), rows)

@@ -1,0 +1,174 @@
+"""Every refusal and failure that the core, an adapter or the gateway may answer with, by who must act.
+
+The ``code`` is stable: it is stored, shown, counted and documented (docs/errors.md). Texts for people live
+with those who speak to them (adapters/texts.py); ``message`` here is English, for logs and integrators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+Details = Mapping[str, str | int]
+
+
+class LoyaltyError(Exception):
+    """A command was not carried out; the books are as they were (one exception: design law 2, supersede)."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", **details: str | int) -> None:
+        super().__init__(message or self.code)
+        self.message = message or self.code
+        self.details: Details = details
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (rebuild, (self.code, self.message, dict(self.details)))
+
+
+class Refusal(LoyaltyError):
+    """The rules say no. The till shows it; sending the same again changes nothing."""
+
+    code = "refused"
+
+
+class CardNotFound(Refusal):
+    code = "card_not_found"
+
+
+class CardNotActive(Refusal):
+    """Issued but not yet activated."""
+
+    code = "card_not_active"
+
+
+class CardBlocked(Refusal):
+    code = "card_blocked"
+
+
+class CardExpired(Refusal):
+    code = "card_expired"
+
+
+class CardClosed(Refusal):
+    """Closed, or replaced by another card."""
+
+    code = "card_closed"
+
+
+class CardStatusWrong(Refusal):
+    """The operation needs the card in another status, such as activating a card twice."""
+
+    code = "card_status_wrong"
+
+
+class CardNumberTaken(Refusal):
+    code = "card_number_taken"
+
+
+class ProductNotFound(Refusal):
+    code = "product_not_found"
+
+
+class InsufficientPoints(Refusal):
+    """Details: ``available`` and ``asked`` in minor units, ``unit``."""
+
+    code = "insufficient_points"
+
+
+class LimitExceeded(Refusal):
+    """The programme allows less than asked. Details: ``limit`` and ``asked`` in minor units, ``unit``."""
+
+    code = "limit_exceeded"
+
+
+class UnitNotFound(Refusal):
+    code = "unit_not_found"
+
+
+class ReceiptNotFound(Refusal):
+    code = "receipt_not_found"
+
+
+class AlreadyVoided(Refusal):
+    """This attempt of the receipt was voided, perhaps before it arrived."""
+
+    code = "already_voided"
+
+
+class KeyReused(Refusal):
+    """The same request key came with other content."""
+
+    code = "key_reused"
+
+
+class PhoneTaken(Refusal):
+    """Another holder owns this phone or e-mail."""
+
+    code = "phone_taken"
+
+
+class HolderExists(Refusal):
+    """The card's wallet already has a holder."""
+
+    code = "holder_exists"
+
+
+class BadAmount(Refusal):
+    """Zero, negative or too large where a positive amount is needed."""
+
+    code = "bad_amount"
+
+
+class ForeignStore(Refusal):
+    """The message names a store that this link may not speak for."""
+
+    code = "foreign_store"
+
+
+class BadMessage(LoyaltyError):
+    """The bytes make no sense. Details: ``where`` (element or field) and ``value`` as received, cut short."""
+
+    code = "bad_message"
+
+
+class TooLarge(BadMessage):
+    code = "too_large"
+
+
+class Busy(LoyaltyError):
+    """Locks, deadlocks or a full queue: nothing was decided, the till may repeat."""
+
+    code = "busy"
+    retryable = True
+
+
+class BadCredentials(LoyaltyError):
+    code = "bad_credentials"
+
+
+class NoSuchRoute(LoyaltyError):
+    code = "no_such_route"
+
+
+class LinkPaused(LoyaltyError):
+    code = "link_paused"
+
+
+class ConfigError(Exception):
+    """Start-up stops: the file, the path inside it, what was found and what was expected."""
+
+
+def _subclasses(cls: type[LoyaltyError]) -> list[type[LoyaltyError]]:
+    return [cls] + [deeper for sub in cls.__subclasses__() for deeper in _subclasses(sub)]
+
+
+def by_code() -> dict[str, type[LoyaltyError]]:
+    """Every error class under its stable code."""
+    return {cls.code: cls for cls in _subclasses(LoyaltyError)}
+
+
+def rebuild(code: str, message: str, details: dict[str, str | int]) -> LoyaltyError:
+    """The error that was taken apart into these three, as it crosses from one process to another."""
+    return by_code().get(code, LoyaltyError)(message, **details)

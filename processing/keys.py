@@ -1,0 +1,59 @@
+"""Once: one request key, one effect, one answer (design law 2) for commands without versions of their own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from processing.commands import Command
+from processing.errors import AlreadyVoided, KeyReused
+from processing.results import Result
+from processing.state import POSTED, Claim, State
+
+R = TypeVar("R", bound=Result)
+
+KEYS_CONFLICT = "keys_conflict"
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def content(command: Command[Any]) -> str:
+    """A digest over what makes two messages the same: everything but the keys, the attempt and who sent it."""
+    if command.content:
+        return command.content
+    bare = msgspec.structs.replace(command, keys=(), actor="", **({"stamp": None} if hasattr(command, "stamp") else {}))
+    return hashlib.blake2b(_encode(bare), digest_size=16).hexdigest()
+
+
+def replay(claim: Claim, command: Command[Any], expected: type[R]) -> R:
+    """The stored answer to the same content. Errors: KeyReused."""
+    if claim.content != content(command):
+        raise KeyReused("the same key came with other content")
+    stored = claim.stored()
+    if not isinstance(stored, expected):
+        raise KeyReused("the same key came with another command")
+    return stored
+
+
+def once(state: State, command: Command[Any], expected: type[R], do: Callable[[], tuple[R, int | None]]) -> R:
+    """The stored answer when the key is known; else what ``do`` answers, kept with the operation it booked.
+
+    Errors: KeyReused, AlreadyVoided, and whatever ``do`` refuses with before it changes anything.
+    """
+    head, conflict = state.head(command)
+    if conflict:
+        raise KeyReused("the keys name different things")
+    if head.state == POSTED:
+        answer = replay(head, command, expected)
+        state.attach(command, head)
+        return answer
+    if not head.is_fresh:
+        raise AlreadyVoided("this was voided")
+    result, operation_id = do()
+    head.content = content(command)
+    head.settle(POSTED, result, operation_id, state.now)
+    state.attach(command, head)
+    return result

@@ -1,0 +1,59 @@
+"""Card numbers: generated without an order that anybody could guess, and checked for fitness.
+
+Numbers come from a CSPRNG inside the product's range. Ranges of value are kept sparse (at most one live card
+per million numbers with a right check digit), so that guessing is caught long before it finds one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from stdnum import luhn
+
+from processing.chain import Product
+from processing.commands import Command, IssueCard
+from processing.directory import Directory
+from processing.errors import BadAmount, ProductNotFound
+
+# Candidates per card to issue: with ranges this sparse, a second is hardly ever needed.
+SPARES = 3
+GREATEST_DENSITY = 1_000_000
+
+
+def generate(product: Product) -> str:
+    """A random number of the product; whether it is free is for the database to say."""
+    free = product.length - len(product.prefix) - (1 if product.luhn else 0)
+    body = product.prefix + str(secrets.randbelow(10**free)).rjust(free, "0")
+    return body + (luhn.calc_check_digit(body) if product.luhn else "")
+
+
+def capacity(product: Product) -> int:
+    """How many cards of value the product's range can carry at the greatest density."""
+    free = product.length - len(product.prefix) - (1 if product.luhn else 0)
+    return int(10**free) // GREATEST_DENSITY
+
+
+def check(product: Product, number: str) -> None:
+    """Errors: BadAmount when a printed number does not fit its product."""
+    if not number.isdigit() or len(number) != product.length or not number.startswith(product.prefix):
+        raise BadAmount(
+            f"a number of {product.code} has {product.length} digits and starts with {product.prefix!r}",
+            product=product.code,
+        )
+    if product.luhn and not luhn.is_valid(number):
+        raise BadAmount("the check digit is wrong", product=product.code)
+
+
+def spare_numbers(directory: Directory, commands: Sequence[Command[Any]]) -> dict[str, list[str]]:
+    """Candidates for every card in the batch that needs a number, by product."""
+    spare: dict[str, list[str]] = {}
+    for command in commands:
+        if isinstance(command, IssueCard) and not command.number:
+            try:
+                product = directory.product(command.product)
+            except ProductNotFound:
+                continue
+            spare.setdefault(product.code, []).extend(generate(product) for _ in range(SPARES))
+    return spare

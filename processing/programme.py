@@ -1,0 +1,132 @@
+"""What a programme says about a receipt: one pure function from facts to a decision with its explanation.
+
+The first, simple programme: cashback in percent, the part payable with points, excluded categories, a minimum
+price, pending days and expiry. A full rule engine will take the place of ``decide``; its callers see only
+``Decision``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from processing.chain import Programme
+from processing.commands import Line, Receipt
+from processing.units import percent_of, spread
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One card's part in a receipt: the holder's own money decides how the accrual is shared."""
+
+    programme: Programme
+    spend_minor: int
+    redeemed_minor: int
+
+
+class Earning(msgspec.Struct, frozen=True, kw_only=True):
+    """What one part earns, and by which lines: (line number, amount) pairs that sum to it."""
+
+    amount: int
+    lines: tuple[tuple[int, int], ...]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """``earnings`` and ``explanation`` in the order of the parts; ``redeemed_by_line`` as in Earning."""
+
+    earnings: tuple[Earning, ...]
+    redeemed_by_line: tuple[tuple[int, int], ...]
+    explanation: tuple[dict[str, Any], ...]
+
+
+class LotTerms(msgspec.Struct, frozen=True):
+    """When an accrual becomes available and when it expires."""
+
+    available_from: datetime
+    expires_at: datetime | None
+
+
+def decide(receipt: Receipt, parts: Sequence[Part]) -> Decision:
+    """What the parts of a receipt earn.
+
+    Points are earned on the holder's own money: what purses have paid is spread over all lines first and
+    leaves the base. Each line counts when the programme lets it. Rounds down, once per part.
+    """
+    lines = receipt.lines or (Line(number=0, goods="", sum_minor=receipt.total_minor, price_minor=receipt.total_minor),)
+    sums = [max(line.sum_minor, 0) for line in lines]
+    redeemed = min(sum(part.redeemed_minor for part in parts), sum(sums))
+    paid_by_points = spread(redeemed, sums)
+    own_money = [total - points for total, points in zip(sums, paid_by_points, strict=True)]
+    shares = _shares([part.spend_minor for part in parts])
+    earnings, explanation = [], []
+    for part, (weight, whole) in zip(parts, shares, strict=True):
+        earning, story = _earn(part.programme, lines, own_money, weight, whole)
+        earnings.append(earning)
+        explanation.append(story)
+    numbers = [line.number for line in lines]
+    return Decision(
+        earnings=tuple(earnings),
+        redeemed_by_line=tuple((n, points) for n, points in zip(numbers, paid_by_points, strict=True) if points),
+        explanation=tuple(explanation),
+    )
+
+
+def _shares(spends: Sequence[int]) -> list[tuple[int, int]]:
+    """Each part's share of the base as (numerator, denominator); without any spending the first takes all."""
+    whole = sum(max(spend, 0) for spend in spends)
+    if whole == 0:
+        return [(1 if i == 0 else 0, 1) for i in range(len(spends))]
+    return [(max(spend, 0), whole) for spend in spends]
+
+
+def _earn(
+    programme: Programme, lines: Sequence[Line], own_money: Sequence[int], weight: int, whole: int
+) -> tuple[Earning, dict[str, Any]]:
+    """What one programme gives for its share of the lines, and why."""
+    story: dict[str, Any] = {"rule": "cashback", "percent_hundredths": programme.cashback_hundredths}
+    bases = []
+    for line, money in zip(lines, own_money, strict=True):
+        reason = _why_not(programme, line)
+        if reason:
+            story.setdefault(reason, []).append(line.number)
+        bases.append(0 if reason else money)
+    base = sum(bases) * weight // whole
+    amount = percent_of(base, programme.cashback_hundredths)
+    story |= {"base_minor": base, "earned": amount}
+    parts = zip(lines, spread(amount, bases), strict=True)
+    return Earning(amount=amount, lines=tuple((line.number, earned) for line, earned in parts if earned)), story
+
+
+def _why_not(programme: Programme, line: Line) -> str:
+    """Why a line earns nothing; empty when it earns."""
+    if line.category and line.category in programme.excluded_categories:
+        return "excluded_category"
+    if line.price_minor < programme.minimum_price_minor:
+        return "below_minimum_price"
+    return ""
+
+
+def payable(programme: Programme, total_minor: int) -> int:
+    """The most of a receipt that points may pay; rounds down."""
+    return percent_of(max(total_minor, 0), programme.payable_hundredths)
+
+
+def lot_terms(programme: Programme | None, zone: ZoneInfo, at: datetime) -> LotTerms:
+    """The terms of points accrued at this instant; whole days of the store, so that equal lots of a day merge.
+
+    They are available from the start of the day that is ``pending_days`` ahead and expire at the end of the
+    day ``expires_days`` after that. Without a programme: at once and for ever.
+    """
+    pending = programme.pending_days if programme else 0
+    expires = programme.expires_days if programme else None
+    today = at.astimezone(zone).date()
+    first = today + timedelta(days=pending)
+    last = None if expires is None else first + timedelta(days=expires + 1)
+    return LotTerms(_midnight(first, zone), None if last is None else _midnight(last, zone))
+
+
+def _midnight(day: Any, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)

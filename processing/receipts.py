@@ -1,0 +1,459 @@
+"""Receipts: post, void, restore. What a request key stands for moves between a few states.
+
+    none ── post ──> posted ── void ──> rolled_back / returned ── post, newer ──> posted
+      └──── void ──> tombstone ── post, newer ──> posted     returned ── restore ──> posted
+
+An attempt that is not newer than the void it meets is refused, whichever of the two came first. A newer
+version of a posted receipt reverses it and takes its place in the same transaction; refused, it still
+reverses it, because the till has abandoned what it sent before (docs/decisions/0003-receipt-versions.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from processing import tables
+from processing.cards import check_usable
+from processing.chain import Programme
+from processing.commands import Amount, CardUse, PostReceipt, Receipt, RestoreReceipt, VoidReceipt
+from processing.directory import ISSUED, REDEEMED, SUSPENSE, ActiveProgramme, StoreInfo
+from processing.errors import (
+    AlreadyVoided,
+    BadAmount,
+    CardNotFound,
+    InsufficientPoints,
+    KeyReused,
+    LimitExceeded,
+    Refusal,
+)
+from processing.keys import KEYS_CONFLICT, content, replay
+from processing.lots import available, draw, repay
+from processing.programme import Decision, Part, decide, lot_terms, payable
+from processing.results import CardMovement, ReceiptPosted, ReceiptRestored, ReceiptVoided, Result
+from processing.state import (
+    NONE,
+    POSTED,
+    RETURNED,
+    ROLLED_BACK,
+    TOMBSTONE,
+    Account,
+    Card,
+    Claim,
+    Posting,
+    State,
+)
+from processing.units import MAX_AMOUNT
+
+# One point of scale 2 settles at one minor unit of money until programmes set a price of their own.
+SETTLEMENT_PRICE_MILLIONTHS = 1_000_000
+
+REVERSED, NOTHING, ORPHAN, RESTORED = "reversed", "nothing", "orphan", "restored"
+SUPERSEDED, NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = (
+    "superseded",
+    "card_not_usable",
+    "debt",
+    "suspense",
+    "over_limit",
+)
+
+
+def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
+    """Post a receipt, or say again what was said, or replace an older version."""
+    head, conflict = state.head(command)
+    stamp = command.stamp or state.now
+    flags = list(command.notes) + ([KEYS_CONFLICT] if conflict else [])
+    if head.state == POSTED:
+        if head.content == content(command) or not command.supersede:
+            answer = replay(head, command, ReceiptPosted)
+            _seen(head, stamp)
+            state.attach(command, head)
+            return answer
+        current = _posted(head)
+        if head.stamp is not None and stamp < head.stamp:
+            return current
+        _reverse(state, command.store, head, SUPERSEDED)
+        head.settle(NONE, current, None, stamp)
+        flags.append(SUPERSEDED)
+    elif not head.is_fresh and not _is_newer(head, command.stamp):
+        raise AlreadyVoided("this attempt of the receipt was voided")
+    result = _post(state, command, flags)
+    head.content = content(command)
+    head.settle(POSTED, result, result.operation_id, stamp)
+    state.attach(command, head)
+    return result
+
+
+def _posted(head: Claim) -> ReceiptPosted:
+    """The answer under a key that stands for a receipt. Errors: KeyReused."""
+    stored = head.stored()
+    if not isinstance(stored, ReceiptPosted):
+        raise KeyReused("the same key came with another command")
+    return stored
+
+
+def _seen(head: Claim, stamp: datetime) -> None:
+    """Remember the till's newest attempt, so that an older version arriving late is known as stale."""
+    if head.stamp is None or stamp > head.stamp:
+        head.stamp = stamp
+        head.is_changed = True
+
+
+def _is_newer(head: Claim, stamp: datetime | None) -> bool:
+    """Whether an attempt comes after what ended the receipt; an attempt without a till's stamp never does."""
+    if stamp is None or head.stamp is None:
+        return False
+    return stamp > head.stamp or (head.state == NONE and stamp == head.stamp)
+
+
+# Posting ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Use:
+    """One card's part in a receipt while it is being decided. ``card`` is None for suspense."""
+
+    ask: CardUse
+    card: Card | None
+    active: ActiveProgramme | None
+    earns: bool
+    redeemed: dict[str, int] = field(default_factory=dict)
+    earned: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def programme(self) -> Programme | None:
+        return self.active.programme if self.active else None
+
+
+def _post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
+    """Decide and book a receipt; refusals come before the first change."""
+    store = state.store(command.store)
+    uses = [_use(state, ask, command.fact, flags) for ask in command.cards]
+    decision = _decide(command.receipt, uses)
+    _check_limits(command, uses, flags)
+    postings = _redemptions(state, store, uses, command.fact, flags)
+    effective_at = _effective_at(state, command)
+    postings += _accruals(state, store, uses, decision, effective_at)
+    version = next((use.active.version_id for use in uses if use.active), None)
+    operation_id = state.post(
+        "receipt",
+        store,
+        postings,
+        effective_at=effective_at,
+        programme_version_id=version,
+        actor=command.actor,
+        flags=flags,
+        explanation=_explanation(uses, decision),
+    )
+    receipt = command.receipt
+    state.insert(
+        tables.receipt,
+        {
+            "operation_id": operation_id,
+            "store_id": store.id,
+            "till": receipt.till,
+            "number": receipt.number,
+            "business_date": receipt.business_date,
+            "total_minor": receipt.total_minor,
+            "document": msgspec.Raw(_document(receipt, decision)),
+        },
+    )
+    state.see_till(store, receipt.till)
+    movements = tuple(movement for use in uses for movement in _movements(state, use))
+    return ReceiptPosted(operation_id=operation_id, at=state.now, cards=movements, flags=tuple(flags))
+
+
+def _use(state: State, ask: CardUse, fact: bool, flags: list[str]) -> _Use:
+    """Find the card. A fact never fails here; a receipt that only accrues is not stopped by an unusable card."""
+    for amount in (*ask.redeem, *(ask.earn or ())):
+        if not 0 <= amount.amount <= MAX_AMOUNT:
+            raise BadAmount("an amount must not be negative", unit=amount.unit)
+        state.directory.unit(amount.unit)
+    try:
+        card = state.card(ask.refs)
+    except CardNotFound:
+        if not fact:
+            raise
+        flags.append(SUSPENSE_FLAG)
+        return _Use(ask, None, None, True)
+    active = state.directory.programme_of(card.product)
+    try:
+        check_usable(card, state.now)
+    except Refusal:
+        if ask.redeem and not fact:
+            raise
+        flags.append(NOT_USABLE)
+        if fact and (ask.redeem or ask.earn):
+            flags.append(SUSPENSE_FLAG)
+            return _Use(ask, None, None, True)
+        return _Use(ask, card, active, False)
+    return _Use(ask, card, active, True)
+
+
+def _decide(receipt: Receipt, uses: Sequence[_Use]) -> Decision:
+    parts = [
+        Part(
+            programme=use.programme or _NO_PROGRAMME,
+            spend_minor=use.ask.spend_minor,
+            redeemed_minor=sum(amount.amount for amount in use.ask.redeem),
+        )
+        for use in uses
+    ]
+    decision = decide(receipt, parts)
+    for use, earning in zip(uses, decision.earnings, strict=True):
+        if not use.earns:
+            continue
+        if use.ask.earn is not None:
+            _add(use.earned, use.ask.earn)
+        elif use.programme is not None:
+            _add(use.earned, (Amount(use.programme.unit, earning.amount),))
+    return decision
+
+
+_NO_PROGRAMME = Programme(
+    code="",
+    unit="",
+    cashback_hundredths=0,
+    payable_hundredths=0,
+    pending_days=0,
+    expires_days=None,
+    discount="",
+    bonus="",
+    excluded_categories=(),
+    minimum_price_minor=0,
+)
+
+
+def _add(sums: dict[str, int], amounts: Iterable[Amount]) -> None:
+    for amount in amounts:
+        sums[amount.unit] = sums.get(amount.unit, 0) + amount.amount
+
+
+def _check_limits(command: PostReceipt, uses: Sequence[_Use], flags: list[str]) -> None:
+    """No more points than the programme lets pay, of the receipt as a whole. Errors: LimitExceeded."""
+    for use in uses:
+        _add(use.redeemed, use.ask.redeem)
+        if use.programme is None:
+            continue
+        asked = use.redeemed.get(use.programme.unit, 0)
+        limit = payable(use.programme, command.receipt.total_minor)
+        if asked > limit:
+            if not command.fact:
+                raise LimitExceeded(
+                    "more points than the programme allows", unit=use.programme.unit, asked=asked, limit=limit
+                )
+            flags.append(OVER_LIMIT)
+
+
+def _redemptions(state: State, store: StoreInfo, uses: Sequence[_Use], fact: bool, flags: list[str]) -> list[Posting]:
+    """Draw what was redeemed, account by account: two cards of one wallet must not see the same points twice."""
+    postings: list[Posting] = []
+    asked: dict[int, tuple[Account, int]] = {}
+    for use in uses:
+        for unit, amount in use.redeemed.items():
+            if amount == 0:
+                continue
+            postings.append(_system(state, store, REDEEMED, unit, amount))
+            if use.card is None:
+                postings.append(_system(state, store, SUSPENSE, unit, -amount))
+            else:
+                account = state.account(use.card.wallet_id, unit)
+                asked[account.id] = (account, asked.get(account.id, (account, 0))[1] + amount)
+    for account, amount in asked.values():
+        free = available(account.lots.values(), state.now)
+        if amount > free and not fact:
+            raise InsufficientPoints("not enough on the card", unit=account.unit, available=max(free, 0), asked=amount)
+        moves, short = draw(account.lots.values(), min(amount, max(free, 0)), state.now)
+        short += amount - min(amount, max(free, 0))
+        postings += state.moved(account, moves)
+        if short:
+            flags.append(DEBT)
+            postings += state.moved(account, [(state.debt(account, store.partner_id), -short)])
+    return postings
+
+
+def _accruals(
+    state: State, store: StoreInfo, uses: Sequence[_Use], decision: Decision, effective_at: datetime
+) -> list[Posting]:
+    """Put what was earned into lots; debts are repaid first."""
+    postings: list[Posting] = []
+    for use in uses:
+        for unit, amount in use.earned.items():
+            if amount == 0:
+                continue
+            postings.append(_system(state, store, ISSUED, unit, -amount))
+            if use.card is None:
+                postings.append(_system(state, store, SUSPENSE, unit, amount))
+                continue
+            account = state.account(use.card.wallet_id, unit)
+            programme = use.programme if use.programme and use.programme.unit == unit else None
+            postings += accrue(state, store, account, amount, programme, effective_at)
+    return postings
+
+
+def accrue(
+    state: State, store: StoreInfo, account: Account, amount: int, programme: Programme | None, at: datetime
+) -> list[Posting]:
+    """The entries that put points into a lot on the programme's terms and repay debts from it."""
+    terms = lot_terms(programme, store.zone, at)
+    lot = state.open_lot(account, store.partner_id, terms.available_from, terms.expires_at, SETTLEMENT_PRICE_MILLIONTHS)
+    return state.moved(account, [(lot, amount), *repay(account.lots.values(), lot, amount)])
+
+
+def _system(state: State, store: StoreInfo, kind: str, unit: str, amount: int) -> Posting:
+    return Posting(state.directory.system(store.partner_id, kind, unit), unit, amount)
+
+
+def _effective_at(state: State, command: PostReceipt) -> datetime:
+    """A fact happened when its receipt was closed, a request happens now."""
+    closed_at = command.receipt.closed_at
+    return min(closed_at, state.now) if command.fact and closed_at is not None else state.now
+
+
+def _explanation(uses: Sequence[_Use], decision: Decision) -> list[dict[str, Any]]:
+    """Per card the rules that fired and what they saw; a till's own figure stands beside ours."""
+    stories = []
+    for use, story in zip(uses, decision.explanation, strict=True):
+        told: dict[str, Any] = {"card": use.card.number[-4:] if use.card else "", **story}
+        if use.ask.earn is not None:
+            told = {
+                **told,
+                "rule": "till_computed",
+                "rules_say": story["earned"],
+                "earned": sum(use.earned.values()),
+            }
+        elif not use.earns:
+            told |= {"rule": NOT_USABLE, "earned": 0}
+        stories.append(told)
+    return stories
+
+
+class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the receipt's row keeps for returns and reports: the goods and which lines earned and paid what.
+
+    ``earned`` has one list of (line, points) per card, ``redeemed`` is one list for the whole receipt.
+    """
+
+    receipt: Receipt
+    earned: tuple[tuple[tuple[int, int], ...], ...] = ()
+    redeemed: tuple[tuple[int, int], ...] = ()
+
+
+_encode_document = msgspec.json.Encoder().encode
+
+
+def _document(receipt: Receipt, decision: Decision) -> bytes:
+    return _encode_document(
+        ReceiptDocument(receipt, tuple(earning.lines for earning in decision.earnings), decision.redeemed_by_line)
+    )
+
+
+def _movements(state: State, use: _Use) -> Iterable[CardMovement]:
+    """What happened to each unit of a card; a card that neither earned nor paid still tells its balance."""
+    if use.card is None:
+        return
+    units = list(dict.fromkeys([*use.redeemed, *use.earned]))
+    if not units and use.programme is not None:
+        units = [use.programme.unit]
+    for unit in units:
+        account = state.account(use.card.wallet_id, unit)
+        yield movement(state, account, use.card.number, use.redeemed.get(unit, 0), use.earned.get(unit, 0))
+
+
+def movement(state: State, account: Account, number: str, redeemed: int, earned: int) -> CardMovement:
+    """What an operation did to an account, with the balances after it."""
+    return CardMovement(
+        card=number,
+        account=account.wallet_id,
+        unit=account.unit,
+        scale=state.directory.unit(account.unit).scale,
+        redeemed=redeemed,
+        earned=earned,
+        balance=account.balance,
+        available=available(account.lots.values(), state.now),
+    )
+
+
+# Voiding ---------------------------------------------------------------------------------------------------
+
+
+def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
+    """Reverse what is posted under the key, or leave a tombstone for the attempt that is still under way."""
+    head, _ = state.head(command)
+    stamp = command.stamp or state.now
+    if head.stamp is not None:
+        stamp = max(stamp, head.stamp)
+    if head.state == POSTED:
+        operation_id, movements = _reverse(state, command.store, head, "void")
+        result = ReceiptVoided(outcome=REVERSED, operation_id=operation_id, at=state.now, cards=movements)
+        head.settle(RETURNED if command.reason == "return" else ROLLED_BACK, result, operation_id, stamp)
+    elif head.state in (ROLLED_BACK, RETURNED, TOMBSTONE):
+        result = _voided(head)
+        _seen(head, stamp)
+    else:
+        result = ReceiptVoided(outcome=NOTHING if head.stamp else ORPHAN, at=state.now)
+        head.settle(TOMBSTONE, result, None, stamp)
+    state.attach(command, head)
+    return result
+
+
+def _voided(head: Claim) -> ReceiptVoided:
+    stored = head.stored()
+    assert isinstance(stored, ReceiptVoided)
+    return stored
+
+
+def _reverse(state: State, store: str, head: Claim, kind: str) -> tuple[int, tuple[CardMovement, ...]]:
+    """Book the opposite of the operation under a key; its id, and what it did to the cards."""
+    assert head.operation_id is not None
+    postings, went_into_debt = state.reversal(head.operation_id)
+    flags = [DEBT] if went_into_debt else []
+    operation_id = state.post(kind, state.store(store), postings, reverses_id=head.operation_id, flags=flags)
+    return operation_id, tuple(_movement_now(state, old) for old in _cards_of(head.stored()))
+
+
+def _cards_of(result: Result) -> tuple[CardMovement, ...]:
+    """The movements that any stored result tells of."""
+    cards = getattr(result, "cards", None)
+    if cards is None:
+        card = getattr(result, "card", None)
+        cards = (card,) if isinstance(card, CardMovement) else ()
+    return tuple(cards)
+
+
+def _movement_now(state: State, old: CardMovement) -> CardMovement:
+    account = state.account(old.account, old.unit)
+    return movement(state, account, old.card, old.redeemed, old.earned)
+
+
+def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
+    """Post again what a return has reversed. Points that were spent in between become debt."""
+    head, _ = state.head(command)
+    if head.state == POSTED:
+        posted = _posted(head)
+        if RESTORED in posted.flags:
+            return ReceiptRestored(outcome=RESTORED, operation_id=posted.operation_id, at=posted.at, cards=posted.cards)
+        return ReceiptRestored(outcome=NOTHING, at=state.now)
+    if head.state != RETURNED:
+        return ReceiptRestored(outcome=NOTHING if not head.is_fresh else ORPHAN, at=state.now)
+    voided = _voided(head)
+    assert head.operation_id is not None
+    postings, went_into_debt = state.reversal(head.operation_id)
+    flags = (RESTORED, DEBT) if went_into_debt else (RESTORED,)
+    operation_id = state.post(
+        "restore", state.store(command.store), postings, reverses_id=head.operation_id, flags=flags
+    )
+    cards = tuple(_movement_now(state, old) for old in voided.cards)
+    stamp = max(command.stamp or state.now, head.stamp or state.now)
+    head.settle(
+        POSTED,
+        ReceiptPosted(operation_id=operation_id, at=state.now, cards=cards, flags=flags),
+        operation_id,
+        stamp,
+    )
+    state.attach(command, head)
+    return ReceiptRestored(outcome=RESTORED, operation_id=operation_id, at=state.now, cards=cards)

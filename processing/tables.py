@@ -1,0 +1,359 @@
+"""The schema: every table of the books and what surrounds them, as SQLAlchemy Core tables.
+
+Hot tables (request_key, operation, entry, lot, receipt, exchange_log) carry no foreign keys: a check per row
+would cost more than the row, and ``tillgate verify`` finds orphans as sets (docs/decisions/0004). Ids come
+from blocks taken by the application, so that rows can refer to each other before they are written.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime: ``timestamptz`` on PostgreSQL, whole microseconds since 1970 on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(BigInteger())
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if dialect.name != "sqlite":
+            return cast(datetime, value).astimezone(UTC)
+        return _EPOCH + cast(int, value) * _MICROSECOND
+
+
+class Document(TypeDecorator[bytes]):
+    """JSON text as bytes: written as it is, and read only where somebody needs it."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSON())
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
+        return None if value is None else bytes(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
+        if value is None:
+            return None
+        return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+# Who and where ---------------------------------------------------------------------------------------------
+
+partner = Table(
+    "partner",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("code", String(64), nullable=False, unique=True),
+    Column("name", String(255), nullable=False),
+)
+
+store = Table(
+    "store",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("code", String(64), nullable=False, unique=True),
+    Column("name", String(255), nullable=False),
+    Column("partner_id", Id, ForeignKey("partner.id"), nullable=False),
+    Column("zone", String(64), nullable=False),
+)
+
+till = Table(
+    "till",
+    metadata,
+    Column("store_id", Id, ForeignKey("store.id"), primary_key=True),
+    Column("code", String(64), primary_key=True),
+    Column("first_seen_at", Instant, nullable=False),
+)
+
+unit = Table(
+    "unit",
+    metadata,
+    Column("code", String(16), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("scale", SmallInteger, nullable=False),
+    CheckConstraint("kind IN ('money', 'points')", name="kind"),
+)
+
+product = Table(
+    "product",
+    metadata,
+    Column("code", String(64), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("definition", JSON, nullable=False),
+)
+
+programme_version = Table(
+    "programme_version",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("code", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("activated_at", Instant, nullable=False),
+    Index(None, "code", "activated_at"),
+)
+
+# Cards, wallets, holders -----------------------------------------------------------------------------------
+
+wallet = Table(
+    "wallet",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("merged_into", Id, ForeignKey("wallet.id")),
+    Column("created_at", Instant, nullable=False),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Column("unit", String(16), ForeignKey("unit.code"), nullable=False),
+    Column("wallet_id", Id, ForeignKey("wallet.id")),
+    Column("partner_id", Id, ForeignKey("partner.id")),
+    # Kept for wallets only: a system account's balance is the sum of its entries, so that it is never hot.
+    Column("balance", BigInteger, nullable=False, server_default=text("0")),
+    UniqueConstraint("wallet_id", "unit"),
+    UniqueConstraint("partner_id", "kind", "unit"),
+    CheckConstraint("(wallet_id IS NULL) <> (partner_id IS NULL)", name="owner"),
+    postgresql_with={"fillfactor": 70},
+)
+
+card = Table(
+    "card",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("wallet_id", Id, ForeignKey("wallet.id"), nullable=False, index=True),
+    Column("product", String(64), ForeignKey("product.code"), nullable=False),
+    Column("number", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("issued_at", Instant, nullable=False),
+    Column("activated_at", Instant),
+    Column("expires_at", Instant),
+    CheckConstraint("status IN ('issued', 'active', 'blocked', 'expired', 'replaced', 'closed')", name="status"),
+)
+
+identifier = Table(
+    "identifier",
+    metadata,
+    # For scheme "card" the number without leading zeros: protocols that carry integers must find it.
+    Column("value", String(255), primary_key=True),
+    Column("scheme", String(32), primary_key=True),
+    Column("card_id", Id, ForeignKey("card.id"), nullable=False, index=True),
+)
+
+holder = Table(
+    "holder",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("wallet_id", Id, ForeignKey("wallet.id"), nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("holder_id", Id, ForeignKey("holder.id"), primary_key=True),
+    # The holder's own data key, wrapped; destroying it is what EraseHolder does.
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("phone", LargeBinary),
+    Column("email", LargeBinary),
+    Column("birthday", LargeBinary),
+)
+
+contact = Table(
+    "contact",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("blind_index", LargeBinary(16), primary_key=True),
+    Column("holder_id", Id, ForeignKey("holder.id"), nullable=False, index=True),
+)
+
+# The books -------------------------------------------------------------------------------------------------
+
+request_key = Table(
+    "request_key",
+    metadata,
+    Column("store_id", Id, primary_key=True, autoincrement=False),
+    Column("key", String(255), primary_key=True),
+    # Another name of the same thing: state, stamp and answer live under that key of the same store.
+    Column("same_as", String(255)),
+    # none: claimed or given back; posted; rolled_back, returned, tombstone: void, see processing/receipts.py
+    Column("state", String(12), nullable=False, server_default=text("'none'")),
+    Column("content", String(64)),
+    Column("stamp", Instant),
+    Column("operation_id", BigInteger),
+    Column("answer", String),
+    postgresql_with={"fillfactor": 80},
+)
+
+operation = Table(
+    "operation",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("kind", String(24), nullable=False),
+    Column("store_id", BigInteger, nullable=False),
+    Column("reverses_id", BigInteger),
+    Column("programme_version_id", BigInteger),
+    Column("actor", String(64)),
+    Column("flags", String(255)),
+    Column("explanation", Document),
+    Column("effective_at", Instant, nullable=False),
+    Column("booked_at", Instant, nullable=False),
+)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("operation_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("n", SmallInteger, primary_key=True, autoincrement=False),
+    Column("account_id", BigInteger, nullable=False),
+    # Which lot a wallet's entry fills or draws; system accounts have no lots.
+    Column("lot_id", BigInteger),
+    Column("amount", BigInteger, nullable=False),
+    Column("effective_at", Instant, nullable=False),
+    Column("booked_at", Instant, nullable=False),
+    Index(
+        "ix_entry_wallet",
+        "account_id",
+        "effective_at",
+        postgresql_where=text("lot_id IS NOT NULL"),
+        sqlite_where=text("lot_id IS NOT NULL"),
+    ),
+)
+
+lot = Table(
+    "lot",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("issuer_id", BigInteger, nullable=False),
+    # Settlement price of one minor unit of points, in millionths of a minor unit of money; frozen at accrual.
+    Column("price_millionths", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    # Apart from ``remaining`` so that spending a part touches no index.
+    Column("is_open", Boolean, nullable=False),
+    Column("available_from", Instant, nullable=False),
+    Column("expires_at", Instant),
+    # Made by a shortage; its remainder is negative until accruals have repaid it.
+    Column("is_debt", Boolean, nullable=False),
+    Index("ix_lot_open", "account_id", postgresql_where=text("is_open"), sqlite_where=text("is_open")),
+    postgresql_with={"fillfactor": 80},
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("operation_id", Id, primary_key=True, autoincrement=False),
+    Column("store_id", BigInteger, nullable=False),
+    Column("till", String(64), nullable=False),
+    Column("number", String(64), nullable=False),
+    Column("business_date", Date, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    # Lines, tenders and the allocation per line: read whole by returns and reports.
+    Column("document", Document, nullable=False),
+    Index(None, "store_id", "business_date"),
+)
+
+id_block = Table(
+    "id_block",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("next_id", BigInteger, nullable=False),
+)
+
+# The exchange ----------------------------------------------------------------------------------------------
+
+data_key = Table(
+    "data_key",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # person, exchange_log, credentials
+    Column("purpose", String(16), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+exchange_log = Table(
+    "exchange_log",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("link", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("request_id", String(36), nullable=False),
+    Column("route", String(64), nullable=False),
+    # ok, a refusal's code, or "failed"
+    Column("outcome", String(32), nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("took_us", Integer, nullable=False),
+    # zlib, then AES-256-GCM with the key that the ciphertext names
+    Column("request", LargeBinary, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Index(None, "link", "at"),
+)
+
+api_client = Table(
+    "api_client",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("key_sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)

@@ -1,0 +1,89 @@
+"""Amounts as whole numbers: the only module that rounds, spreads and turns text into minor units.
+
+Money and points are integers in the minor units of their unit (kopecks for RUB, hundredths for a unit of
+scale 2); quantities are thousandths. No float ever comes near an amount (design law 8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+MONEY = "money"
+POINTS = "points"
+
+# A bigint holds 9.2e18; sums of many amounts must fit as well.
+MAX_AMOUNT = 10**15
+HUNDREDTHS_OF_PERCENT = 10_000
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{0,18})?")
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """A kind of value: ``RUB`` (money, scale 2), ``BONUS`` (points, scale 2), ``STAMP`` (points, scale 0)."""
+
+    code: str
+    kind: str
+    scale: int
+
+
+def scaled(text: str, scale: int) -> int:
+    """The decimal text as a whole number of ``10**-scale``: ``scaled("522.5", 2) == 52250``.
+
+    Exact or not at all: digits past the scale must be zeros.
+    Errors: ValueError for anything that is not a plain decimal number, or is larger than MAX_AMOUNT.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"not a decimal number: {text[:40]!r}")
+    whole = Decimal(text).scaleb(scale)
+    number = int(whole)
+    if number != whole:
+        raise ValueError(f"more than {scale} digits after the point: {text[:40]!r}")
+    if abs(number) > MAX_AMOUNT:
+        raise ValueError(f"number too large: {text[:40]!r}")
+    return number
+
+
+def whole(text: str) -> int:
+    """The integer that the text spells; an amount already in minor units.
+
+    Errors: ValueError for anything else, or for a number larger than MAX_AMOUNT.
+    """
+    return scaled(text, 0)
+
+
+def major(amount: int, scale: int) -> str:
+    """The amount in major units, with exactly ``scale`` digits: ``major(45050, 2) == "450.50"``."""
+    if scale == 0:
+        return str(amount)
+    sign = "-" if amount < 0 else ""
+    digits = str(abs(amount)).rjust(scale + 1, "0")
+    return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
+
+
+def percent_of(amount: int, percent_hundredths: int) -> int:
+    """``percent_hundredths`` (500 = 5.00 %) of the amount, rounded down towards zero: in the chain's favour."""
+    share = abs(amount) * percent_hundredths // HUNDREDTHS_OF_PERCENT
+    return share if amount >= 0 else -share
+
+
+def spread(total: int, weights: Sequence[int]) -> list[int]:
+    """The total split in proportion to the weights; the parts sum to the total exactly.
+
+    Each part is rounded down and the units left over go one each to the largest remainders, earlier ones
+    first. Weights are not negative; when all are zero the first part takes everything.
+    """
+    if not weights:
+        raise ValueError("nothing to spread over")
+    base = sum(weights)
+    if base == 0:
+        return [total] + [0] * (len(weights) - 1)
+    size = abs(total)
+    parts = [size * weight // base for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % base), i))
+    for i in by_remainder[: size - sum(parts)]:
+        parts[i] += 1
+    return parts if total >= 0 else [-part for part in parts]
