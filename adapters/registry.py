@@ -1,0 +1,18 @@
+"""Every built-in adapter under its name: an explicit tuple, so that nothing is found by accident."""
+
+from __future__ import annotations
+
+from adapters import rkeeper
+from adapters.contract import Adapter
+from processing.errors import ConfigError
+
+BUILT_IN: tuple[Adapter, ...] = (rkeeper.ADAPTER,)
+
+ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in BUILT_IN}
+
+
+def find(name: str) -> Adapter:
+    """The adapter of this name. Errors: ConfigError, which names those that exist."""
+    if name not in ADAPTERS:
+        raise ConfigError(f"no adapter named {name!r}; there are: {', '.join(sorted(ADAPTERS))}")
+    return ADAPTERS[name]

@@ -1,0 +1,89 @@
+"""What a link to an r_keeper restaurant may set. Table with reasons: docs/adapters/rkeeper.md, "Options"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+
+PURSES = 8
+MAX_DISCOUNT_CODE = 99
+MAX_BONUS_CODE = 0xFFFF
+MAX_RESTAURANT = 0xFFFFFFFF
+MAX_LIMIT_MINOR = 10**15
+RESTAURANT_DIGITS = 4
+
+# A huge cap means "no cap"; 0 would mean "no discount at all" (page, section 1, DiscLimit).
+NO_LIMIT_MINOR = 9_000_000_000
+
+
+class CodeKey(fields.String):
+    """A code as text; YAML reads an unquoted one as a number, which is just as good."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class PurseOptions(Schema):
+    class Meta:
+        unknown = RAISE
+
+    number = fields.Integer(required=True, strict=True, validate=validate.Range(1, PURSES))
+    unit = fields.String(required=True, validate=validate.Length(1, 32))
+
+
+class RkeeperOptions(Schema):
+    """Loads into a mapping in which every option has its value: defaults filled in, derived ones derived."""
+
+    class Meta:
+        unknown = RAISE
+
+    restaurant_codes = fields.List(CodeKey(validate=validate.Regexp(r"[0-9]{1,20}\Z")), load_default=list)
+    restaurants = fields.List(
+        fields.Integer(strict=True, validate=validate.Range(0, MAX_RESTAURANT)), load_default=None
+    )
+    purses = fields.Dict(
+        keys=CodeKey(validate=validate.Length(1, 20)), values=fields.Nested(PurseOptions), load_default=dict
+    )
+    default_purse = fields.String(load_default="")
+    discounts = fields.Dict(
+        keys=fields.String(validate=validate.Length(1)),
+        values=fields.Integer(strict=True, validate=validate.Range(1, MAX_DISCOUNT_CODE)),
+        load_default=dict,
+    )
+    bonuses = fields.Dict(
+        keys=fields.String(validate=validate.Length(1)),
+        values=fields.Integer(strict=True, validate=validate.Range(1, MAX_BONUS_CODE)),
+        load_default=dict,
+    )
+    discount_limit_minor = fields.Integer(
+        strict=True, validate=validate.Range(1, MAX_LIMIT_MINOR), load_default=NO_LIMIT_MINOR
+    )
+    out_buf = fields.String(validate=validate.OneOf(("sibling", "nested")), load_default="sibling")
+    unknown_card = fields.String(validate=validate.OneOf(("not_found", "locked")), load_default="not_found")
+    language = fields.String(validate=validate.OneOf(("ru", "en", "auto")), load_default="auto")
+    supersede = fields.Boolean(load_default=True)
+    balance_in_name = fields.Boolean(load_default=False)
+
+    @post_load
+    def complete(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """The options with what follows from others filled in. Errors: ValidationError."""
+        if data["restaurants"] is None:
+            data["restaurants"] = [int(code[-RESTAURANT_DIGITS:]) for code in data["restaurant_codes"]]
+        units = units_by_number(data)
+        data["default_purse"] = data["default_purse"] or next(iter(units.values()), "")
+        if data["default_purse"] and data["default_purse"] not in units.values():
+            raise ValidationError("not the unit of any purse", "default_purse")
+        return data
+
+
+def units_by_number(options: Mapping[str, Any]) -> dict[int, str]:
+    """Purse number -> unit, lowest number first. Errors: ValidationError when the two do not pair off."""
+    pairs = sorted({(purse["number"], purse["unit"]) for purse in options["purses"].values()})
+    units = dict(pairs)
+    if len(units) != len(pairs) or len(set(units.values())) != len(pairs):
+        raise ValidationError("a purse number has one unit, and a unit one number", "purses")
+    return units

@@ -1,0 +1,167 @@
+"""What cashiers, waiters and guests read, in Russian and English: refusals and the few lines of a slip.
+
+A refusal says what happened and what to do. Amounts come as minor units in the error's details and are shown
+in major ones. Every error code of the core has its text here (a test sees to it).
+"""
+
+from __future__ import annotations
+
+from processing.errors import LoyaltyError
+from processing.units import major
+
+RUSSIAN = "ru"
+ENGLISH = "en"
+LANGUAGES = (RUSSIAN, ENGLISH)
+
+DEFAULT_SCALE = 2
+
+REFUSALS: dict[str, dict[str, str]] = {
+    "error": {
+        "ru": "Операция не выполнена. Повторите или обратитесь к администратору",
+        "en": "Not carried out. Try again or call the administrator",
+    },
+    "refused": {
+        "ru": "Операция отклонена правилами программы",
+        "en": "The programme's rules do not allow this",
+    },
+    "card_not_found": {
+        "ru": "Карта не найдена. Проверьте номер",
+        "en": "Card not found. Check the number",
+    },
+    "card_not_active": {
+        "ru": "Карта ещё не активирована. Активируйте её или возьмите другую",
+        "en": "The card is not activated yet. Activate it or use another one",
+    },
+    "card_blocked": {
+        "ru": "Карта заблокирована. Примите другую оплату",
+        "en": "The card is blocked. Take another payment",
+    },
+    "card_expired": {
+        "ru": "Срок действия карты истёк. Примите другую оплату",
+        "en": "The card has expired. Take another payment",
+    },
+    "card_closed": {
+        "ru": "Карта закрыта или заменена. Попросите новую карту",
+        "en": "The card is closed or replaced. Ask for the new card",
+    },
+    "card_status_wrong": {
+        "ru": "С картой в этом состоянии так поступить нельзя",
+        "en": "This cannot be done with the card as it is",
+    },
+    "card_number_taken": {
+        "ru": "Карта с таким номером уже есть. Возьмите другой номер",
+        "en": "A card with this number exists. Use another number",
+    },
+    "product_not_found": {
+        "ru": "Такого вида карт нет. Обратитесь к администратору",
+        "en": "No such kind of card. Call the administrator",
+    },
+    "insufficient_points": {
+        "ru": "Недостаточно средств на карте. Уменьшите сумму оплаты картой",
+        "en": "Not enough on the card. Pay less with it",
+    },
+    "limit_exceeded": {
+        "ru": "Этот чек нельзя оплатить картой на такую сумму. Уменьшите её",
+        "en": "The card may not pay so much of this bill. Pay less with it",
+    },
+    "unit_not_found": {
+        "ru": "Такого кошелька нет в настройках. Обратитесь к администратору",
+        "en": "No such purse in the settings. Call the administrator",
+    },
+    "receipt_not_found": {
+        "ru": "Чек не найден. Проверьте номер",
+        "en": "Receipt not found. Check the number",
+    },
+    "already_voided": {
+        "ru": "Эта оплата уже отменена. Проведите оплату заново",
+        "en": "This payment was cancelled already. Pay again",
+    },
+    "key_reused": {
+        "ru": "Чек с этим номером уже проведён с другим составом. Обратитесь к администратору",
+        "en": "This receipt was posted with other content. Call the administrator",
+    },
+    "phone_taken": {
+        "ru": "Этот телефон или почта уже у другого участника",
+        "en": "Another member has this phone or e-mail",
+    },
+    "holder_exists": {
+        "ru": "У карты уже есть владелец",
+        "en": "The card already has a holder",
+    },
+    "bad_amount": {
+        "ru": "Неверная сумма. Проверьте её",
+        "en": "The amount is wrong. Check it",
+    },
+    "foreign_store": {
+        "ru": "Сообщение от чужого ресторана. Администратору: проверьте подключение",
+        "en": "The message comes from another store. Administrator: check the link",
+    },
+    "bad_message": {
+        "ru": "Сервер лояльности не понял кассу. Сообщите в поддержку",
+        "en": "The loyalty server did not understand the till. Tell the support",
+    },
+    "too_large": {
+        "ru": "Чек слишком велик для сервера лояльности. Разделите его",
+        "en": "The receipt is too large for the loyalty server. Split it",
+    },
+    "busy": {
+        "ru": "Сервер лояльности занят. Повторите через несколько секунд",
+        "en": "The loyalty server is busy. Try again in a few seconds",
+    },
+    "bad_credentials": {
+        "ru": "Сервер лояльности не узнал кассу. Администратору: проверьте адрес в настройках",
+        "en": "The loyalty server does not know this till. Administrator: check its address",
+    },
+    "no_such_route": {
+        "ru": "Сервер лояльности не знает такого запроса. Администратору: проверьте адрес",
+        "en": "The loyalty server has no such request. Administrator: check the address",
+    },
+    "link_paused": {
+        "ru": "Обмен с этим рестораном остановлен. Обслужите гостя без карты",
+        "en": "The link of this store is paused. Serve the guest without a card",
+    },
+}
+
+# Added when the error's details carry the amount.
+AMOUNTS: dict[str, dict[str, str]] = {
+    "available": {"ru": "Доступно {}", "en": "Available {}"},
+    "limit": {"ru": "Не больше {}", "en": "At most {}"},
+}
+
+# Short lines for slips and screens.
+LINES: dict[str, dict[str, str]] = {
+    "accrued": {"ru": "Начислено {}", "en": "Accrued {}"},
+    "redeemed": {"ru": "Списано {}", "en": "Redeemed {}"},
+    "balance": {"ru": "Баланс {}", "en": "Balance {}"},
+    "cancelled": {"ru": "Операция отменена", "en": "Cancelled"},
+    "restored": {"ru": "Операция восстановлена", "en": "Restored"},
+}
+
+
+def text(error: LoyaltyError, language: str) -> str:
+    """What the person at the till reads about this refusal.
+
+    ``available`` and ``limit`` of the details are added in major units, at the ``scale`` given there, 2
+    unless told. An unknown language reads English, an unknown code the general text.
+    """
+    parts = [code_text(error.code, language)]
+    scale = error.details.get("scale", DEFAULT_SCALE)
+    for name, templates in AMOUNTS.items():
+        amount = error.details.get(name)
+        if isinstance(amount, int) and isinstance(scale, int):
+            parts.append(_of(templates, language).format(major(max(amount, 0), scale)))
+    return ". ".join(parts)
+
+
+def code_text(code: str, language: str) -> str:
+    """The text of an error code without its amounts."""
+    return _of(REFUSALS.get(code, REFUSALS["error"]), language)
+
+
+def line(name: str, language: str, amount: str = "") -> str:
+    """A line of a slip: ``line("accrued", "en", "15.68")`` is ``Accrued 15.68``."""
+    return _of(LINES[name], language).format(amount)
+
+
+def _of(texts: dict[str, str], language: str) -> str:
+    return texts.get(language, texts[ENGLISH])

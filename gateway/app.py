@@ -1,0 +1,111 @@
+"""create_app(parts): the one place where everything is put together."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from flask import Flask, Response, jsonify
+from sqlalchemy import text
+
+from adapters.registry import ADAPTERS
+from gateway import committer, metrics
+from gateway.books import Books
+from gateway.exchange_log import ExchangeLog
+from gateway.logs import configure
+from gateway.parent import end_with_parent
+from gateway.pos import Pos, Wsgi, doors
+from gateway.settings import Settings, load, load_keys
+from processing import directory
+from processing.database import Database
+from processing.errors import ConfigError
+from processing.execute import Core
+from processing.secrets import Vault, load_vault
+
+CONFIG = "TILLGATE_CONFIG"
+DATABASE_URL = "TILLGATE_DATABASE_URL"
+COMMITTER = "TILLGATE_COMMITTER"
+
+FLUSH_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a process of the service works with."""
+
+    settings: Settings
+    database: Database
+    vault: Vault
+    core: Core
+
+
+def parts(settings: Settings, database: Database, environ: Mapping[str, str]) -> Parts:
+    """The core on a database that is migrated and in step with the configuration. Errors: ConfigError."""
+    keys = load_keys(environ, database.url.render_as_string(hide_password=False))
+    with database.transaction() as connection:
+        vault = load_vault(connection, keys)
+    with database.reading() as connection:
+        chain = directory.load(connection)
+    return Parts(settings, database, vault, Core(database, chain, vault))
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Parts:
+    """The parts of a worker process, told by its environment. Errors: ConfigError."""
+    for name in (CONFIG, DATABASE_URL):
+        if name not in environ:
+            raise ConfigError(f"environment: {name} is not set")
+    return parts(load(environ[CONFIG], environ), Database(environ[DATABASE_URL]), environ)
+
+
+def create_app(own: Parts, socket: Path | None = None) -> Flask:
+    """The WSGI application: tills at ``/pos/``, everything else through Flask."""
+    app = Flask("tillgate")
+    books = Books(own.core, own.settings.gateway, socket)
+    exchange_log = ExchangeLog(own.database.writer, own.vault, own.settings.gateway.exchange_log)
+    zones = {store.code: store.zone for store in own.settings.chain.stores}
+    behind: Wsgi = app.wsgi_app
+    app.wsgi_app = Pos(  # type: ignore[method-assign]
+        behind, doors(own.settings.links, ADAPTERS, zones), books.ask, exchange_log
+    )
+    atexit.register(exchange_log.close, FLUSH_SECONDS)
+
+    @app.get("/health/live")
+    def live() -> Any:
+        return jsonify(status="ok")
+
+    @app.get("/health/ready")
+    def ready() -> Any:
+        """Whether a till's message would be answered: the database is there, and so is the committer."""
+        try:
+            with own.database.reading() as connection:
+                connection.execute(text("SELECT 1"))
+            if socket is not None:
+                committer.ping(socket)
+        except Exception as error:
+            log.warning("not_ready", reason=type(error).__name__)
+            return jsonify(status="unavailable"), 503
+        return jsonify(status="ok")
+
+    @app.get("/metrics")
+    def show_metrics() -> Response:
+        counters = exchange_log.counters()
+        for state in ("written", "dropped", "failed"):
+            metrics.log_rows.labels(state).set(getattr(counters, state))
+        return Response(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return app
+
+
+def wsgi() -> Flask:
+    """The factory that every web worker calls."""
+    configure()
+    end_with_parent()
+    socket = os.environ.get(COMMITTER)
+    return create_app(from_environment(), Path(socket) if socket else None)

@@ -1,0 +1,161 @@
+"""The command line: serve, demo, migrate, verify, config check, log."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from gateway import app, settings
+from gateway.logs import configure
+from processing import directory, migrate
+from processing.database import Database
+from processing.errors import ConfigError
+
+_config = click.option(
+    "--config", envvar=app.CONFIG, default="configs", show_default=True, help="Directory with the configuration."
+)
+_database = click.option(
+    "--database-url",
+    envvar=app.DATABASE_URL,
+    default="sqlite:///tillgate.db",
+    show_default=True,
+    help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
+)
+
+
+@click.group()
+@click.version_option(package_name="tillgate")
+def main() -> None:
+    """Loyalty and gift-card processing for the tills you already have."""
+    configure()
+
+
+def run() -> None:
+    """The console script: a ConfigError ends with its text and exit code 2, without a trace."""
+    try:
+        main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ConfigError as error:
+        click.echo(f"tillgate: {error}", err=True)
+        sys.exit(2)
+
+
+def prepare(loaded: settings.Settings, database: Database) -> None:
+    """Migrate, and bring the database in step with the configuration."""
+    migrate.upgrade(database)
+    directory.sync(database, loaded.chain, dict(loaded.programmes))
+
+
+@main.command()
+@_config
+@_database
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Web worker processes.")
+@click.option("--threads", type=click.IntRange(1, 512), help="Threads of a worker; default: gateway.yaml.")
+def serve(config: str, database_url: str, host: str, port: int, workers: int, threads: int | None) -> None:
+    """Serve tills. An empty database is migrated; SQLite is served by one worker."""
+    from gateway.server import Serving, check
+    from gateway.server import serve as serve_until_stopped
+
+    serving = Serving(config, database_url, host, port, workers, threads or 0)
+    check(serving)
+    loaded = settings.load(config, os.environ)
+    database = Database(database_url)
+    prepare(loaded, database)
+    app.parts(loaded, database, os.environ)
+    database.dispose()
+    serving = Serving(config, database_url, host, port, workers, threads or loaded.gateway.server.threads)
+    serve_until_stopped(serving)
+
+
+@main.command("migrate")
+@_database
+def migrate_command(database_url: str) -> None:
+    """Bring the database's schema up to this version."""
+    before, after = migrate.upgrade(Database(database_url))
+    click.echo(f"{before or 'empty'} -> {after}" if before != after else f"{after}: nothing to do")
+
+
+@main.group("config")
+def config_group() -> None:
+    """The configuration files."""
+
+
+@config_group.command("check")
+@_config
+def config_check(config: str) -> None:
+    """Read everything, and say what is wrong with file, path and what was expected."""
+    loaded = settings.load(config, os.environ)
+    click.echo(
+        f"{config}: {len(loaded.chain.stores)} stores, {len(loaded.links)} links, "
+        f"{len(loaded.programmes)} programmes, {len(loaded.chain.products)} products: in order"
+    )
+
+
+@main.command("log")
+@click.argument("link")
+@_config
+@_database
+@click.option("--since", default="24h", show_default=True, help="30m, 24h, 7d, or an instant in ISO 8601.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--outcome", help="Only ok, failed, or a refusal's code.")
+def log_command(link: str, config: str, database_url: str, since: str, limit: int, outcome: str | None) -> None:
+    """Show what a link's till sent and was answered, with private fields masked."""
+    from gateway.exchange_view import show
+
+    loaded = settings.load(config, os.environ)
+    if link not in loaded.links:
+        raise ConfigError(f"no link {link!r}; there are: {', '.join(sorted(loaded.links)) or 'none'}")
+    own = app.parts(loaded, Database(database_url), os.environ)
+    for text in show(own, link, since_instant(since), limit, outcome):
+        click.echo(text)
+
+
+def since_instant(text: str) -> datetime:
+    """The instant that ``30m``, ``24h``, ``7d`` or an ISO 8601 text means. Errors: ClickException."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    try:
+        if text[-1:] in units and text[:-1].isdigit():
+            return datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
+        at = datetime.fromisoformat(text)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise click.ClickException(f"--since {text!r}: expected 30m, 24h, 7d or 2026-05-04T19:00") from None
+
+
+@main.command("verify")
+@_database
+def verify_command(database_url: str) -> None:
+    """Check the laws of the books on a live database; exit 1 with the offending rows."""
+    from processing.verify import verify
+
+    clean = True
+    for check in verify(Database(database_url)):
+        click.echo(f"{'ok  ' if not check.rows else 'FAIL'} {check.name}: {check.title} ({check.seconds:.1f} s)")
+        for row in check.rows:
+            clean = False
+            click.echo(f"       {row}")
+    sys.exit(0 if clean else 1)
+
+
+@main.command("demo")
+@click.option("--once", is_flag=True, help="Play the evening, print it, and end.")
+@click.option("--json", "as_json", is_flag=True, help="First print one line of JSON with the addresses.")
+@click.option("--play/--no-play", default=True, help="Play the recorded evening.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: a free one.")
+@click.option("--database-url", help="Keep the chain there; default: a new file that goes with the demo.")
+def demo_command(once: bool, as_json: bool, play: bool, host: str, port: int | None, database_url: str | None) -> None:
+    """A small chain, its tills' messages through the real door, and what became of them."""
+    from gateway.demo.run import Demo
+    from gateway.demo.run import run as run_demo
+
+    run_demo(Demo(once=once, as_json=as_json, play=play, host=host, port=port, database_url=database_url))

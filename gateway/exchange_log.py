@@ -1,0 +1,480 @@
+"""What every till said and heard: kept raw and encrypted, shown masked, thrown away in time.
+
+``record`` only puts the message into a bounded buffer; one daemon thread of each process compresses, encrypts
+and writes batches in transactions of their own, so that neither a till nor the books ever wait for the log.
+What does not fit, or cannot be written, is counted and forgotten.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any, NamedTuple
+from weakref import ref
+
+import msgspec
+import psycopg
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
+
+from gateway.settings import ExchangeLogLimits
+from processing.database import sqlstate
+from processing.secrets import EXCHANGE_LOG, SecretsError, Vault
+from processing.tables import exchange_log
+
+log = structlog.get_logger()
+
+MEGABYTE = 1 << 20
+BATCH_ROWS = 200
+BATCH_BYTES = 8 * MEGABYTE
+GATHER_SECONDS = 0.05
+# One attempt and one more after each of these waits; meanwhile the buffer fills, and beyond its bound drops.
+RETRY_WAITS = (0.1, 0.5, 2.0, 5.0)
+SQLITE_BUSY_SECONDS = 5.0
+# What a waiting message costs in memory beside its bytes, and a stored one on disk.
+ROW_OVERHEAD_BYTES = 200
+PRUNE_ROWS = 1000
+SAMPLE_PLACES = 32
+SAMPLE_ROWS = 16
+
+_COLUMNS = ("link", "at", "request_id", "route", "outcome", "status", "took_us", "request", "answer")
+_COPY = f"COPY exchange_log ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_COPY_TYPES = ("text", "timestamptz", "text", "text", "text", "int2", "int4", "bytea", "bytea")
+
+
+class Exchange(NamedTuple):
+    """One message and its answer, as it was recorded or is read back."""
+
+    link: str
+    at: datetime
+    request_id: str
+    route: str
+    outcome: str
+    status: int
+    took_us: int
+    request: bytes
+    answer: bytes
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """A request as the log keeps it: the bytes, and as much of its head as is needed to play it again."""
+
+    method: str
+    path: str
+    content_type: str
+    body: bytes
+
+
+class Recorded(NamedTuple):
+    """A row of the log, opened. ``problem`` says why the bytes are missing when they cannot be opened."""
+
+    id: int
+    link: str
+    at: datetime
+    request_id: str
+    route: str
+    outcome: str
+    status: int
+    took_us: int
+    request: Request
+    answer: bytes
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Since the process began: written; dropped because the buffer was full; failed to be written."""
+
+    written: int
+    dropped: int
+    failed: int
+
+
+def pack_request(method: str, path: str, content_type: str, body: bytes) -> bytes:
+    """What ``record`` takes as the request. ``path`` comes without the link's secret."""
+    try:
+        return _encode(Request(method, path, content_type, body))
+    except UnicodeEncodeError:  # bytes that a server has smuggled into text as lone surrogates
+        return _encode(Request(_plain(method), _plain(path), _plain(content_type), body))
+
+
+_encode: Callable[[Request], bytes] = msgspec.msgpack.Encoder().encode
+_decode: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).decode
+
+
+class ExchangeLog:
+    """The log of one process. The writing thread starts with the first record, in the process that records.
+
+    On PostgreSQL it borrows a connection of ``engine`` for each batch; for an SQLite file it opens one of its
+    own, which waits its turn behind the books.
+    """
+
+    def __init__(self, engine: Engine, vault: Vault, limits: ExchangeLogLimits) -> None:
+        self._books = engine
+        self._vault = vault
+        self._max_rows = limits.buffer_messages
+        self._max_bytes = limits.buffer_megabytes * MEGABYTE
+        self._written = self._dropped = self._failed = 0
+        self._begin()
+        os.register_at_fork(after_in_child=functools.partial(_begin_again, ref(self)))
+
+    def _begin(self) -> None:
+        """An empty buffer and no thread: at the start, and in a forked child (its parent writes the rest)."""
+        self._waiting: deque[Exchange] = deque()
+        self._held_rows = self._held_bytes = 0
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._state = threading.Condition(threading.Lock())
+        self._stop = threading.Event()
+
+    def record(
+        self,
+        link: str,
+        at: datetime,
+        request_id: str,
+        route: str,
+        outcome: str,
+        status: int,
+        took_us: int,
+        request: bytes,
+        answer: bytes,
+    ) -> None:
+        """Keep this exchange, unless the buffer is full. Never blocks and never fails; a few microseconds."""
+        size = len(request) + len(answer) + ROW_OVERHEAD_BYTES
+        row = Exchange(link, at, request_id, route, outcome, status, took_us, request, answer)
+        with self._state:
+            if self._held_rows >= self._max_rows or self._held_bytes + size > self._max_bytes or self._closing:
+                self._dropped += 1
+                return
+            self._waiting.append(row)
+            self._held_rows += 1
+            self._held_bytes += size
+            if len(self._waiting) in (1, BATCH_ROWS):
+                self._state.notify_all()
+            if self._thread is None:
+                self._start()
+
+    def counters(self) -> Counters:
+        """What happened so far, for metrics."""
+        return Counters(self._written, self._dropped, self._failed)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was recorded is written or given up; False when time is up first."""
+        with self._state:
+            return self._state.wait_for(lambda: self._held_rows == 0, timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Take no more, write what waits, end the thread; False when time is up first."""
+        deadline = monotonic() + timeout
+        with self._state:
+            self._closing = True
+            thread = self._thread
+            self._state.notify_all()
+        flushed = self.flush(timeout)
+        self._stop.set()
+        if thread is not None:
+            thread.join(max(0.0, deadline - monotonic()))
+        return flushed
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="exchange-log", daemon=True)
+        with suppress(RuntimeError):  # no more threads just now, or the interpreter ends: the next record tries
+            thread.start()
+            self._thread = thread
+
+    # The writing thread -----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        engine = _log_engine(self._books)
+        while batch := self._take():
+            rows = self._sealed(batch)
+            if rows and self._written_at_last(engine, rows):
+                self._written += len(rows)
+            else:
+                self._failed += len(rows)
+            with self._state:
+                self._held_rows -= len(batch)
+                self._held_bytes -= sum(map(_size, batch))
+                self._state.notify_all()
+        if engine is not self._books:
+            engine.dispose()
+
+    def _take(self) -> list[Exchange]:
+        """The next batch, gathered for a moment; empty when the log is closing and nothing waits."""
+        with self._state:
+            self._state.wait_for(lambda: self._waiting or self._closing)
+            self._state.wait_for(lambda: len(self._waiting) >= BATCH_ROWS or self._closing, GATHER_SECONDS)
+            batch: list[Exchange] = []
+            size = 0
+            while self._waiting and len(batch) < BATCH_ROWS and size < BATCH_BYTES:
+                batch.append(self._waiting.popleft())
+                size += _size(batch[-1])
+            return batch
+
+    def _sealed(self, batch: Sequence[Exchange]) -> list[Exchange]:
+        rows = []
+        for row in batch:
+            try:
+                rows.append(_seal(self._vault, row))
+            except Exception as error:
+                self._failed += 1
+                log.error("exchange_log_row_failed", error=type(error).__name__, link=row.link)
+        return rows
+
+    def _written_at_last(self, engine: Engine, rows: Sequence[Exchange]) -> bool:
+        """Write the batch, again after each wait if need be; False when it is given up."""
+        for wait in (*RETRY_WAITS, None):
+            try:
+                _write(engine, rows)
+                return True
+            except Exception as error:
+                log.warning("exchange_log_write_failed", error=sqlstate(error), rows=len(rows), again_in=wait)
+            if wait is None or self._stop.wait(wait):
+                break
+        return False
+
+
+def _begin_again(reference: ref[ExchangeLog]) -> None:
+    exchange = reference()
+    if exchange is not None:
+        exchange._begin()
+
+
+def _size(row: Exchange) -> int:
+    return len(row.request) + len(row.answer) + ROW_OVERHEAD_BYTES
+
+
+def _aad(part: str, request_id: str) -> bytes:
+    return f"exchange_log|{part}|{request_id}".encode()
+
+
+def _seal(vault: Vault, row: Exchange) -> Exchange:
+    """The row as it is stored: texts cut to their columns, bytes compressed and encrypted."""
+    request_id = _fit(row.request_id, 36)
+    return Exchange(
+        _fit(row.link, 64),
+        row.at,
+        request_id,
+        _fit(row.route, 64),
+        _fit(row.outcome, 32),
+        row.status,
+        min(row.took_us, 2**31 - 1),
+        vault.encrypt(EXCHANGE_LOG, zlib.compress(row.request, 1), _aad("request", request_id)),
+        vault.encrypt(EXCHANGE_LOG, zlib.compress(row.answer, 1), _aad("answer", request_id)),
+    )
+
+
+def _fit(text: str, length: int) -> str:
+    return _plain(text).replace("\x00", "")[:length]
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _log_engine(books: Engine) -> Engine:
+    """Where the log is written from: the books' own engine, or a separate one for an SQLite file."""
+    if books.dialect.name != "sqlite" or not books.url.database or ":memory:" in books.url.database:
+        return books
+    engine = create_engine(books.url, hide_parameters=True, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        # The log may lose its last batch in a power cut; the next commit of the books syncs it anyway.
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    return engine
+
+
+def _write(engine: Engine, rows: Sequence[Exchange]) -> None:
+    with engine.begin() as connection:
+        driver = connection.connection.driver_connection
+        if isinstance(driver, psycopg.Connection):
+            _copy(driver, rows)
+        else:
+            connection.execute(insert(exchange_log), [row._asdict() for row in rows])
+
+
+def _copy(driver: psycopg.Connection[Any], rows: Sequence[Exchange]) -> None:
+    """One COPY for the batch. A commit that no till waits for need not wait for the disk either."""
+    with driver.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+        with cursor.copy(_COPY) as copy:
+            copy.set_types(_COPY_TYPES)
+            for row in rows:
+                copy.write_row(row)
+
+
+# Reading and pruning ----------------------------------------------------------------------------------------
+
+
+def read(
+    connection: Connection,
+    vault: Vault,
+    link: str,
+    since: datetime | None,
+    limit: int,
+    outcome: str | None = None,
+) -> list[Recorded]:
+    """The newest ``limit`` exchanges of the link since then, oldest first: opened, but not masked."""
+    table = exchange_log.c
+    statement = select(exchange_log).where(table.link == link)
+    if since is not None:
+        statement = statement.where(table.at >= since)
+    if outcome is not None:
+        statement = statement.where(table.outcome == outcome)
+    newest = statement.order_by(table.at.desc(), table.id.desc()).limit(limit)
+    return [_opened(vault, row) for row in reversed(connection.execute(newest).all())]
+
+
+def _opened(vault: Vault, row: Any) -> Recorded:
+    """The row with its bytes; one that cannot be opened does not hide the others."""
+    request, answer, problem = Request("", "", "", b""), b"", ""
+    try:
+        request = _decode(_unpacked(vault, row.request, _aad("request", row.request_id)))
+        answer = _unpacked(vault, row.answer, _aad("answer", row.request_id))
+    except (SecretsError, zlib.error, msgspec.DecodeError) as error:
+        problem = str(error)
+    head = (row.id, row.link, row.at, row.request_id, row.route, row.outcome, row.status, row.took_us)
+    return Recorded(*head, request, answer, problem)
+
+
+def _unpacked(vault: Vault, blob: bytes, aad: bytes) -> bytes:
+    return zlib.decompress(vault.decrypt(blob, aad))
+
+
+def prune(connection: Connection, limits: ExchangeLogLimits, now: datetime) -> int:
+    """Delete one bite of what is too old or too much, oldest first; how many rows. Repeat it until it says 0.
+
+    Rows come in the order of time, so the oldest stand first by id, and no bite looks at more than
+    PRUNE_ROWS of them.
+    """
+    table = exchange_log.c
+    bite = connection.execute(select(table.id, table.at).order_by(table.id).limit(PRUNE_ROWS)).all()
+    surplus = min(_surplus_rows(connection, limits.keep_megabytes * MEGABYTE), len(bite))
+    cutoff = now - timedelta(days=limits.keep_days)
+    doomed = [row.id for n, row in enumerate(bite) if n < surplus or row.at < cutoff]
+    if doomed:
+        connection.execute(delete(exchange_log).where(table.id.in_(doomed)))
+    return len(doomed)
+
+
+def _surplus_rows(connection: Connection, keep_bytes: int) -> int:
+    """How many rows stand beyond ``keep_bytes``: their number by id, their size by a sample spread evenly."""
+    table = exchange_log.c
+    first, last = connection.execute(select(func.min(table.id), func.max(table.id))).one()
+    if first is None:
+        return 0
+    size = func.length(table.request) + func.length(table.answer)
+    step = max(1, (last - first) // SAMPLE_PLACES)
+    sizes: list[int] = []
+    for start in range(first, last + 1, step):
+        sample = select(size).where(table.id >= start).order_by(table.id).limit(SAMPLE_ROWS)
+        sizes += connection.execute(sample).scalars()
+    average = sum(sizes) // len(sizes) + ROW_OVERHEAD_BYTES
+    rows: int = last - first + 1
+    return max(0, rows - keep_bytes // average)
+
+
+# Masking ----------------------------------------------------------------------------------------------------
+
+_QUOTE = r"(?:\\{0,3}[\"']|&quot;|&apos;|&#3[49];)"
+# Where a name begins: not inside a word; bytes shown as escapes are not part of one.
+_BEGINS = r"(?:(?<!\w)|(?<=\\x[0-9a-f]{2})|(?<=\\[ntr]))"
+_OPEN, _CLOSE = r"(?:<|&lt;)", r"(?:>|&gt;)"
+# What nobody named but everybody recognises: phones and cards, written together or in groups, and e-mails.
+# A GUID comes first so that its digits are left alone. Every pattern begins where a run begins: linear time.
+_RECOGNISED = re.compile(
+    r"(?P<guid>(?<![0-9a-z])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![0-9a-z]))"
+    r"|(?P<digits>[0-9]{10,}"
+    r"|(?<![0-9])[0-9]{4}(?:[ \xa0-][0-9]{4}){2,3}(?![0-9])"
+    r"|(?<![0-9])(?:\+?[0-9]{1,3})?[ \xa0-]?\(?[0-9]{3}\)?[ \xa0-]?"
+    r"[0-9]{3}[ \xa0-]?[0-9]{2}[ \xa0-]?[0-9]{2}(?![0-9]))"
+    r"|(?<![\w.+-])[\w.+-]{1,64}(?:@|%40)[\w-]{1,63}\.[\w.-]{2,}",
+    re.IGNORECASE,
+)
+_DIGIT = re.compile(r"[0-9]")
+_WORD = re.compile(r"[^\s,\[\]\"']+")
+_DECLARED = re.compile(
+    rb"""^\s*<\?xml[^>]{0,100}encoding\s*=\s*["']((?:windows|cp|koi8|iso-8859|utf)-?[a-z0-9-]{1,10})["']""", re.I
+)
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def mask(body: bytes, private: frozenset[str]) -> str:
+    """The message as people may see it: values of private fields, phones, cards and e-mails are hidden.
+
+    ``private`` names attributes, elements without children, keys and parameters, in any case. Of a number
+    with 8 digits or more the last four stay. What is not text is shown as Python would write the bytes.
+    """
+    text = _text(body)
+    if private:
+        names = "|".join(re.escape(name) for name in sorted(private, key=len, reverse=True))
+        text = _element(names).sub(_hide_element, text)
+        text = _assignment(names).sub(_hide_assignment, text)
+    return _RECOGNISED.sub(lambda m: m[0] if m["guid"] else _hidden(m[0]), text)
+
+
+@functools.lru_cache(maxsize=64)
+def _element(names: str) -> re.Pattern[str]:
+    """``<Name attributes>value``, plain or escaped inside another document, up to the next tag."""
+    inside = rf"(?:(?!{_OPEN}|{_CLOSE}).)*+"
+    tag = rf"{_OPEN}(?:[\w.-]{{1,40}}:)?(?:{names})(?=[\s>&]){inside}(?<!/){_CLOSE}\s*"
+    value = rf"<!\[CDATA\[(?P<cdata>.*?)(?=\]\]>|\Z)|(?P<value>(?:(?!{_OPEN}).)++)"
+    return re.compile(rf"(?P<tag>{tag})(?:{value})", re.IGNORECASE | re.DOTALL)
+
+
+def _hide_element(match: re.Match[str]) -> str:
+    if match["cdata"] is not None:
+        return f"{match['tag']}<![CDATA[{_hidden(match['cdata'])}"
+    return match["tag"] + _hidden(match["value"])
+
+
+@functools.lru_cache(maxsize=64)
+def _assignment(names: str) -> re.Pattern[str]:
+    """``name="value"``, ``"name": value`` or ``name=value``, whatever the language; a list as a whole."""
+    quoted = rf"(?P<quote>{_QUOTE})(?P<text>(?:(?!(?P=quote))(?:\\.|.))*+)"
+    return re.compile(
+        rf"(?P<name>{_BEGINS}(?:{names}){_QUOTE}?\s*[=:]\s*)"
+        rf"(?:{quoted}|(?P<list>\[[^\[\]{{}}]*)|(?P<bare>[^\s&<>\"',;\[\]{{}}]+))",
+        re.IGNORECASE | re.DOTALL,
+    )
+
+
+def _hide_assignment(match: re.Match[str]) -> str:
+    if match["quote"]:
+        return match["name"] + match["quote"] + _hidden(match["text"])
+    if match["list"]:
+        return match["name"] + _WORD.sub(lambda m: _hidden(m[0]), match["list"])
+    return match["name"] + _hidden(match["bare"])
+
+
+def _hidden(value: str) -> str:
+    """Stars; of a phone or a card number the last four digits."""
+    if not value.strip():
+        return value
+    digits = _DIGIT.findall(value)
+    return f"***{''.join(digits[-4:])}" if len(digits) >= 8 else "***"
+
+
+def _text(body: bytes) -> str:
+    """The bytes as text if they look like it: UTF-8, what an XML declaration says, UTF-16 or cp1251."""
+    declared = _DECLARED.match(body)
+    encodings = ["utf-8-sig", *([declared[1].decode()] if declared else []), "cp1251"]
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    elif _CONTROL.search(body):
+        encodings = []
+    for encoding in encodings:
+        with suppress(UnicodeError, LookupError):
+            return body.decode(encoding)
+    return repr(body)[2:-1]

@@ -1,0 +1,227 @@
+"""The tills' door: ``/pos/<link>/...`` in, the adapter's answer out.
+
+A plain WSGI callable in front of Flask: a till's message needs nothing of what Flask does, and Flask would
+be a third of its cost (docs/performance.md). Refusals are the adapter's answers, never ours.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from adapters.contract import Adapter, Link, Route, WireRequest, WireResponse
+from gateway import metrics
+from gateway.auth import check_address, strip_secret
+from gateway.exchange_log import ExchangeLog, pack_request
+from gateway.settings import LinkSettings
+from processing.commands import Ask
+from processing.errors import BadCredentials, BadMessage, LinkPaused, LoyaltyError, NoSuchRoute, TooLarge
+from processing.execute import Outcome
+
+PREFIX = "/pos/"
+# What of a message that is too long is kept for the exchange log.
+KEPT_OF_TOO_LARGE = 4_096
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
+Asked = Callable[[Sequence[Ask[Any]]], Sequence[Outcome]]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One link, ready to be spoken to."""
+
+    settings: LinkSettings
+    link: Link
+    adapter: Adapter
+
+
+def doors(
+    links: Mapping[str, LinkSettings], adapters: Mapping[str, Adapter], zones: Mapping[str, str]
+) -> dict[str, Door]:
+    """A door for every link; ``zones`` by store."""
+    return {
+        code: Door(
+            settings,
+            Link(code=code, store=settings.store, zone=ZoneInfo(zones[settings.store]), options=settings.options),
+            adapters[settings.adapter],
+        )
+        for code, settings in links.items()
+    }
+
+
+def converse(route: Route, request: WireRequest, link: Link, ask: Asked) -> WireResponse:
+    """Run a handler's conversation: at most one yield, because one request is one transaction."""
+    talk = route.handler(request, link)
+    if isinstance(talk, WireResponse):
+        return talk
+    try:
+        asks = next(talk)
+    except StopIteration as end:
+        return _said(end.value)
+    outcomes = ask(asks)
+    try:
+        talk.send(outcomes)
+    except StopIteration as end:
+        return _said(end.value)
+    raise RuntimeError(f"the handler of {route.path} asks twice")
+
+
+def _said(value: object) -> WireResponse:
+    assert isinstance(value, WireResponse)
+    return value
+
+
+class Pos:
+    """The WSGI door. What is not a till's goes to ``behind``."""
+
+    def __init__(self, behind: Wsgi, all_doors: Mapping[str, Door], ask: Asked, exchange_log: ExchangeLog) -> None:
+        self._behind = behind
+        self._doors = all_doors
+        self._ask = ask
+        self._log = exchange_log
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path: str = environ["PATH_INFO"]
+        if not path.startswith(PREFIX):
+            return self._behind(environ, start_response)
+        code, _, rest = path[len(PREFIX) :].partition("/")
+        door = self._doors.get(code)
+        if door is None:
+            return self._behind(environ, start_response)
+        response = self._exchange(door, environ, rest)
+        headers = [("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
+        headers += response.headers.items()
+        start_response(_STATUS.get(response.status) or f"{response.status} Status", headers)
+        return (response.body,)
+
+    def _exchange(self, door: Door, environ: Environ, rest: str) -> WireResponse:
+        """One message: authenticated, answered, counted and recorded."""
+        started = time.perf_counter()
+        request, route, problem = self._read(door, environ, rest)
+        response = self._answer(door, request, route, problem)
+        took = time.perf_counter() - started
+        outcome = response.refused or ("ok" if response.status < 500 else "failed")
+        code = door.settings.code
+        metrics.link_request(code, outcome).inc()
+        metrics.link_latency(code).observe(took)
+        if response.refused:
+            metrics.refusal(response.refused).inc()
+        self._log.record(
+            link=code,
+            at=request.at,
+            request_id=request.id,
+            route=route.handler.__name__ if route else "-",
+            outcome=outcome,
+            status=response.status,
+            took_us=int(took * 1_000_000),
+            request=pack_request(request.method, request.path, request.headers.get("content-type", ""), request.body),
+            answer=response.body,
+        )
+        return response
+
+    def _read(self, door: Door, environ: Environ, rest: str) -> tuple[WireRequest, Route | None, LoyaltyError | None]:
+        """The message, its route, and what is wrong with it already. The secret is gone from its path."""
+        problem: LoyaltyError | None = None
+        try:
+            check_address(door.settings, environ.get("REMOTE_ADDR", ""))
+            path = strip_secret(door.settings, rest)
+        except BadCredentials as error:
+            path, problem = rest.rpartition("/")[2], error
+        route = find(door.adapter, path)
+        body, too_large = read_body(environ, route.max_body if route and problem is None else KEPT_OF_TOO_LARGE)
+        if problem is None:
+            method = environ["REQUEST_METHOD"]
+            if not door.settings.enabled:
+                problem = LinkPaused("the link is switched off")
+            elif route is None or method not in route.methods:
+                problem = NoSuchRoute("no such address in this protocol", method=method)
+            elif too_large:
+                problem = TooLarge("the message is too large", where="body", limit=route.max_body)
+        request = WireRequest(
+            method=environ["REQUEST_METHOD"],
+            path=path,
+            query=environ.get("QUERY_STRING", ""),
+            headers=Headers(environ),
+            body=body,
+            id=secrets.token_hex(16),
+            at=datetime.now(UTC),
+            caller=door.settings.code,
+            groups=_groups(route, path),
+        )
+        return request, route, problem
+
+    def _answer(
+        self, door: Door, request: WireRequest, route: Route | None, problem: LoyaltyError | None
+    ) -> WireResponse:
+        """The adapter's words for whatever happens; a bug is HTTP 500 and says nothing of itself."""
+        try:
+            if problem is not None:
+                return door.adapter.refuse(problem, request, door.link)
+            assert route is not None
+            try:
+                return converse(route, request, door.link, self._ask)
+            except LoyaltyError as refusal:
+                if isinstance(refusal, BadMessage):
+                    where = str(refusal.details.get("where", ""))
+                    log.info("bad_message", link=door.settings.code, request_id=request.id, where=where)
+                return door.adapter.refuse(refusal, request, door.link)
+        except Exception:
+            log.exception("exchange_failed", link=door.settings.code, request_id=request.id)
+            return WireResponse(b"internal error", "text/plain; charset=utf-8", 500)
+
+
+_STATUS = {200: "200 OK", 400: "400 Bad Request", 403: "403 Forbidden", 404: "404 Not Found", 500: "500 Internal"}
+
+
+class Headers(Mapping[str, str]):
+    """The request's headers by lower-case name, read from the WSGI environment when asked for."""
+
+    def __init__(self, environ: Environ) -> None:
+        self._environ = environ
+
+    def __getitem__(self, name: str) -> str:
+        key = name.upper().replace("-", "_")
+        value: str = self._environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"]
+        return value
+
+    def __iter__(self) -> Any:
+        for key in self._environ:
+            if key.startswith("HTTP_"):
+                yield key[5:].lower().replace("_", "-")
+            elif key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+                yield key.lower().replace("_", "-")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def find(adapter: Adapter, path: str) -> Route | None:
+    """The adapter's route for the rest of the path."""
+    for route in adapter.routes:
+        if route.pattern.fullmatch(path):
+            return route
+    return None
+
+
+def _groups(route: Route | None, path: str) -> Mapping[str, str]:
+    match = route.pattern.fullmatch(path) if route else None
+    return {name: value or "" for name, value in match.groupdict().items()} if match else {}
+
+
+def read_body(environ: Environ, limit: int) -> tuple[bytes, bool]:
+    """The body, at most ``limit`` bytes of it, and whether there was more."""
+    body: bytes = environ["wsgi.input"].read(limit + 1)
+    if len(body) > limit:
+        return body[:KEPT_OF_TOO_LARGE], True
+    return body, False

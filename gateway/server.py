@@ -1,0 +1,136 @@
+"""The processes of ``tillgate serve``: web workers under granian, and on PostgreSQL the committer.
+
+The parent migrates, brings the database in step with the configuration, starts the committer and keeps it
+running, and becomes granian's supervisor. Children notice when it is gone, however it ended, and end too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from sqlalchemy.engine import make_url
+
+from gateway import committer
+from gateway.app import COMMITTER, CONFIG, DATABASE_URL
+from processing.errors import ConfigError
+
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+RESTART_PAUSE_SECONDS = 0.5
+BACKLOG = 1024
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What ``tillgate serve`` was told."""
+
+    config: str
+    database_url: str
+    host: str
+    port: int
+    workers: int
+    threads: int
+
+    @property
+    def is_sqlite(self) -> bool:
+        return make_url(self.database_url).get_backend_name() == "sqlite"
+
+
+class Committer:
+    """The committer process, started again whenever it ends before it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / committer.SOCKET_NAME
+        self._is_stopping = threading.Event()
+        self._process = self._start()
+        self._keeper = threading.Thread(target=self._keep, name="committer-keeper", daemon=True)
+        self._keeper.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "gateway.committer_main", str(self.socket)]
+        return subprocess.Popen(command)  # noqa: S603  # our own module
+
+    def _keep(self) -> None:
+        while not self._is_stopping.is_set():
+            code = self._process.wait()
+            if not self._is_stopping.wait(RESTART_PAUSE_SECONDS):
+                log.error("committer_ended", code=code)
+                self._process = self._start()
+
+    def wait_until_ready(self) -> None:
+        """Errors: ConfigError when it does not come up."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                committer.ping(self.socket)
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise ConfigError("the committer does not start; its log says why")
+
+    def stop(self) -> None:
+        """Let it finish its batch and end."""
+        self._is_stopping.set()
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+def check(serving: Serving) -> None:
+    """Errors: ConfigError for what cannot be served."""
+    if serving.is_sqlite and serving.workers > 1:
+        raise ConfigError("SQLite is served by one process: use --workers 1, or PostgreSQL")
+
+
+def serve(serving: Serving) -> None:
+    """Serve until told to stop. The database is migrated and in step already. Errors: ConfigError."""
+    check(serving)
+    folder = Path(tempfile.mkdtemp(prefix="tillgate-"))
+    os.environ[CONFIG] = serving.config
+    os.environ[DATABASE_URL] = serving.database_url
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    keeper = None
+    try:
+        if not serving.is_sqlite:
+            keeper = Committer(folder)
+            os.environ[COMMITTER] = str(keeper.socket)
+            keeper.wait_until_ready()
+        _granian(serving)
+    finally:
+        if keeper is not None:
+            keeper.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _granian(serving: Serving) -> None:
+    """Web workers, until a signal ends them."""
+    from granian.constants import Interfaces
+    from granian.server import Server
+
+    Server(
+        "gateway.app:wsgi",
+        address=serving.host,
+        port=serving.port,
+        interface=Interfaces.WSGI,
+        workers=serving.workers,
+        blocking_threads=serving.threads,
+        backlog=BACKLOG,
+        factory=True,
+        log_access=False,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=int(STOP_SECONDS),
+    ).serve()

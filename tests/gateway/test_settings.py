@@ -1,0 +1,351 @@
+"""Configuration is exact or refused: every mistake is told with file, path, what was found and expected."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from marshmallow import RAISE, Schema, fields, validate
+
+from adapters.contract import Adapter, Auth, Route
+from gateway.settings import GatewaySettings, Settings, load, load_keys
+from processing.chain import Partner, Product, Programme, Store
+from processing.errors import ConfigError
+from processing.units import Unit
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SECRET = "0123456789abcdef0123456789abcdef"
+ENVIRON = {"TILLGATE_LINK_BISTRO": SECRET}
+
+
+class _Purse(Schema):
+    class Meta:
+        unknown = RAISE
+
+    number = fields.Integer(required=True, strict=True, validate=validate.Range(1, 8))
+    unit = fields.String(required=True)
+
+
+class _Options(Schema):
+    class Meta:
+        unknown = RAISE
+
+    restaurant_codes = fields.List(fields.String())
+    purses = fields.Dict(keys=fields.Raw(), values=fields.Nested(_Purse), load_default=dict)
+    default_purse = fields.String()
+    discounts = fields.Dict(values=fields.Integer(strict=True))
+    bonuses = fields.Dict(values=fields.Integer(strict=True))
+    supersede = fields.Boolean(load_default=True)
+
+
+def _never(*_: Any) -> Any:
+    raise NotImplementedError
+
+
+FAKE = Adapter("rkeeper", "r_keeper", _Options, _never, (Route("x", _never, Auth("secret_path")),))
+
+Change = Callable[..., None]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A copy of the sample configuration, to be spoiled."""
+    copy = tmp_path / "configs"
+    shutil.copytree(CONFIGS, copy)
+    return copy
+
+
+@pytest.fixture
+def change(directory: Path) -> Change:
+    """Replaces a piece of text, which must be there, in one file."""
+
+    def replace(name: str, old: str, new: str) -> None:
+        text = (directory / name).read_text()
+        assert old in text
+        (directory / name).write_text(text.replace(old, new))
+
+    return replace
+
+
+def problems(directory: Path, environ: dict[str, str] = ENVIRON) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(directory, environ, {"rkeeper": FAKE})
+    return str(caught.value).splitlines()
+
+
+def good(directory: Path, environ: dict[str, str] = ENVIRON) -> Settings:
+    return load(directory, environ, {"rkeeper": FAKE})
+
+
+def test_sample_configuration_loads_with_the_registered_adapters() -> None:
+    settings = load(CONFIGS, ENVIRON)
+    assert settings.links["bistro"].options["purses"]["10"] == {"number": 1, "unit": "BONUS"}
+    assert settings.gateway == GatewaySettings()
+
+
+def test_sample_configuration_says_what_it_shows() -> None:
+    settings = good(CONFIGS)
+    chain = settings.chain
+    assert (chain.code, chain.units) == ("example", (Unit("RUB", "money", 2), Unit("BONUS", "points", 2)))
+    assert chain.partners == (
+        Partner("bistro-llc", "Bistro LLC"),
+        Partner("coffee-ip", "Coffee, sole proprietor"),
+    )
+    assert chain.stores[2] == Store("coffee", "Coffee at the station", "coffee-ip", "Asia/Yekaterinburg")
+    assert chain.products[0] == Product("guest", "Guest card", "personal", "2900", 16, True, None, False, "bonus")
+    assert settings.programmes["bonus"] == Programme(
+        "bonus", "BONUS", 500, 3000, 1, 365, "guest", "guest", ("tobacco", "alcohol"), 100
+    )
+    link = settings.links["bistro"]
+    assert (link.adapter, link.store, link.enabled) == ("rkeeper", "bistro", True)
+    assert link.secret_sha256 == hashlib.sha256(SECRET.encode()).digest()
+    assert link.addresses == (ip_network("10.20.0.0/24"),)
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "hundredths"), [("5", 500), ("5.5", 550), ('"2.25"', 225), ("0", 0), ("0.29", 29), ("100", 10_000)]
+)
+def test_percent_is_exact_however_it_is_written(directory: Path, change: Change, text: str, hundredths: int) -> None:
+    change("programmes/bonus.yaml", "cashback_percent: 5 ", f"cashback_percent: {text} ")
+    assert good(directory).programmes["bonus"].cashback_hundredths == hundredths
+
+
+def test_price_has_the_scale_of_the_chains_money(directory: Path, change: Change) -> None:
+    change("programmes/bonus.yaml", 'minimum_price: "1.00"', "minimum_price: 1.5")
+    assert good(directory).programmes["bonus"].minimum_price_minor == 150
+    change("programmes/bonus.yaml", "minimum_price: 1.5", "minimum_price: 1.505")
+    assert problems(directory) == [
+        "programmes/bonus.yaml: minimum_price: found '1.505', expected a price with at most 2 digits after the point"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "problem"),
+    [
+        (
+            "chain.yaml",
+            "name: Bistro on Lenin street, partner",
+            "name: Bistro, partnr",
+            "chain.yaml: stores.0.partnr: unknown key, expected one of code, name, partner, zone; "
+            "did you mean 'partner'?",
+        ),
+        ("chain.yaml", "  code: example\n", "", "chain.yaml: chain.code: missing, expected a code: up to 64"),
+        ("chain.yaml", "scale: 2}", "scale: 2.5}", "chain.yaml: units.RUB.scale: found '2.5', expected a whole"),
+        (
+            "chain.yaml",
+            "Asia/Yekaterinburg",
+            "Asia/Ekaterinburg",
+            "chain.yaml: stores.2.zone: found 'Asia/Ekaterinburg', expected an IANA time zone such as "
+            "Europe/Moscow; did you mean 'Asia/Yekaterinburg'?",
+        ),
+        (
+            "chain.yaml",
+            'prefix: "2900"',
+            "prefix: 2900",
+            "chain.yaml: products.0.prefix: found 2900, expected up to 12 digits in quotes; "
+            'write a number in quotes: "2900"',
+        ),
+        ("chain.yaml", "kind: bearer", "kind: baerer", "found 'baerer', expected personal or bearer"),
+        ("chain.yaml", "luhn: true", "luhn: yes", "products.0.luhn: found 'yes', expected true or false"),
+        ("chain.yaml", "partner: coffee-ip", "partner: coffee", "stores.2.partner: found 'coffee', expected a"),
+        ("chain.yaml", "programme: bonus", "programme: bonos", "did you mean 'bonus'?"),
+        ("chain.yaml", "code: garden", "code: bistro", "stores.1.code: found 'bistro' again; stores.0.code has"),
+        ("chain.yaml", "BONUS:", "bonus:", "chain.yaml: units.bonus: found 'bonus', expected a unit's code"),
+        ("chain.yaml", "length: 16", "length: 4", "products.0.length: found 4, expected a whole number from 6 to 19"),
+        ("programmes/bonus.yaml", "unit: BONUS", "unit: BONUSES", "unit: found 'BONUSES', expected a unit of chain"),
+        ("programmes/bonus.yaml", "cashback_percent: 5", "cashback_percent: 5.555", "cashback_percent: found '5.5"),
+        ("programmes/bonus.yaml", "payable_percent: 30", "payable_percent: 101", "payable_percent: found 101, exp"),
+        ("programmes/bonus.yaml", "payable_percent: 30", "payable_percent: 1e1", "payable_percent: found '1e1'"),
+        ("programmes/bonus.yaml", "programme: bonus", "programme: other", "found 'other', expected 'bonus' as the"),
+        ("links/bistro.yaml", "store: bistro", "store: bistr", "links/bistro.yaml: store: found 'bistr', expected"),
+        ("links/bistro.yaml", "adapter: rkeeper", "adapter: rkeper", "adapter: found 'rkeper', expected an adapter"),
+        ("links/bistro.yaml", "link: bistro", "link: b", "link: found 'b', expected 'bistro' as the file is named"),
+        ("links/bistro.yaml", "10.20.0.0/24", "10.20.0.1/24", "credentials.addresses.0: found '10.20.0.1/24'"),
+        ("links/bistro.yaml", "unit: BONUS", "unit: MILES", "options.purses.10.unit: found 'MILES', expected a unit"),
+        ("links/bistro.yaml", "number: 1", "number: 9", "links/bistro.yaml: options.purses.10.number: found 9, exp"),
+        ("links/bistro.yaml", "number: 1, ", "", "options.purses.10.number: missing, expected a whole number"),
+        ("links/bistro.yaml", "default_purse", "default_prse", "options.default_prse: unknown key, expected one of"),
+        ("gateway.yaml", "answer_seconds: 8", "answer_seconds: true", "answer_seconds: found True, expected a whole"),
+        ("gateway.yaml", "keep_days: 30", "keep_days: 0", "exchange_log.keep_days: found 0, expected a whole number"),
+        ("gateway.yaml", "queue_limit: 2000", "answer_seconds: 2", "column 1: key 'answer_seconds' stands here twice"),
+        ("gateway.yaml", "server:", "server: [", "gateway.yaml: line"),
+    ],
+)  # fmt: skip
+def test_mistake_is_told_with_place_and_expectation(
+    directory: Path, change: Change, name: str, old: str, new: str, problem: str
+) -> None:
+    change(name, old, new)
+    told = problems(directory)
+    assert [line for line in told if line.startswith(name) and problem in line], told
+
+
+def test_all_problems_of_all_files_are_told_at_once(directory: Path, change: Change) -> None:
+    change("gateway.yaml", "queue_limit: 2000", "queue_limit: 0")
+    change("chain.yaml", "Asia/Yekaterinburg", "Asia/Nowhere")
+    change("programmes/bonus.yaml", "pending_days: 1", "pending_days: one")
+    change("links/bistro.yaml", "number: 1", "number: 9")
+    change("links/bistro.yaml", "10.20.0.0/24", "x")
+    (directory / "links/garden.yml").write_text("")
+    assert [line.split(": found")[0] for line in problems(directory, {})] == [
+        "links/garden.yml: not read; its name must end in .yaml",
+        "gateway.yaml: queue_limit",
+        "chain.yaml: stores.2.zone",
+        "programmes/bonus.yaml: pending_days",
+        "links/bistro.yaml: credentials.addresses.0",
+        "links/bistro.yaml: options.purses.10.number",
+    ]
+
+
+def test_misnamed_file_is_not_left_out_silently(directory: Path) -> None:
+    (directory / "gatway.yaml").write_text("")
+    assert problems(directory) == [
+        "gatway.yaml: not a file of the configuration; expected gateway.yaml and chain.yaml; "
+        "did you mean 'gateway.yaml'?"
+    ]
+
+
+def test_gateway_file_may_be_left_out(directory: Path) -> None:
+    (directory / "gateway.yaml").unlink()
+    assert good(directory).gateway == GatewaySettings()
+
+
+def test_chain_file_is_needed(directory: Path) -> None:
+    (directory / "chain.yaml").unlink()
+    assert problems(directory) == ["chain.yaml: cannot be read: No such file or directory"]
+    assert "not a directory" in problems(directory / "nowhere")[0]
+
+
+def test_yaml_cannot_make_objects(directory: Path) -> None:
+    (directory / "gateway.yaml").write_text("server: !!python/object/apply:os.system ['true']\n")
+    assert "could not determine a constructor" in problems(directory)[0]
+
+
+# Credentials ------------------------------------------------------------------------------------------------
+
+
+def test_missing_environment_variable_is_named(directory: Path) -> None:
+    assert problems(directory, {}) == [
+        "links/bistro.yaml: credentials.secret: environment variable TILLGATE_LINK_BISTRO is not set"
+    ]
+
+
+def test_paused_link_may_lack_its_secret(directory: Path, change: Change) -> None:
+    change("links/bistro.yaml", "enabled: true", "enabled: false")
+    link = good(directory, {}).links["bistro"]
+    assert (link.enabled, link.secret_sha256) == (False, None)
+
+
+def test_secret_may_be_spelt_as_a_shell_does(directory: Path, change: Change) -> None:
+    change("links/bistro.yaml", "{env: TILLGATE_LINK_BISTRO}", "${TILLGATE_LINK_BISTRO}")
+    assert good(directory).links["bistro"].secret_sha256 is not None
+
+
+def test_literal_secret_is_refused_and_not_repeated(directory: Path, change: Change) -> None:
+    change("links/bistro.yaml", "{env: TILLGATE_LINK_BISTRO}", SECRET)
+    assert problems(directory) == [
+        "links/bistro.yaml: credentials.secret: found a literal, expected {env: NAME}: "
+        "secrets come from the environment and never stand in this file"
+    ]
+
+
+@pytest.mark.parametrize("secret", ["short", "fifteen-letters", "a/slash/breaks/the/path", "with some spaces in it"])
+def test_unfit_secret_is_refused_and_not_repeated(directory: Path, secret: str) -> None:
+    (problem,) = problems(directory, {"TILLGATE_LINK_BISTRO": secret})
+    assert problem.startswith("links/bistro.yaml: credentials.secret: environment variable TILLGATE_LINK_BISTRO: ")
+    assert secret not in problem
+
+
+def test_link_without_secret_and_addresses_is_refused(directory: Path, change: Change) -> None:
+    change("links/bistro.yaml", "  secret: {env: TILLGATE_LINK_BISTRO}\n", "")
+    assert good(directory, {}).links["bistro"].secret_sha256 is None
+    change("links/bistro.yaml", "10.20.0.0/24", "0.0.0.0/0")
+    assert "lets everybody in" in problems(directory)[0]
+    change("links/bistro.yaml", "credentials:\n  addresses:\n    - 0.0.0.0/0\n", "credentials: {}\n")
+    assert problems(directory) == ["links/bistro.yaml: credentials: expected a secret, addresses, or both"]
+
+
+# Card numbers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prefix", "length", "problem"),
+    [
+        ("2901", 10, "which leaves 100000 numbers; expected at least 1000000 for bearer cards of value"),
+        ("290123456789", 13, "expected room for random digits behind the prefix"),
+        ("9901", 19, "expected numbers below 2**63"),
+    ],
+)
+def test_guessable_and_impossible_numbers_are_refused(
+    directory: Path, change: Change, prefix: str, length: int, problem: str
+) -> None:
+    change("chain.yaml", 'prefix: "2901"\n    length: 16', f'prefix: "{prefix}"\n    length: {length}')
+    (told,) = problems(directory)
+    assert told.startswith(f"chain.yaml: products.1.length: found {length} digits with prefix '{prefix}', ")
+    assert problem in told
+
+
+def test_personal_cards_and_cards_without_value_may_be_dense(directory: Path, change: Change) -> None:
+    change("chain.yaml", "length: 16\n    luhn", "length: 8\n    luhn")
+    assert good(directory).chain.products[0].length == 8
+
+
+# Master keys ------------------------------------------------------------------------------------------------
+
+MASTER, INDEX = base64.b64encode(b"m" * 32).decode(), base64.b64encode(b"i" * 32).decode()
+POSTGRES = "postgresql://localhost/tillgate"
+
+
+def test_keys_come_from_the_environment() -> None:
+    keys = load_keys({"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": INDEX}, POSTGRES)
+    assert (keys.master, keys.index) == (b"m" * 32, b"i" * 32)
+
+
+def test_keys_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"master: {MASTER}\nindex: {INDEX}\n")
+    assert load_keys({"TILLGATE_KEYS_FILE": str(file)}, POSTGRES).index == b"i" * 32
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"TILLGATE_MASTER_KEY": MASTER},
+        {"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": "not base64!"},
+        {"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": base64.b64encode(b"short").decode()},
+        {"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": MASTER},
+        {"TILLGATE_KEYS_FILE": "/nowhere/keys"},
+        {"TILLGATE_KEYS_FILE": __file__},
+    ],
+)
+def test_unfit_keys_are_refused_and_not_repeated(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_keys(environ, POSTGRES)
+    assert MASTER not in str(caught.value)
+    assert "not base64!" not in str(caught.value)
+
+
+def test_postgresql_without_keys_stops_with_the_command_that_makes_them() -> None:
+    with pytest.raises(ConfigError, match=r"export TILLGATE_MASTER_KEY=.*\n.*export TILLGATE_INDEX_KEY="):
+        load_keys({}, POSTGRES)
+
+
+def test_sqlite_gets_a_key_file_once_for_its_owner_only(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    first, second = load_keys({}, url), load_keys({}, url)
+    file = tmp_path / "books.db.keys"
+    assert (first.master, first.index) == (second.master, second.index)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["books.db.keys"]
+
+
+def test_database_in_memory_gets_keys_that_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_keys({}, "sqlite://").master != load_keys({}, "sqlite://").master
+    assert list(tmp_path.iterdir()) == []
