@@ -8,7 +8,7 @@ length and every prepared plan is kept (measured: docs/performance.md).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -22,14 +22,13 @@ from sqlalchemy import (
     Engine,
     LargeBinary,
     Table,
-    bindparam,
     create_engine,
     event,
     insert,
     text,
-    update,
 )
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.sql.elements import TextClause
 
@@ -54,8 +53,10 @@ to_json = msgspec.json.Encoder().encode
 class Statement:
     """One SQL text for both databases.
 
-    ``:name`` is a parameter. ``IN_IDS(:name)`` and ``IN_TEXTS(:name)`` test against a JSON array, and
-    ``FOR_UPDATE`` locks rows where rows can be locked. ``columns`` give SQLite's results their types.
+    ``:name`` is a parameter. ``IN_IDS(:name)`` and ``IN_TEXTS(:name)`` test against a JSON array,
+    ``IN_ROWS(SELECT ... END_ROWS)`` against a query that is run first, so that what is compared with it is found
+    by its index whatever the planner believes. ``FOR_UPDATE`` locks rows where rows can be locked. ``columns``
+    give SQLite's results their types.
     """
 
     def __init__(self, sql: str, *columns: ColumnClause[Any], sqlite: str | None = None) -> None:
@@ -68,9 +69,12 @@ class Statement:
             ),
             sql,
         ).replace("FOR_UPDATE", "FOR UPDATE")
+        on_postgresql = on_postgresql.replace("IN_ROWS(", "= ANY (ARRAY(").replace("END_ROWS)", "))")
         self.postgresql = re.sub(r"(?<!:):(\w+)", r"%(\1)s", on_postgresql)
+        self.has_rows = sql.lstrip().startswith("SELECT") or "RETURNING" in sql
         on_sqlite = re.sub(r"IN_(IDS|TEXTS)\((:\w+)\)", r"IN (SELECT value FROM json_each(\2))", sqlite or sql)
-        clause: TextClause = text(on_sqlite.replace("FOR_UPDATE", ""))
+        on_sqlite = on_sqlite.replace("FOR_UPDATE", "").replace("IN_ROWS(", "IN (").replace("END_ROWS)", ")")
+        clause: TextClause = text(on_sqlite)
         self.sqlite = clause.columns(*columns) if columns else clause
 
 
@@ -98,8 +102,8 @@ class Database:
                 _sqlite_engine(self.url, "DEFERRED"),
             )
         else:
-            self.writer = _postgresql_engine(self.url)
-            self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
+            self.writer = _postgresql_engine(self.url, _BY_INDEX)
+            self.reader = _postgresql_engine(self.url, "").execution_options(isolation_level="AUTOCOMMIT")
         self.clock: Clock = clock or (lambda now: now)
 
     @contextmanager
@@ -128,22 +132,14 @@ class Database:
 
     def now(self, connection: Connection) -> datetime:
         """The database's clock, as of now and not as of the transaction's start."""
-        return self._read_clock(run(connection, [(CLOCK, {})])[0])
+        return self.read_clock(run(connection, [(CLOCK, {})])[0][0][0])
 
-    def _read_clock(self, rows: list[Row]) -> datetime:
-        now = datetime.now(UTC) if self.is_sqlite else rows[0][0]
-        return self.clock(now)
-
-    def run_with_clock(
-        self, connection: Connection, statements: Sequence[tuple[Statement, Mapping[str, Any]]]
-    ) -> tuple[datetime, list[list[Row]]]:
-        """The rows of each statement, and the clock read after the first of them (which takes the locks)."""
-        first, rest = statements[0], statements[1:]
-        results = run(connection, [first, (CLOCK, {}), *rest])
-        return self._read_clock(results[1]), [results[0], *results[2:]]
+    def read_clock(self, read: Any) -> datetime:
+        """What a statement read as ``clock_timestamp()``; SQLite's clock is this process's."""
+        return self.clock(self.host_clock() if self.is_sqlite else read)
 
 
-CLOCK = Statement("SELECT clock_timestamp()", sqlite="SELECT 1")
+CLOCK = Statement("SELECT clock_timestamp()", sqlite="SELECT 0")
 
 
 def run(connection: Connection, statements: Sequence[tuple[Statement, Mapping[str, Any]]]) -> list[list[Row]]:
@@ -154,33 +150,35 @@ def run(connection: Connection, statements: Sequence[tuple[Statement, Mapping[st
     driver = _driver(connection)
     if len(statements) == 1:
         statement, params = statements[0]
-        return [_rows(driver.execute(statement.postgresql, params))]
+        cursor = driver.execute(statement.postgresql, params)
+        return [list(cursor.fetchall()) if statement.has_rows else []]
     with driver.pipeline():
         cursors = [driver.execute(statement.postgresql, params) for statement, params in statements]
-    return [_rows(cursor) for cursor in cursors]
+    return [
+        list(cursor.fetchall()) if statement.has_rows else []
+        for (statement, _), cursor in zip(statements, cursors, strict=True)
+    ]
 
 
-def write(
-    connection: Connection,
-    inserts: Mapping[Table, list[dict[str, Any]]],
-    updates: Mapping[Table, list[dict[str, Any]]],
-) -> None:
-    """Insert and update these rows; one statement for everything on PostgreSQL.
+def write(connection: Connection, rows_by_table: Mapping[Table, list[dict[str, Any]]], upserted: Set[Table]) -> None:
+    """Write these rows; one statement for nearly all of them on PostgreSQL.
 
-    Rows are dicts by column name; all rows of a table carry the same columns. Updates find their row by the
-    primary key. JSON columns take JSON text as bytes.
+    Rows are whole, dicts by column name. Rows of tables in ``upserted`` replace what has the same primary key.
+    JSON columns take JSON text as bytes.
     """
-    inserts = {table: rows for table, rows in inserts.items() if rows}
-    updates = {table: rows for table, rows in updates.items() if rows}
+    rows_by_table = {table: rows for table, rows in rows_by_table.items() if rows}
     if connection.dialect.name == "sqlite":
-        _write_sqlite(connection, inserts, updates)
+        for table, rows in rows_by_table.items():
+            connection.execute(_sqlite_statement(table, table in upserted), rows)
         return
-    binary = {table: rows for table, rows in inserts.items() if _has_bytes(table)}
-    plain = {table: rows for table, rows in inserts.items() if table not in binary}
-    if plain or updates:
-        _write_postgresql(_driver(connection), plain, updates)
-    for table, rows in binary.items():
-        connection.execute(insert(table), rows)
+    plain = {table: rows for table, rows in rows_by_table.items() if not _has_bytes(table)}
+    if plain:
+        text_of_all = _one_statement(tuple(plain), frozenset(upserted))
+        params = {table.name: to_json(rows).decode() for table, rows in plain.items()}
+        _driver(connection).execute(text_of_all, params)
+    for table, rows in rows_by_table.items():
+        if table not in plain:
+            connection.execute(insert(table), rows)
 
 
 @cache
@@ -209,7 +207,15 @@ def sqlstate(error: Exception) -> str:
 # PostgreSQL ------------------------------------------------------------------------------------------------
 
 
-def _postgresql_engine(url: Any) -> Engine:
+# Batches touch rows by their keys only. On young tables the planner would scan instead, and its prepared plan
+# would grow slower with every row until the next ANALYZE.
+_BY_INDEX = (
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off"
+    " -c plan_cache_mode=force_generic_plan"
+)
+
+
+def _postgresql_engine(url: Any, planner: str) -> Engine:
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
@@ -217,7 +223,8 @@ def _postgresql_engine(url: Any) -> Engine:
         max_overflow=POOL_SIZE,
         pool_pre_ping=False,
         connect_args={
-            "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT_MS}"
+            f" -c statement_timeout={STATEMENT_TIMEOUT_MS} {planner}",
             "prepare_threshold": 2,
             "application_name": "tillgate",
         },
@@ -230,46 +237,26 @@ def _driver(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
     return driver
 
 
-def _rows(cursor: psycopg.Cursor[tuple[Any, ...]]) -> list[Row]:
-    return list(cursor.fetchall()) if cursor.description else []
+@cache
+def _one_statement(written: tuple[Table, ...], upserted: frozenset[Table]) -> str:
+    """Everything as the parts of one WITH; the rows come as one JSON array per table.
 
-
-_write_texts: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
-
-
-def _write_postgresql(
-    driver: psycopg.Connection[tuple[Any, ...]],
-    inserts: Mapping[Table, list[dict[str, Any]]],
-    updates: Mapping[Table, list[dict[str, Any]]],
-) -> None:
-    shape = (
-        tuple(f"{table.name}({','.join(rows[0])})" for table, rows in inserts.items()),
-        tuple(f"{table.name}({','.join(rows[0])})" for table, rows in updates.items()),
-    )
-    if shape not in _write_texts:
-        _write_texts[shape] = _one_statement(inserts, updates)
-    params = {f"i_{table.name}": to_json(rows).decode() for table, rows in inserts.items()}
-    params |= {f"u_{table.name}": to_json(rows).decode() for table, rows in updates.items()}
-    driver.execute(_write_texts[shape], params)
-
-
-def _one_statement(inserts: Mapping[Table, list[dict[str, Any]]], updates: Mapping[Table, list[dict[str, Any]]]) -> str:
-    """All inserts and updates as the parts of one WITH; the rows come as one JSON array per table."""
+    Upserts instead of updates: an UPDATE ... FROM is a join, and on a young table the planner would read all
+    of it for every batch.
+    """
     parts = []
-    for table, rows in inserts.items():
-        columns = ", ".join(rows[0])
-        parts.append(
-            f"i_{table.name} AS (INSERT INTO {table.name} ({columns}) SELECT {columns}"
-            f" FROM json_populate_recordset(NULL::{table.name}, %(i_{table.name})s::json))"
+    for table in written:
+        names = table.columns.keys()
+        columns = ", ".join(names)
+        part = (
+            f"INSERT INTO {table.name} ({columns}) SELECT {columns}"
+            f" FROM json_populate_recordset(NULL::{table.name}, %({table.name})s::json)"
         )
-    for table, rows in updates.items():
-        key = [column.name for column in table.primary_key.columns]
-        changes = ", ".join(f"{name} = d.{name}" for name in rows[0] if name not in key)
-        same = " AND ".join(f"t.{name} = d.{name}" for name in key)
-        parts.append(
-            f"u_{table.name} AS (UPDATE {table.name} t SET {changes}"
-            f" FROM json_populate_recordset(NULL::{table.name}, %(u_{table.name})s::json) d WHERE {same})"
-        )
+        if table in upserted:
+            key = table.primary_key.columns.keys()
+            changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+            part += f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+        parts.append(f"w_{table.name} AS ({part})")
     return "WITH " + ", ".join(parts) + " SELECT 1"
 
 
@@ -297,17 +284,11 @@ def _sqlite_engine(url: Any, begin: str) -> Engine:
     return engine
 
 
-def _write_sqlite(
-    connection: Connection,
-    inserts: Mapping[Table, list[dict[str, Any]]],
-    updates: Mapping[Table, list[dict[str, Any]]],
-) -> None:
-    for table, rows in inserts.items():
-        connection.execute(insert(table), rows)
-    for table, rows in updates.items():
-        key = [column.name for column in table.primary_key.columns]
-        changes: dict[str, Any] = {name: bindparam(f"_{name}") for name in rows[0] if name not in key}
-        statement = update(table).values(changes)
-        for name in key:
-            statement = statement.where(table.c[name] == bindparam(f"_{name}"))
-        connection.execute(statement, [{f"_{name}": value for name, value in row.items()} for row in rows])
+@cache
+def _sqlite_statement(table: Table, is_upsert: bool) -> sqlite.Insert:
+    statement = sqlite.insert(table)
+    if not is_upsert:
+        return statement
+    names, key = table.columns.keys(), table.primary_key.columns.keys()
+    changes = {name: statement.excluded[name] for name in names if name not in key}
+    return statement.on_conflict_do_update(index_elements=key, set_=changes)

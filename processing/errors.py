@@ -144,6 +144,12 @@ class Busy(LoyaltyError):
     retryable = True
 
 
+class Failed(LoyaltyError):
+    """A bug of ours met this command alone; nothing was booked, and our log has the trace."""
+
+    code = "failed"
+
+
 class BadCredentials(LoyaltyError):
     code = "bad_credentials"
 

@@ -33,7 +33,7 @@ from processing.commands import (
 )
 from processing.database import Database, is_retryable, sqlstate
 from processing.directory import Directory
-from processing.errors import BadMessage, Busy, LoyaltyError, TooLarge
+from processing.errors import BadMessage, Busy, Failed, LoyaltyError, TooLarge
 from processing.ids import Ids
 from processing.ledger import Work
 from processing.results import Result
@@ -71,7 +71,8 @@ class Core:
     def execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         """The outcome of each command, in order; batches longer than MAX_BATCH are cut.
 
-        Nothing is raised but bugs: a command that conflicts for too long is answered with Busy.
+        Nothing is raised: a command that conflicts for too long is answered with Busy, and one that meets a bug
+        of ours with Failed, without harm to those that travelled with it.
         """
         outcomes: list[Outcome] = []
         for start in range(0, len(commands), MAX_BATCH):
@@ -106,6 +107,7 @@ class Core:
     def _tried(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         if not commands:
             return []
+        failure: LoyaltyError = Busy("too many conflicts, repeat")
         for attempt in range(ATTEMPTS):
             if attempt:
                 self.retries += 1
@@ -116,11 +118,13 @@ class Core:
                 log.warning("batch_repeated", reason=error.message, size=len(commands))
             except Exception as error:
                 if not is_retryable(error):
-                    raise
+                    log.exception("batch_failed", size=len(commands))
+                    failure = Failed("internal error")
+                    break
                 log.warning("batch_repeated", reason=sqlstate(error), size=len(commands))
         if len(commands) > 1:
             return [outcome for command in commands for outcome in self._tried([command])]
-        return [Busy("too many conflicts, repeat")]
+        return [failure]
 
     def _once(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         self.work.ids.reserve(_ids_needed(commands, len(self.work.directory.units)))
@@ -162,7 +166,7 @@ def _ids_needed(commands: Sequence[Command[Any]], units: int) -> dict[str, int]:
     count = len(commands)
     return {
         "operation": 2 * count,
-        "lot": 4 * uses + 4 * units * count,
+        "lot": 4 * uses + 2 * MAX_CARDS * count,
         "account": units * (count + uses),
         "wallet": count,
         "card": count,

@@ -11,7 +11,7 @@ import threading
 from processing.database import Database, Statement, run
 from processing.errors import Busy
 
-BLOCK = 1_000
+BLOCK = 5_000
 
 _TAKE_BLOCK = Statement("UPDATE id_block SET next_id = next_id + :size WHERE name = :name RETURNING next_id - :size")
 

@@ -6,11 +6,12 @@ in id order, then the clock, then the locked state in later statements, each wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Integer, Table, column
 
 from processing import tables
 from processing.commands import (
@@ -65,8 +66,8 @@ CLAIM = Statement(
 )
 RESOLVE = Statement(
     """
-    SELECT i.scheme, i.value, i.card_id, c.wallet_id
-    FROM identifier i JOIN card c ON c.id = i.card_id WHERE i.value IN_TEXTS(:values)
+    SELECT i.scheme, i.value, i.card_id, (SELECT c.wallet_id FROM card c WHERE c.id = i.card_id)
+    FROM identifier i WHERE i.value IN_TEXTS(:values)
     """,
     tables.identifier.c.scheme,
     tables.identifier.c.value,
@@ -94,11 +95,14 @@ LOCK_WALLETS = Statement(
     _account.unit,
     _account.balance,
 )
+# The clock comes with the first statement after the locks, and also when there is no card at all.
 CARDS = Statement(
     """
-    SELECT id, wallet_id, product, number, status, issued_at, activated_at, expires_at
-    FROM card WHERE id IN_IDS(:cards)
+    SELECT clock_timestamp(),
+           c.id, c.wallet_id, c.product, c.number, c.status, c.issued_at, c.activated_at, c.expires_at
+    FROM (SELECT 1) always LEFT JOIN card c ON c.id IN_IDS(:cards)
     """,
+    column("clock", Integer),
     _card.id,
     _card.wallet_id,
     _card.product,
@@ -107,6 +111,10 @@ CARDS = Statement(
     _card.issued_at,
     _card.activated_at,
     _card.expires_at,
+    sqlite="""
+    SELECT 0, c.id, c.wallet_id, c.product, c.number, c.status, c.issued_at, c.activated_at, c.expires_at
+    FROM (SELECT 1) always LEFT JOIN card c ON c.id IN_IDS(:cards)
+    """,
 )
 _LOT_COLUMNS = """
     l.id, l.account_id, l.issuer_id, l.price_millionths, l.remaining, l.is_open,
@@ -145,8 +153,8 @@ TILLS = Statement(
 )
 OPEN_LOTS = Statement(
     f"""
-    SELECT {_LOT_COLUMNS} FROM account a JOIN lot l ON l.account_id = a.id AND l.is_open
-    WHERE a.wallet_id IN_IDS(:wallets)
+    SELECT {_LOT_COLUMNS} FROM lot l
+    WHERE l.is_open AND l.account_id IN_ROWS(SELECT a.id FROM account a WHERE a.wallet_id IN_IDS(:wallets) END_ROWS)
     """,
     *_LOT_TYPES,
 )
@@ -203,17 +211,19 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
         }
     )
     wallet_ids = array(sorted(wallets))
-    now, (locked, card_rows, open_lots, named_lots, holders, *found) = work.database.run_with_clock(
-        connection,
-        [
-            (LOCK_WALLETS, {"wallets": wallet_ids}),
-            (CARDS, {"cards": array(sorted({card_id for card_id, _ in cards.values()}))}),
-            (OPEN_LOTS, {"wallets": wallet_ids}),
-            (NAMED_LOTS, {"lots": array(lots)}),
-            (HOLDERS, {"wallets": wallet_ids if _registers(commands) else "[]"}),
-            *((CONTACTS, {"kind": kind, "blind_index": index}) for kind, index in contacts),
-        ],
-    )
+    reads: list[tuple[Statement, Mapping[str, Any]]] = [
+        (LOCK_WALLETS, {"wallets": wallet_ids}),
+        (CARDS, {"cards": array(sorted({card_id for card_id, _ in cards.values()}))}),
+        (OPEN_LOTS, {"wallets": wallet_ids}),
+        (NAMED_LOTS, {"lots": array(lots)}),
+        (HOLDERS, {"wallets": wallet_ids}),
+        *((CONTACTS, {"kind": kind, "blind_index": index}) for kind, index in contacts),
+    ]
+    registers = any(isinstance(command, RegisterHolder) for command in commands)
+    wanted = [True, True, True, bool(lots), registers, *(True for _ in contacts)]
+    rows = iter(run(connection, list(compress(reads, wanted))))
+    locked, card_rows, open_lots, named_lots, holders, *found = (next(rows) if want else [] for want in wanted)
+    now = work.database.read_clock(card_rows[0][0])
     state = State(now, work.directory, work.vault, work.ids, claims=claims, booked=booked)
     for row in locked:
         account = Account(*row)
@@ -221,7 +231,7 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
     for row in (*open_lots, *named_lots):
         lot = Lot(*row)
         state.accounts_by_id[lot.account_id].lots[lot.id] = lot
-    by_id = {row[0]: Card(*row) for row in card_rows}
+    by_id = {row[1]: Card(*row[1:]) for row in card_rows if row[1] is not None}
     state.cards = {ref: by_id[card_id] for ref, (card_id, _) in cards.items()}
     state.spare_numbers = {
         product: [number for number in numbers if canonical(Ref("card", number)) not in state.cards]
@@ -230,10 +240,6 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
     state.holders = {row[0]: row[1] for row in holders}
     state.contacts = {contact: rows[0][1] for contact, rows in zip(contacts, found, strict=True) if rows}
     return state
-
-
-def _registers(commands: Sequence[Command[Any]]) -> bool:
-    return any(isinstance(command, RegisterHolder) for command in commands)
 
 
 def _claim(
@@ -284,35 +290,19 @@ def write_state(connection: Connection, work: Work, state: State) -> None:
     if new_tills:
         tills = [(store_id, code, state.now.isoformat()) for store_id, code in new_tills]
         run(connection, [(TILLS, {"tills": to_json(tills).decode()})])
-    lots = list(state.changed_lots.values())
-    inserts: dict[Table, list[dict[str, Any]]] = {
+    accounts = state.new_accounts | state.changed_accounts
+    cards = state.new_cards | state.changed_cards
+    rows: dict[Table, list[dict[str, Any]]] = {
         tables.wallet: state.new_wallets,
-        tables.account: [_account_row(account) for account in state.new_accounts.values()],
-        tables.card: [_card_row(card) for card in state.new_cards.values()],
-        tables.lot: [_lot_row(lot) for lot in lots if lot.is_new],
-    } | state.inserts
-    updates: dict[Table, list[dict[str, Any]]] = {
-        tables.account: [
-            {"id": account.id, "balance": account.balance}
-            for account in state.changed_accounts.values()
-            if account.id not in state.new_accounts
-        ],
-        tables.lot: [
-            {"id": lot.id, "remaining": lot.remaining, "is_open": lot.is_open} for lot in lots if not lot.is_new
-        ],
-        tables.card: [
-            {
-                "id": card.id,
-                "status": card.status,
-                "activated_at": card.activated_at,
-                "expires_at": card.expires_at,
-            }
-            for card in state.changed_cards.values()
-            if card.id not in state.new_cards
-        ],
+        tables.account: [_account_row(account) for account in accounts.values()],
+        tables.card: [_card_row(card) for card in cards.values()],
+        tables.lot: [_lot_row(lot) for lot in state.changed_lots.values()],
         tables.request_key: [_claim_row(claim) for claim in state.claims.values() if claim.is_changed],
     }
-    write(connection, inserts, updates)
+    write(connection, rows | state.inserts, UPSERTED)
+
+
+UPSERTED = frozenset({tables.account, tables.card, tables.lot, tables.request_key})
 
 
 def _account_row(account: Account) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def capacity(product: Product) -> int:
 
 def check(product: Product, number: str) -> None:
     """Errors: BadAmount when a printed number does not fit its product."""
-    if not number.isdigit() or len(number) != product.length or not number.startswith(product.prefix):
+    is_decimal = number.isascii() and number.isdigit()
+    if not is_decimal or len(number) != product.length or not number.startswith(product.prefix):
         raise BadAmount(
             f"a number of {product.code} has {product.length} digits and starts with {product.prefix!r}",
             product=product.code,

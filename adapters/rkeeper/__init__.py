@@ -42,5 +42,5 @@ ADAPTER = Adapter(
         Route(path=r"getcardinfoex(\.php)?/?", handler=card_info, auth=SECRET_PATH),
         Route(path=r"transactionsex(\.php)?/?", handler=transactions, auth=SECRET_PATH),
     ),
-    private=frozenset(PRIVATE) | {name.lower() for name in PRIVATE},
+    private=frozenset(PRIVATE),
 )

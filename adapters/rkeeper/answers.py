@@ -39,6 +39,9 @@ TEXT_BYTES = 255
 SHOWN_DIGITS = 4
 PLACE_BYTES = 64
 
+# How the slip of an operation opens; a sale's needs no words.
+OPENINGS = {ReceiptVoided: "cancelled", ReceiptRestored: "restored"}
+
 # Windows LCIDs of CHECK@locale.
 LOCALES = {"1049": RUSSIAN, "1033": ENGLISH}
 
@@ -213,7 +216,7 @@ def _balances_text(found: Identified, options: Options) -> str:
 
 def _holder(found: Identified, balances: str) -> str:
     """The holder's name, or the card's last digits; with the balance behind it where the link wants that."""
-    name = found.holder_name or f"*{found.number[-SHOWN_DIGITS:]}"
+    name = _text(found.holder_name, HOLDER_BYTES).strip() or f"*{found.number[-SHOWN_DIGITS:]}"
     tail = f" {balances}" if balances else ""
     room = max(HOLDER_BYTES - len(_ansi(tail)), 0)
     return _text(_text(name, room) + tail, HOLDER_BYTES)
@@ -249,21 +252,19 @@ def _slip(done: Done, movements: Sequence[CardMovement], tongue: str) -> str:
     moved = [movement for movement in movements if movement.earned or movement.redeemed]
     if not moved:
         return ""
-    lines = []
-    if isinstance(done, ReceiptVoided):
-        lines.append(line("cancelled", tongue))
-    elif isinstance(done, ReceiptRestored):
-        lines.append(line("restored", tongue))
+    several = len({movement.unit for movement in moved}) > 1
+    rows = [line(name, tongue) for kind, name in OPENINGS.items() if isinstance(done, kind)]
     for movement in moved:
         if not isinstance(done, ReceiptVoided):
-            lines += _amount_lines(movement, tongue)
-        lines.append(line("balance", tongue, major(movement.available, movement.scale)))
-    return "\n".join(lines)
+            told = (("redeemed", movement.redeemed), ("accrued", movement.earned))
+            rows += [line(name, tongue, _amount(movement, of, several)) for name, of in told if of]
+        rows.append(line("balance", tongue, _amount(movement, movement.available, several)))
+    return "\n".join(rows)
 
 
-def _amount_lines(movement: CardMovement, tongue: str) -> list[str]:
-    amounts = (("redeemed", movement.redeemed), ("accrued", movement.earned))
-    return [line(name, tongue, major(amount, movement.scale)) for name, amount in amounts if amount]
+def _amount(movement: CardMovement, amount: int, with_unit: bool) -> str:
+    shown = major(amount, movement.scale)
+    return f"{movement.unit} {shown}" if with_unit else shown
 
 
 def _ext_id(operation_id: int, number: int) -> str:

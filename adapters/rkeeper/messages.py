@@ -51,9 +51,7 @@ RECORD = spelled("Card", "Account", "Kind", "Summa", "Restaurant", "RKDate", "RK
 GOODS = spelled("code", "name", "uni", "price", "categ_id", "quantity", "sum")
 CATEGORY = spelled("categ")
 PAID, OFF = spelled("code", "paytype", "sum", "bsum"), spelled("code", "sum")
-CHECK = spelled(
-    "restaurantcode", "stationcode", "generateddatetime", "chmode", "locale", "shiftdate", "shiftnum"
-)
+CHECK = spelled("restaurantcode", "stationcode", "generateddatetime", "chmode", "locale", "shiftdate", "shiftnum")
 DATA = spelled("checknum", "checkguid", "closedatetime")
 ID, CURRENT, CARDCODE, SUM = spelled("id"), spelled("current"), spelled("cardcode"), spelled("sum")
 

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+# The root before tests/: its folders are named like our packages.
+sys.path[:0] = [str(HERE), str(HERE.parent.parent), str(HERE.parent)]
 
 import load  # noqa: E402
 import messages  # noqa: E402

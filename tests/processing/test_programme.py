@@ -1,0 +1,198 @@
+"""A programme's decision is a pure function: what it gives, to whom, by which lines, and why not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processing.commands import Line
+from processing.programme import Decision, Part, decide, lot_terms, payable
+from tests.processing.books import programme, receipt
+
+TOBACCO = "tobacco"
+PICKY = programme("picky", excluded_categories=(TOBACCO,), minimum_price_minor=100)
+
+
+def line(number: int, total: int, category: str = "", price: int | None = None) -> Line:
+    return Line(
+        number=number,
+        goods=str(number),
+        category=category,
+        sum_minor=total,
+        price_minor=total if price is None else price,
+    )
+
+
+def part(spend: int = 0, redeemed: int = 0, rules: Any = PICKY) -> Part:
+    return Part(programme=rules, spend_minor=spend, redeemed_minor=redeemed)
+
+
+def earned(decision: Decision) -> list[int]:
+    return [earning.amount for earning in decision.earnings]
+
+
+SUMS = st.integers(0, 10**7)
+LINES = st.lists(st.tuples(SUMS, st.sampled_from(["", "food", TOBACCO]), st.integers(0, 300)), max_size=8).map(
+    lambda found: [line(n, total, category, price) for n, (total, category, price) in enumerate(found, 1)]
+)
+PARTS = st.lists(
+    st.builds(
+        part,
+        spend=st.integers(0, 10**6),
+        redeemed=st.integers(0, 10**6),
+        rules=st.integers(0, 10_000).map(lambda percent: programme("any", cashback_hundredths=percent)),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(lines=LINES, parts=PARTS, total=SUMS)
+def test_what_the_lines_earn_sums_to_what_the_card_earns(lines: list[Line], parts: list[Part], total: int) -> None:
+    decision = decide(receipt(total, lines), parts)
+    assert len(decision.earnings) == len(decision.explanation) == len(parts)
+    for earning in decision.earnings:
+        assert sum(amount for _, amount in earning.lines) == earning.amount
+        assert all(amount > 0 for _, amount in earning.lines)
+
+
+@given(lines=LINES, parts=PARTS, total=SUMS)
+def test_what_purses_paid_is_spread_over_lines_exactly_and_never_above_a_line(
+    lines: list[Line], parts: list[Part], total: int
+) -> None:
+    decision = decide(receipt(total, lines), parts)
+    paid = dict(decision.redeemed_by_line)
+    sums = {each.number: each.sum_minor for each in lines} or {0: total}
+    assert sum(paid.values()) == min(sum(each.redeemed_minor for each in parts), sum(sums.values()))
+    assert all(amount <= sums[number] for number, amount in paid.items())
+
+
+@given(lines=LINES, redeemed=SUMS)
+def test_one_card_earns_the_percent_of_own_money_on_lines_that_count(lines: list[Line], redeemed: int) -> None:
+    decision = decide(receipt(0, lines), [part(redeemed=redeemed)])
+    paid = dict(decision.redeemed_by_line)
+    if not lines:
+        assert earned(decision) == [0]
+        return
+    base = sum(
+        each.sum_minor - paid.get(each.number, 0)
+        for each in lines
+        if each.category != TOBACCO and each.price_minor >= PICKY.minimum_price_minor
+    )
+    assert earned(decision) == [base * PICKY.cashback_hundredths // 10_000]
+
+
+@given(lines=LINES, parts=PARTS)
+def test_together_cards_earn_no_more_than_the_best_percent_of_own_money(lines: list[Line], parts: list[Part]) -> None:
+    decision = decide(receipt(0, lines), parts)
+    own = sum(each.sum_minor for each in lines) - sum(amount for _, amount in decision.redeemed_by_line)
+    best = max(each.programme.cashback_hundredths for each in parts)
+    assert sum(earned(decision)) <= Fraction(own * best, 10_000)
+
+
+@given(lines=LINES, parts=PARTS, data=st.data())
+def test_order_of_lines_moves_remainders_only(lines: list[Line], parts: list[Part], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(lines))
+    before, after = decide(receipt(0, lines), parts), decide(receipt(0, shuffled), parts)
+    for one, other in zip(before.earnings, after.earnings, strict=True):
+        # Which line got a left-over kopeck of points may move it into or out of a line that counts.
+        assert abs(one.amount - other.amount) <= len(lines)
+        here, there = dict(one.lines), dict(other.lines)
+        assert all(abs(here.get(each.number, 0) - there.get(each.number, 0)) <= 2 for each in lines)
+
+
+@given(lines=LINES, data=st.data())
+def test_order_of_lines_is_irrelevant_to_a_receipt_without_purses(lines: list[Line], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(lines))
+    assert earned(decide(receipt(0, lines), [part()])) == earned(decide(receipt(0, shuffled), [part()]))
+
+
+@given(lines=LINES, parts=PARTS)
+def test_same_facts_give_the_same_decision(lines: list[Line], parts: list[Part]) -> None:
+    assert decide(receipt(0, lines), parts) == decide(receipt(0, lines), parts)
+
+
+def test_receipt_without_lines_earns_on_its_total() -> None:
+    decision = decide(receipt(52_219), [part(redeemed=2_000)])
+    assert earned(decision) == [(52_219 - 2_000) * 5 // 100]
+    assert decision.redeemed_by_line == ((0, 2_000),)
+
+
+def test_excluded_category_and_cheap_goods_earn_nothing_and_the_explanation_names_them() -> None:
+    lines = [line(1, 10_000), line(2, 10_000, TOBACCO), line(3, 10_000, price=99)]
+    decision = decide(receipt(0, lines), [part()])
+    assert earned(decision) == [500]
+    assert decision.earnings[0].lines == ((1, 500),)
+    (story,) = decision.explanation
+    assert story["excluded_category"] == [2]
+    assert story["below_minimum_price"] == [3]
+    assert (story["base_minor"], story["earned"], story["percent_hundredths"]) == (10_000, 500, 500)
+
+
+def test_price_at_the_minimum_counts() -> None:
+    assert earned(decide(receipt(0, [line(1, 1_000, price=100)]), [part()])) == [50]
+    assert earned(decide(receipt(0, [line(1, 1_000, price=99)]), [part()])) == [0]
+
+
+def test_points_paid_for_excluded_goods_leave_the_base_of_the_others_alone() -> None:
+    lines = [line(1, 10_000), line(2, 10_000, TOBACCO)]
+    assert earned(decide(receipt(0, lines), [part(redeemed=10_000)])) == [250]
+
+
+def test_cards_share_the_accrual_by_their_own_money() -> None:
+    assert earned(decide(receipt(10_000), [part(spend=3_000), part(spend=1_000)])) == [375, 125]
+
+
+def test_first_card_takes_the_accrual_when_nobody_tells_what_they_spent() -> None:
+    assert earned(decide(receipt(10_000), [part(), part()])) == [500, 0]
+
+
+def test_receipt_without_cards_earns_nothing_for_nobody() -> None:
+    assert decide(receipt(10_000), []) == Decision(earnings=(), redeemed_by_line=(), explanation=())
+
+
+def test_negative_line_earns_nothing_and_takes_nothing_from_others() -> None:
+    assert earned(decide(receipt(0, [line(1, 10_000), line(2, -5_000, price=5_000)]), [part()])) == [500]
+
+
+@given(total=st.integers(-(10**9), 10**9), percent=st.integers(0, 10_000))
+def test_payable_is_rounded_down_and_nothing_for_a_negative_total(total: int, percent: int) -> None:
+    most = payable(programme("any", payable_hundredths=percent), total)
+    assert 0 <= most <= Fraction(max(total, 0) * percent, 10_000) < most + 1
+
+
+ZONES = st.sampled_from(["Europe/Moscow", "Asia/Almaty", "Europe/Berlin", "America/New_York", "UTC"]).map(ZoneInfo)
+INSTANTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))
+
+
+@given(at=INSTANTS, zone=ZONES, pending_days=st.integers(0, 60), expires_days=st.none() | st.integers(0, 800))
+def test_lots_begin_and_end_with_the_days_of_the_store(
+    at: datetime, zone: ZoneInfo, pending_days: int, expires_days: int | None
+) -> None:
+    terms = lot_terms(programme("any", pending_days=pending_days, expires_days=expires_days), zone, at)
+    first = terms.available_from.astimezone(zone)
+    assert first.date() == at.astimezone(zone).date() + timedelta(days=pending_days)
+    assert first.hour == first.minute == 0
+    if expires_days is None:
+        assert terms.expires_at is None
+        return
+    assert terms.expires_at is not None
+    last = (terms.expires_at - timedelta(microseconds=1)).astimezone(zone)
+    assert last.date() == first.date() + timedelta(days=expires_days)
+
+
+def test_points_without_a_programme_are_available_at_once_and_for_ever() -> None:
+    terms = lot_terms(None, ZoneInfo("Europe/Moscow"), datetime(2026, 5, 4, 21, 30, tzinfo=UTC))
+    assert terms.available_from == datetime(2026, 5, 4, 21, 0, tzinfo=UTC)
+    assert terms.expires_at is None
+
+
+@pytest.mark.parametrize("amount", [1, 19])
+def test_percent_of_little_money_is_nothing(amount: int) -> None:
+    assert earned(decide(receipt(amount), [part()])) == [0]
