@@ -11,13 +11,12 @@ import re
 import threading
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from lxml import etree
 
 from processing.errors import BadMessage, TooLarge
-from processing.units import scaled
+from processing.units import cut_to_thousandths, scaled, whole
 
 MAX_BYTES = 1 << 20
 # libxml2's own bound unless huge_tree is set; nothing here recurses over a tree.
@@ -48,9 +47,6 @@ ENCODINGS = {
     "iso-8859-1": "iso-8859-1",
     "iso-8859-5": "iso-8859-5",
 }
-
-# A menu has few prices: the same few texts come again and again, and a look-up is much quicker.
-_scaled = lru_cache(maxsize=4096)(scaled)
 
 NOTHING: Mapping[str, str] = {}
 
@@ -142,7 +138,7 @@ def local_name(tag: str) -> str:
 def integer(text: str | None, where: str) -> int:
     """A whole number, such as an amount that is already in minor units."""
     try:
-        return _scaled(text or "", 0)
+        return whole(text or "")
     except ValueError:
         raise bad(where, text, "a whole number") from None
 
@@ -159,21 +155,17 @@ def identifier(text: str | None, where: str) -> int:
 def minor(text: str | None, where: str) -> int:
     """A decimal of major units (roubles) as minor ones (kopecks): ``"522.5"`` is 52250."""
     try:
-        return _scaled(text or "", 2)
+        return scaled(text or "", 2)
     except ValueError:
         raise bad(where, text, "an amount with at most two decimals") from None
 
 
 def thousandths(text: str | None, where: str) -> int:
-    """A quantity in thousandths; digits past the third are cut off, for a third of a dish is 0.333333."""
-    whole_part, point, fraction = (text or "").partition(".")
+    """A quantity in thousandths, rounded towards zero: a third of a dish is ``"0.333333"``."""
     try:
-        number = _scaled(f"{whole_part}{point}{fraction[:3]}", 3)
+        return cut_to_thousandths(text or "")
     except ValueError:
-        number = None
-    if number is None or not _rest_is_digits(fraction[3:]):
-        raise bad(where, text, "a quantity")
-    return number
+        raise bad(where, text, "a quantity") from None
 
 
 def code(text: str | None, where: str) -> str:
@@ -209,10 +201,6 @@ def _moment(text: str | None, where: str) -> datetime:
     except ValueError:
         pass
     raise bad(where, text, "a date or date and time")
-
-
-def _rest_is_digits(text: str) -> bool:
-    return not text or (text.isascii() and text.isdigit())
 
 
 def _not_well_formed(error: etree.XMLSyntaxError) -> BadMessage:

@@ -108,6 +108,10 @@ REFUSALS: dict[str, dict[str, str]] = {
         "ru": "Сервер лояльности занят. Повторите через несколько секунд",
         "en": "The loyalty server is busy. Try again in a few seconds",
     },
+    "failed": {
+        "ru": "Внутренняя ошибка сервера лояльности. Операция не проведена, обратитесь в поддержку",
+        "en": "Internal error of the loyalty server. Nothing was booked, call the support",
+    },
     "bad_credentials": {
         "ru": "Сервер лояльности не узнал кассу. Администратору: проверьте адрес в настройках",
         "en": "The loyalty server does not know this till. Administrator: check its address",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,18 @@ from sqlalchemy import text
 from adapters.registry import ADAPTERS
 from gateway import committer, metrics
 from gateway.books import Books
+from gateway.environment import COMMITTER, CONFIG, DATABASE_URL
 from gateway.exchange_log import ExchangeLog
 from gateway.logs import configure
+from gateway.master_keys import load_keys
 from gateway.parent import end_with_parent
 from gateway.pos import Pos, Wsgi, doors
-from gateway.settings import Settings, load, load_keys
-from processing import directory
+from gateway.settings import Settings, load
+from processing import directory, migrate
 from processing.database import Database
 from processing.errors import ConfigError
 from processing.execute import Core
 from processing.secrets import Vault, load_vault
-
-CONFIG = "TILLGATE_CONFIG"
-DATABASE_URL = "TILLGATE_DATABASE_URL"
-COMMITTER = "TILLGATE_COMMITTER"
 
 FLUSH_SECONDS = 5.0
 
@@ -46,6 +44,12 @@ class Parts:
     core: Core
 
 
+def prepare(settings: Settings, database: Database) -> None:
+    """Migrate, and bring the database in step with the configuration. Errors: ConfigError."""
+    migrate.upgrade(database)
+    directory.sync(database, settings.chain, dict(settings.programmes))
+
+
 def parts(settings: Settings, database: Database, environ: Mapping[str, str]) -> Parts:
     """The core on a database that is migrated and in step with the configuration. Errors: ConfigError."""
     keys = load_keys(environ, database.url.render_as_string(hide_password=False))
@@ -53,7 +57,10 @@ def parts(settings: Settings, database: Database, environ: Mapping[str, str]) ->
         vault = load_vault(connection, keys)
     with database.reading() as connection:
         chain = directory.load(connection)
-    return Parts(settings, database, vault, Core(database, chain, vault))
+    core = Core(database, chain, vault)
+    core.on_locked = metrics.lock_seconds.observe
+    core.on_repeat = metrics.repeats.inc
+    return Parts(settings, database, vault, core)
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Parts:
@@ -74,7 +81,8 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     app.wsgi_app = Pos(  # type: ignore[method-assign]
         behind, doors(own.settings.links, ADAPTERS, zones), books.ask, exchange_log
     )
-    atexit.register(exchange_log.close, FLUSH_SECONDS)
+    # Granian's workers are children of multiprocessing, which ends them without atexit.
+    Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)
 
     @app.get("/health/live")
     def live() -> Any:

@@ -8,18 +8,22 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from gateway import app, settings
+from gateway import environment, settings
 from gateway.logs import configure
-from processing import directory, migrate
+from processing import migrate
 from processing.database import Database
 from processing.errors import ConfigError
 
 _config = click.option(
-    "--config", envvar=app.CONFIG, default="configs", show_default=True, help="Directory with the configuration."
+    "--config",
+    envvar=environment.CONFIG,
+    default="configs",
+    show_default=True,
+    help="Directory with the configuration.",
 )
 _database = click.option(
     "--database-url",
-    envvar=app.DATABASE_URL,
+    envvar=environment.DATABASE_URL,
     default="sqlite:///tillgate.db",
     show_default=True,
     help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
@@ -47,12 +51,6 @@ def run() -> None:
         sys.exit(2)
 
 
-def prepare(loaded: settings.Settings, database: Database) -> None:
-    """Migrate, and bring the database in step with the configuration."""
-    migrate.upgrade(database)
-    directory.sync(database, loaded.chain, dict(loaded.programmes))
-
-
 @main.command()
 @_config
 @_database
@@ -62,18 +60,9 @@ def prepare(loaded: settings.Settings, database: Database) -> None:
 @click.option("--threads", type=click.IntRange(1, 512), help="Threads of a worker; default: gateway.yaml.")
 def serve(config: str, database_url: str, host: str, port: int, workers: int, threads: int | None) -> None:
     """Serve tills. An empty database is migrated; SQLite is served by one worker."""
-    from gateway.server import Serving, check
-    from gateway.server import serve as serve_until_stopped
+    from gateway import server
 
-    serving = Serving(config, database_url, host, port, workers, threads or 0)
-    check(serving)
-    loaded = settings.load(config, os.environ)
-    database = Database(database_url)
-    prepare(loaded, database)
-    app.parts(loaded, database, os.environ)
-    database.dispose()
-    serving = Serving(config, database_url, host, port, workers, threads or loaded.gateway.server.threads)
-    serve_until_stopped(serving)
+    server.serve(server.Serving(config, database_url, host, port, workers, threads or 0))
 
 
 @main.command("migrate")
@@ -109,6 +98,7 @@ def config_check(config: str) -> None:
 @click.option("--outcome", help="Only ok, failed, or a refusal's code.")
 def log_command(link: str, config: str, database_url: str, since: str, limit: int, outcome: str | None) -> None:
     """Show what a link's till sent and was answered, with private fields masked."""
+    from gateway import app
     from gateway.exchange_view import show
 
     loaded = settings.load(config, os.environ)

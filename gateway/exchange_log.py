@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
 from weakref import ref
@@ -24,6 +22,7 @@ from weakref import ref
 import msgspec
 import psycopg
 import structlog
+import zstandard
 from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
 
 from gateway.settings import ExchangeLogLimits
@@ -43,6 +42,10 @@ SQLITE_BUSY_SECONDS = 5.0
 # What a waiting message costs in memory beside its bytes, and a stored one on disk.
 ROW_OVERHEAD_BYTES = 200
 PRUNE_ROWS = 1000
+PRUNE_BITES = 100
+PRUNE_SECONDS = 600.0
+# No message is larger: what a route accepts is bounded far below.
+MAX_OPENED = 64 * MEGABYTE
 SAMPLE_PLACES = 32
 SAMPLE_ROWS = 16
 
@@ -107,6 +110,8 @@ def pack_request(method: str, path: str, content_type: str, body: bytes) -> byte
         return _encode(Request(_plain(method), _plain(path), _plain(content_type), body))
 
 
+# One context, kept: zlib takes 256 KB of fresh memory for every message. Only the writing thread compresses.
+_compress = zstandard.ZstdCompressor(level=1).compress
 _encode: Callable[[Request], bytes] = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).decode
 
@@ -121,6 +126,7 @@ class ExchangeLog:
     def __init__(self, engine: Engine, vault: Vault, limits: ExchangeLogLimits) -> None:
         self._books = engine
         self._vault = vault
+        self._limits = limits
         self._max_rows = limits.buffer_messages
         self._max_bytes = limits.buffer_megabytes * MEGABYTE
         self._written = self._dropped = self._failed = 0
@@ -135,6 +141,7 @@ class ExchangeLog:
         self._thread: threading.Thread | None = None
         self._state = threading.Condition(threading.Lock())
         self._stop = threading.Event()
+        self._prune_at = monotonic()
 
     def record(
         self,
@@ -205,8 +212,22 @@ class ExchangeLog:
                 self._held_rows -= len(batch)
                 self._held_bytes -= sum(map(_size, batch))
                 self._state.notify_all()
+            self._prune_if_due(engine)
         if engine is not self._books:
             engine.dispose()
+
+    def _prune_if_due(self, engine: Engine) -> None:
+        """Keep the log inside its bounds: a few bites now and then, so that no message waits for long."""
+        if monotonic() < self._prune_at:
+            return
+        self._prune_at = monotonic() + PRUNE_SECONDS
+        try:
+            for _ in range(PRUNE_BITES):
+                with engine.begin() as connection:
+                    if not prune(connection, self._limits, datetime.now(UTC)):
+                        break
+        except Exception as error:
+            log.warning("exchange_log_prune_failed", error=sqlstate(error))
 
     def _take(self) -> list[Exchange]:
         """The next batch, gathered for a moment; empty when the log is closing and nothing waits."""
@@ -268,8 +289,8 @@ def _seal(vault: Vault, row: Exchange) -> Exchange:
         _fit(row.outcome, 32),
         row.status,
         min(row.took_us, 2**31 - 1),
-        vault.encrypt(EXCHANGE_LOG, zlib.compress(row.request, 1), _aad("request", request_id)),
-        vault.encrypt(EXCHANGE_LOG, zlib.compress(row.answer, 1), _aad("answer", request_id)),
+        vault.encrypt(EXCHANGE_LOG, _compress(row.request), _aad("request", request_id)),
+        vault.encrypt(EXCHANGE_LOG, _compress(row.answer), _aad("answer", request_id)),
     )
 
 
@@ -342,14 +363,14 @@ def _opened(vault: Vault, row: Any) -> Recorded:
     try:
         request = _decode(_unpacked(vault, row.request, _aad("request", row.request_id)))
         answer = _unpacked(vault, row.answer, _aad("answer", row.request_id))
-    except (SecretsError, zlib.error, msgspec.DecodeError) as error:
+    except (SecretsError, zstandard.ZstdError, msgspec.DecodeError) as error:
         problem = str(error)
     head = (row.id, row.link, row.at, row.request_id, row.route, row.outcome, row.status, row.took_us)
     return Recorded(*head, request, answer, problem)
 
 
 def _unpacked(vault: Vault, blob: bytes, aad: bytes) -> bytes:
-    return zlib.decompress(vault.decrypt(blob, aad))
+    return zstandard.ZstdDecompressor().decompress(vault.decrypt(blob, aad), MAX_OPENED)
 
 
 def prune(connection: Connection, limits: ExchangeLogLimits, now: datetime) -> int:
@@ -383,98 +404,3 @@ def _surplus_rows(connection: Connection, keep_bytes: int) -> int:
     average = sum(sizes) // len(sizes) + ROW_OVERHEAD_BYTES
     rows: int = last - first + 1
     return max(0, rows - keep_bytes // average)
-
-
-# Masking ----------------------------------------------------------------------------------------------------
-
-_QUOTE = r"(?:\\{0,3}[\"']|&quot;|&apos;|&#3[49];)"
-# Where a name begins: not inside a word; bytes shown as escapes are not part of one.
-_BEGINS = r"(?:(?<!\w)|(?<=\\x[0-9a-f]{2})|(?<=\\[ntr]))"
-_OPEN, _CLOSE = r"(?:<|&lt;)", r"(?:>|&gt;)"
-# What nobody named but everybody recognises: phones and cards, written together or in groups, and e-mails.
-# A GUID comes first so that its digits are left alone. Every pattern begins where a run begins: linear time.
-_RECOGNISED = re.compile(
-    r"(?P<guid>(?<![0-9a-z])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![0-9a-z]))"
-    r"|(?P<digits>[0-9]{10,}"
-    r"|(?<![0-9])[0-9]{4}(?:[ \xa0-][0-9]{4}){2,3}(?![0-9])"
-    r"|(?<![0-9])(?:\+?[0-9]{1,3})?[ \xa0-]?\(?[0-9]{3}\)?[ \xa0-]?"
-    r"[0-9]{3}[ \xa0-]?[0-9]{2}[ \xa0-]?[0-9]{2}(?![0-9]))"
-    r"|(?<![\w.+-])[\w.+-]{1,64}(?:@|%40)[\w-]{1,63}\.[\w.-]{2,}",
-    re.IGNORECASE,
-)
-_DIGIT = re.compile(r"[0-9]")
-_WORD = re.compile(r"[^\s,\[\]\"']+")
-_DECLARED = re.compile(
-    rb"""^\s*<\?xml[^>]{0,100}encoding\s*=\s*["']((?:windows|cp|koi8|iso-8859|utf)-?[a-z0-9-]{1,10})["']""", re.I
-)
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-
-
-def mask(body: bytes, private: frozenset[str]) -> str:
-    """The message as people may see it: values of private fields, phones, cards and e-mails are hidden.
-
-    ``private`` names attributes, elements without children, keys and parameters, in any case. Of a number
-    with 8 digits or more the last four stay. What is not text is shown as Python would write the bytes.
-    """
-    text = _text(body)
-    if private:
-        names = "|".join(re.escape(name) for name in sorted(private, key=len, reverse=True))
-        text = _element(names).sub(_hide_element, text)
-        text = _assignment(names).sub(_hide_assignment, text)
-    return _RECOGNISED.sub(lambda m: m[0] if m["guid"] else _hidden(m[0]), text)
-
-
-@functools.lru_cache(maxsize=64)
-def _element(names: str) -> re.Pattern[str]:
-    """``<Name attributes>value``, plain or escaped inside another document, up to the next tag."""
-    inside = rf"(?:(?!{_OPEN}|{_CLOSE}).)*+"
-    tag = rf"{_OPEN}(?:[\w.-]{{1,40}}:)?(?:{names})(?=[\s>&]){inside}(?<!/){_CLOSE}\s*"
-    value = rf"<!\[CDATA\[(?P<cdata>.*?)(?=\]\]>|\Z)|(?P<value>(?:(?!{_OPEN}).)++)"
-    return re.compile(rf"(?P<tag>{tag})(?:{value})", re.IGNORECASE | re.DOTALL)
-
-
-def _hide_element(match: re.Match[str]) -> str:
-    if match["cdata"] is not None:
-        return f"{match['tag']}<![CDATA[{_hidden(match['cdata'])}"
-    return match["tag"] + _hidden(match["value"])
-
-
-@functools.lru_cache(maxsize=64)
-def _assignment(names: str) -> re.Pattern[str]:
-    """``name="value"``, ``"name": value`` or ``name=value``, whatever the language; a list as a whole."""
-    quoted = rf"(?P<quote>{_QUOTE})(?P<text>(?:(?!(?P=quote))(?:\\.|.))*+)"
-    return re.compile(
-        rf"(?P<name>{_BEGINS}(?:{names}){_QUOTE}?\s*[=:]\s*)"
-        rf"(?:{quoted}|(?P<list>\[[^\[\]{{}}]*)|(?P<bare>[^\s&<>\"',;\[\]{{}}]+))",
-        re.IGNORECASE | re.DOTALL,
-    )
-
-
-def _hide_assignment(match: re.Match[str]) -> str:
-    if match["quote"]:
-        return match["name"] + match["quote"] + _hidden(match["text"])
-    if match["list"]:
-        return match["name"] + _WORD.sub(lambda m: _hidden(m[0]), match["list"])
-    return match["name"] + _hidden(match["bare"])
-
-
-def _hidden(value: str) -> str:
-    """Stars; of a phone or a card number the last four digits."""
-    if not value.strip():
-        return value
-    digits = _DIGIT.findall(value)
-    return f"***{''.join(digits[-4:])}" if len(digits) >= 8 else "***"
-
-
-def _text(body: bytes) -> str:
-    """The bytes as text if they look like it: UTF-8, what an XML declaration says, UTF-16 or cp1251."""
-    declared = _DECLARED.match(body)
-    encodings = ["utf-8-sig", *([declared[1].decode()] if declared else []), "cp1251"]
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings = ["utf-16"]
-    elif _CONTROL.search(body):
-        encodings = []
-    for encoding in encodings:
-        with suppress(UnicodeError, LookupError):
-            return body.decode(encoding)
-    return repr(body)[2:-1]

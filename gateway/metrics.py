@@ -1,4 +1,4 @@
-"""What Prometheus sees. With several processes each writes to files of its own in PROMETHEUS_MULTIPROC_DIR."""
+"""What Prometheus sees. With several processes each writes to files of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+
+from gateway.environment import METRICS
 
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -58,7 +60,7 @@ def observe_batch(kind: str, size: int, seconds: float) -> None:
 
 def exposition() -> bytes:
     """The text that Prometheus scrapes, of all processes together."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if METRICS not in os.environ:
         return generate_latest(DEFAULT_REGISTRY)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -19,8 +19,9 @@ from pathlib import Path
 import structlog
 from sqlalchemy.engine import make_url
 
-from gateway import committer
-from gateway.app import COMMITTER, CONFIG, DATABASE_URL
+from gateway import committer, settings
+from gateway.environment import COMMITTER, CONFIG, DATABASE_URL, METRICS
+from processing.database import Database
 from processing.errors import ConfigError
 
 START_SECONDS = 30.0
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What ``tillgate serve`` was told."""
+    """What ``tillgate serve`` was told; 0 threads leave it to gateway.yaml."""
 
     config: str
     database_url: str
@@ -58,7 +59,7 @@ class Committer:
         self._keeper.start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "gateway.committer_main", str(self.socket)]
+        command = [sys.executable, "-P", "-m", "gateway.committer_main", str(self.socket)]
         return subprocess.Popen(command)  # noqa: S603  # our own module
 
     def _keep(self) -> None:
@@ -96,26 +97,40 @@ def check(serving: Serving) -> None:
 
 
 def serve(serving: Serving) -> None:
-    """Serve until told to stop. The database is migrated and in step already. Errors: ConfigError."""
+    """Bring the database up and in step with the configuration, and serve until told to stop.
+
+    Errors: ConfigError, before anything is served.
+    """
     check(serving)
+    loaded = settings.load(serving.config, os.environ)
     folder = Path(tempfile.mkdtemp(prefix="tillgate-"))
     os.environ[CONFIG] = serving.config
     os.environ[DATABASE_URL] = serving.database_url
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    os.environ[METRICS] = str(folder)
     keeper = None
     try:
+        _prepare(loaded, serving.database_url)
         if not serving.is_sqlite:
             keeper = Committer(folder)
             os.environ[COMMITTER] = str(keeper.socket)
             keeper.wait_until_ready()
-        _granian(serving)
+        _granian(serving, serving.threads or loaded.gateway.server.threads)
     finally:
         if keeper is not None:
             keeper.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _granian(serving: Serving) -> None:
+def _prepare(loaded: settings.Settings, database_url: str) -> None:
+    from gateway import app  # it imports the metrics, which must not come before METRICS is set
+
+    database = Database(database_url)
+    app.prepare(loaded, database)
+    app.parts(loaded, database, os.environ)
+    database.dispose()
+
+
+def _granian(serving: Serving, threads: int) -> None:
     """Web workers, until a signal ends them."""
     from granian.constants import Interfaces
     from granian.server import Server
@@ -126,7 +141,7 @@ def _granian(serving: Serving) -> None:
         port=serving.port,
         interface=Interfaces.WSGI,
         workers=serving.workers,
-        blocking_threads=serving.threads,
+        blocking_threads=threads,
         backlog=BACKLOG,
         factory=True,
         log_access=False,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from processing.cards import CLOSED, REPLACED, check_usable
 from processing.commands import Adjust, Amount, TopUp
 from processing.directory import ADJUSTED, CASH
 from processing.errors import BadAmount, CardClosed, InsufficientPoints
 from processing.keys import once
 from processing.lots import available, draw
-from processing.programme import lot_terms
-from processing.receipts import DEBT, SETTLEMENT_PRICE_MILLIONTHS, accrue, movement
+from processing.programme import day_terms
+from processing.receipts import DEBT, accrue, movement
 from processing.results import Adjusted, ToppedUp
 from processing.state import Posting, State
 from processing.units import MAX_AMOUNT
@@ -27,7 +25,7 @@ def top_up(state: State, command: TopUp) -> ToppedUp:
         store = state.store(command.store)
         account = state.account(card.wallet_id, command.amount.unit)
         cash = Posting(state.directory.system(store.partner_id, CASH, account.unit), account.unit, -amount)
-        postings = [cash, *accrue(state, store, account, amount, None, state.now)]
+        postings = [cash, *accrue(state, store, account, amount, day_terms(store.zone, state.now))]
         operation_id = state.post("top_up", store, postings, actor=command.actor)
         moved = movement(state, account, card.number, 0, amount)
         return ToppedUp(operation_id=operation_id, at=state.now, card=moved), operation_id
@@ -49,11 +47,8 @@ def adjust(state: State, command: Adjust) -> Adjusted:
         account = state.account(card.wallet_id, command.amount.unit)
         flags: tuple[str, ...] = ()
         if amount > 0:
-            today = lot_terms(None, store.zone, state.now).available_from
-            days = command.expires_days
-            expires_at = None if days is None else today + timedelta(days=days + 1)
-            lot = state.open_lot(account, store.partner_id, today, expires_at, SETTLEMENT_PRICE_MILLIONTHS)
-            postings = state.moved(account, [(lot, amount)])
+            terms = day_terms(store.zone, state.now, 0, command.expires_days)
+            postings = accrue(state, store, account, amount, terms)
         else:
             free = max(available(account.lots.values(), state.now), 0)
             if -amount > free and not command.allow_debt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from processing import numbers, tables
 from processing.commands import ActivateCard, IssueCard, Ref
@@ -17,7 +17,7 @@ from processing.errors import (
     Refusal,
 )
 from processing.keys import once
-from processing.programme import lot_terms
+from processing.programme import day_terms
 from processing.results import CardActivated, CardIssued
 from processing.state import Card, State, canonical
 
@@ -109,6 +109,5 @@ def _activate(state: State, card: Card, store: str) -> None:
     card.status, card.activated_at = ACTIVE, state.now
     valid_days = state.directory.product(card.product).valid_days
     if valid_days is not None:
-        today = lot_terms(None, state.store(store).zone, state.now).available_from
-        card.expires_at = today + timedelta(days=valid_days + 1)
+        card.expires_at = day_terms(state.store(store).zone, state.now, 0, valid_days).expires_at
     state.changed_cards[card.id] = card

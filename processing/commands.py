@@ -35,10 +35,10 @@ MAX_LINES = 1_000
 
 
 class Ref(msgspec.Struct, frozen=True):
-    """What somebody calls a thing: ``Ref("card", "5550001234")``, ``Ref("account", "700123")``.
+    """What somebody calls a thing: ``Ref("card", "5550001234")``, ``Ref("barcode", "2100000012345")``.
 
-    Schemes of cards: ``card`` (printed number; leading zeros do not matter), ``account`` (our wallet number),
-    ``barcode``, ``track`` and any scheme of an outside system, such as ``onec``.
+    Schemes of cards: ``card`` (printed number; leading zeros do not matter), ``barcode``, ``track`` and any
+    scheme of an outside system, such as ``onec``.
     """
 
     scheme: str

@@ -66,7 +66,9 @@ class Core:
 
     def __init__(self, database: Database, directory: Directory, vault: Vault) -> None:
         self.work = Work(database, directory, vault, Ids(database))
-        self.retries = 0
+        # Told the seconds from a batch's begin until it holds its keys and accounts; and of every repetition.
+        self.on_locked: Callable[[float], None] = lambda seconds: None
+        self.on_repeat: Callable[[], None] = lambda: None
 
     def execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         """The outcome of each command, in order; batches longer than MAX_BATCH are cut.
@@ -110,7 +112,7 @@ class Core:
         failure: LoyaltyError = Busy("too many conflicts, repeat")
         for attempt in range(ATTEMPTS):
             if attempt:
-                self.retries += 1
+                self.on_repeat()
                 time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311  # spreads rivals
             try:
                 return self._once(commands)
@@ -128,8 +130,10 @@ class Core:
 
     def _once(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         self.work.ids.reserve(_ids_needed(commands, len(self.work.directory.units)))
+        started = time.perf_counter()
         with self.work.database.transaction() as connection:
             state = ledger.claim_and_read(connection, self.work, commands)
+            self.on_locked(time.perf_counter() - started)
             outcomes = [_outcome(state, command) for command in commands]
             ledger.write_state(connection, self.work, state)
         self.work.known_tills.update(state.seen_tills)

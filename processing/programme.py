@@ -8,7 +8,7 @@ price, pending days and expiry. A full rule engine will take the place of ``deci
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -115,18 +115,22 @@ def payable(programme: Programme, total_minor: int) -> int:
 
 
 def lot_terms(programme: Programme | None, zone: ZoneInfo, at: datetime) -> LotTerms:
-    """The terms of points accrued at this instant; whole days of the store, so that equal lots of a day merge.
+    """The terms of points accrued at this instant; without a programme they are there at once and for ever."""
+    if programme is None:
+        return day_terms(zone, at)
+    return day_terms(zone, at, programme.pending_days, programme.expires_days)
 
-    They are available from the start of the day that is ``pending_days`` ahead and expire at the end of the
-    day ``expires_days`` after that. Without a programme: at once and for ever.
+
+def day_terms(zone: ZoneInfo, at: datetime, pending_days: int = 0, expires_days: int | None = None) -> LotTerms:
+    """Terms in whole days of the store, so that equal lots of a day merge.
+
+    Available from the start of the day ``pending_days`` ahead; expires at the end of the day ``expires_days``
+    after that.
     """
-    pending = programme.pending_days if programme else 0
-    expires = programme.expires_days if programme else None
-    today = at.astimezone(zone).date()
-    first = today + timedelta(days=pending)
-    last = None if expires is None else first + timedelta(days=expires + 1)
+    first = at.astimezone(zone).date() + timedelta(days=pending_days)
+    last = None if expires_days is None else first + timedelta(days=expires_days + 1)
     return LotTerms(_midnight(first, zone), None if last is None else _midnight(last, zone))
 
 
-def _midnight(day: Any, zone: ZoneInfo) -> datetime:
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)

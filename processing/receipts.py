@@ -33,7 +33,7 @@ from processing.errors import (
 )
 from processing.keys import KEYS_CONFLICT, content, replay
 from processing.lots import available, draw, repay
-from processing.programme import Decision, Part, decide, lot_terms, payable
+from processing.programme import Decision, LotTerms, Part, decide, lot_terms, payable
 from processing.results import CardMovement, ReceiptPosted, ReceiptRestored, ReceiptVoided, Result
 from processing.state import (
     NONE,
@@ -47,7 +47,7 @@ from processing.state import (
     Posting,
     State,
 )
-from processing.units import MAX_AMOUNT
+from processing.units import MAX_AMOUNT, POINTS
 
 # One point of scale 2 settles at one minor unit of money until programmes set a price of their own.
 SETTLEMENT_PRICE_MILLIONTHS = 1_000_000
@@ -133,7 +133,7 @@ def _post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted
     """Decide and book a receipt; refusals come before the first change."""
     store = state.store(command.store)
     uses = [_use(state, ask, command.fact, flags) for ask in command.cards]
-    decision = _decide(command.receipt, uses)
+    decision = _decide(state, command.receipt, uses)
     _check_limits(command, uses, flags)
     postings = _redemptions(state, store, uses, command.fact, flags)
     effective_at = _effective_at(state, command)
@@ -194,12 +194,15 @@ def _use(state: State, ask: CardUse, fact: bool, flags: list[str]) -> _Use:
     return _Use(ask, card, active, True)
 
 
-def _decide(receipt: Receipt, uses: Sequence[_Use]) -> Decision:
+def _decide(state: State, receipt: Receipt, uses: Sequence[_Use]) -> Decision:
+    """What the programmes say; money from a purse is the holder's own, points are not."""
     parts = [
         Part(
             programme=use.programme or _NO_PROGRAMME,
             spend_minor=use.ask.spend_minor,
-            redeemed_minor=sum(amount.amount for amount in use.ask.redeem),
+            redeemed_minor=sum(
+                paid.amount for paid in use.ask.redeem if state.directory.unit(paid.unit).kind == POINTS
+            ),
         )
         for use in uses
     ]
@@ -291,15 +294,12 @@ def _accruals(
                 continue
             account = state.account(use.card.wallet_id, unit)
             programme = use.programme if use.programme and use.programme.unit == unit else None
-            postings += accrue(state, store, account, amount, programme, effective_at)
+            postings += accrue(state, store, account, amount, lot_terms(programme, store.zone, effective_at))
     return postings
 
 
-def accrue(
-    state: State, store: StoreInfo, account: Account, amount: int, programme: Programme | None, at: datetime
-) -> list[Posting]:
-    """The entries that put points into a lot on the programme's terms and repay debts from it."""
-    terms = lot_terms(programme, store.zone, at)
+def accrue(state: State, store: StoreInfo, account: Account, amount: int, terms: LotTerms) -> list[Posting]:
+    """The entries that put an amount into a lot on these terms, and repay debts from it."""
     lot = state.open_lot(account, store.partner_id, terms.available_from, terms.expires_at, SETTLEMENT_PRICE_MILLIONTHS)
     return state.moved(account, [(lot, amount), *repay(account.lots.values(), lot, amount)])
 
@@ -382,11 +382,16 @@ def movement(state: State, account: Account, number: str, redeemed: int, earned:
 
 
 def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
-    """Reverse what is posted under the key, or leave a tombstone for the attempt that is still under way."""
+    """Reverse what is posted under the key, or leave a tombstone for the attempt that is still under way.
+
+    Errors: KeyReused when the key stands for something that booked nothing, such as a card's issue.
+    """
     head, _ = state.head(command)
     stamp = command.stamp or state.now
     if head.stamp is not None:
         stamp = max(stamp, head.stamp)
+    if head.state == POSTED and head.operation_id is None:
+        raise KeyReused("the key stands for nothing that was booked")
     if head.state == POSTED:
         operation_id, movements = _reverse(state, command.store, head, "void")
         result = ReceiptVoided(outcome=REVERSED, operation_id=operation_id, at=state.now, cards=movements)

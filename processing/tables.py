@@ -341,7 +341,7 @@ exchange_log = Table(
     Column("outcome", String(32), nullable=False),
     Column("status", SmallInteger, nullable=False),
     Column("took_us", Integer, nullable=False),
-    # zlib, then AES-256-GCM with the key that the ciphertext names
+    # zstd, then AES-256-GCM with the key that the ciphertext names
     Column("request", LargeBinary, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Index(None, "link", "at"),

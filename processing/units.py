@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
 
 import msgspec
 
@@ -38,13 +37,28 @@ def scaled(text: str, scale: int) -> int:
     """
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"not a decimal number: {text[:40]!r}")
-    whole = Decimal(text).scaleb(scale)
-    number = int(whole)
-    if number != whole:
-        raise ValueError(f"more than {scale} digits after the point: {text[:40]!r}")
-    if abs(number) > MAX_AMOUNT:
+    whole, _, fraction = text.partition(".")
+    missing = scale - len(fraction)
+    if missing < 0:
+        if fraction[scale:].strip("0"):
+            raise ValueError(f"more than {scale} digits after the point: {text[:40]!r}")
+        fraction, missing = fraction[:scale], 0
+    number: int = int(whole + fraction) * 10**missing
+    if not -MAX_AMOUNT <= number <= MAX_AMOUNT:
         raise ValueError(f"number too large: {text[:40]!r}")
     return number
+
+
+def cut_to_thousandths(text: str) -> int:
+    """A quantity in thousandths, rounded towards zero: ``"0.333333"``, a third of a dish, is 333.
+
+    Digits past the third are cut off, however many there are.
+    Errors: ValueError, as scaled.
+    """
+    whole, _, fraction = text.partition(".")
+    if len(fraction) > 3 and fraction.isascii() and fraction.isdigit():
+        text = f"{whole}.{fraction[:3]}"
+    return scaled(text, 3)
 
 
 def whole(text: str) -> int:

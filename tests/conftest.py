@@ -39,6 +39,8 @@ EMPTY = "; ".join(
 )
 """Leaves the chain: what the configuration wrote, and the system accounts."""
 
+EMPTY += "; UPDATE id_block SET next_id = 1000"
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:

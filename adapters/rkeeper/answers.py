@@ -71,6 +71,7 @@ ERROR_CODES = {
     "bad_message": 30,
     "too_large": 31,
     "busy": 91,
+    "failed": 6,
     "bad_credentials": 63,
     "no_such_route": 12,
     "link_paused": 92,

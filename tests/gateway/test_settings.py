@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import shutil
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pytest
 from marshmallow import RAISE, Schema, fields, validate
 
 from adapters.contract import Adapter, Auth, Route
-from gateway.settings import GatewaySettings, Settings, load, load_keys
+from gateway.settings import GatewaySettings, Settings, load
 from processing.chain import Partner, Product, Programme, Store
 from processing.errors import ConfigError
 from processing.units import Unit
@@ -294,58 +293,3 @@ def test_guessable_and_impossible_numbers_are_refused(
 def test_personal_cards_and_cards_without_value_may_be_dense(directory: Path, change: Change) -> None:
     change("chain.yaml", "length: 16\n    luhn", "length: 8\n    luhn")
     assert good(directory).chain.products[0].length == 8
-
-
-# Master keys ------------------------------------------------------------------------------------------------
-
-MASTER, INDEX = base64.b64encode(b"m" * 32).decode(), base64.b64encode(b"i" * 32).decode()
-POSTGRES = "postgresql://localhost/tillgate"
-
-
-def test_keys_come_from_the_environment() -> None:
-    keys = load_keys({"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": INDEX}, POSTGRES)
-    assert (keys.master, keys.index) == (b"m" * 32, b"i" * 32)
-
-
-def test_keys_come_from_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "keys"
-    file.write_text(f"master: {MASTER}\nindex: {INDEX}\n")
-    assert load_keys({"TILLGATE_KEYS_FILE": str(file)}, POSTGRES).index == b"i" * 32
-
-
-@pytest.mark.parametrize(
-    "environ",
-    [
-        {"TILLGATE_MASTER_KEY": MASTER},
-        {"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": "not base64!"},
-        {"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": base64.b64encode(b"short").decode()},
-        {"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": MASTER},
-        {"TILLGATE_KEYS_FILE": "/nowhere/keys"},
-        {"TILLGATE_KEYS_FILE": __file__},
-    ],
-)
-def test_unfit_keys_are_refused_and_not_repeated(environ: dict[str, str]) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load_keys(environ, POSTGRES)
-    assert MASTER not in str(caught.value)
-    assert "not base64!" not in str(caught.value)
-
-
-def test_postgresql_without_keys_stops_with_the_command_that_makes_them() -> None:
-    with pytest.raises(ConfigError, match=r"export TILLGATE_MASTER_KEY=.*\n.*export TILLGATE_INDEX_KEY="):
-        load_keys({}, POSTGRES)
-
-
-def test_sqlite_gets_a_key_file_once_for_its_owner_only(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'books.db'}"
-    first, second = load_keys({}, url), load_keys({}, url)
-    file = tmp_path / "books.db.keys"
-    assert (first.master, first.index) == (second.master, second.index)
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["books.db.keys"]
-
-
-def test_database_in_memory_gets_keys_that_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert load_keys({}, "sqlite://").master != load_keys({}, "sqlite://").master
-    assert list(tmp_path.iterdir()) == []

@@ -220,7 +220,7 @@ class Books:
             """,
             card=card,
         )
-        return sorted(row if with_ids else row[1:] for row in found)
+        return sorted((row if with_ids else row[1:] for row in found), key=str)
 
     def written(self) -> tuple[int, ...]:
         """How many rows the books have; what changes nothing leaves it as it is."""

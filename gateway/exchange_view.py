@@ -1,0 +1,57 @@
+"""The exchange log as an operator reads it: one block of text for each message, private fields masked."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from adapters.registry import find
+from gateway.app import Parts
+from gateway.exchange_log import Recorded, read
+from gateway.mask import mask
+
+# A message may have megabytes; who needs more of it than this replays it.
+MAX_SHOWN = 16_000
+INDENT = "    "
+
+
+def show(parts: Parts, link: str, since: datetime, limit: int, outcome: str | None) -> Iterator[str]:
+    """The newest ``limit`` messages of a link, oldest first; times are those of the link's store."""
+    settings = parts.settings.links[link]
+    private = find(settings.adapter).private
+    zone = ZoneInfo(next(store.zone for store in parts.settings.chain.stores if store.code == settings.store))
+    with parts.database.reading() as connection:
+        found = read(connection, parts.vault, link, since, limit, outcome)
+    if not found:
+        yield "no messages"
+    for recorded in found:
+        yield "\n".join(block(recorded, private, zone)) + "\n"
+
+
+def block(recorded: Recorded, private: frozenset[str], zone: ZoneInfo) -> Iterator[str]:
+    """The lines of one exchange: its head, what came in, what went out."""
+    at = recorded.at.astimezone(zone)
+    yield (
+        f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} {zone.key}  {recorded.route}: {recorded.outcome}"
+        f"  {recorded.took_us / 1000:.1f} ms  HTTP {recorded.status}  {recorded.request_id}"
+    )
+    if recorded.problem:
+        yield f"{INDENT}cannot be opened: {recorded.problem}"
+        return
+    request = recorded.request
+    # The head as well: what a stranger tried there may be anything.
+    head = f"{request.method} {request.path}  {request.content_type}"
+    yield f"  in   {mask(head.encode('utf-8', 'replace'), private)}"
+    yield _shown(request.body, private)
+    yield "  out"
+    yield _shown(recorded.answer, private)
+
+
+def _shown(body: bytes, private: frozenset[str]) -> str:
+    """The body masked as a whole and cut afterwards: half a number would no longer look like one."""
+    masked = mask(body, private).strip()
+    rest = len(masked) - MAX_SHOWN
+    shown = masked[:MAX_SHOWN] + (f"\n... and {rest} more characters" if rest > 0 else "")
+    return textwrap.indent(shown or "(empty)", INDENT)

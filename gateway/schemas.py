@@ -1,0 +1,230 @@
+"""What the files of a configuration may say: a schema for each, whose messages tell what was expected."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from adapters.contract import Adapter
+from gateway.problems import EXPECTED, did_you_mean
+from processing.units import HUNDREDTHS_OF_PERCENT, MAX_AMOUNT, MONEY, POINTS, scaled
+
+MAX_SCALE = 6
+
+_ZONE = "an IANA time zone such as Europe/Moscow"
+# marshmallow formats its messages, hence the doubled braces.
+_FROM_ENVIRONMENT = "{{env: NAME}}: secrets come from the environment and never stand in this file"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+Network = IPv4Network | IPv6Network
+
+# Fields -----------------------------------------------------------------------------------------------------
+
+
+class _Checked(fields.Field[Any]):
+    """What ``check`` makes of the raw value; instead of its ValueError is told what was expected."""
+
+    def __init__(self, check: Callable[[Any], Any], expected: str, **options: Any) -> None:
+        super().__init__(error_messages=_saying(expected), **options)
+        self._check = check
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
+        try:
+            return self._check(value)
+        except ValueError:
+            raise self.make_error("invalid") from None
+
+
+def _saying(expected: str) -> dict[str, Any]:
+    return dict.fromkeys(("required", "null", "invalid"), EXPECTED + expected)
+
+
+def a_text(expected: str = "text", pattern: str = "(?s:.{1,255})", **options: Any) -> fields.String:
+    """Text of a shape; a number has to be quoted, so that 007 stays what was written."""
+    shape = validate.Regexp(rf"(?:{pattern})\Z", error=EXPECTED + expected)
+    return fields.String(validate=shape, error_messages=_saying(expected), **options)
+
+
+def a_code(**options: Any) -> fields.String:
+    words = "a code: up to 64 of a-z, 0-9, - and _, beginning with a letter or digit"
+    return a_text(words, r"[a-z0-9][a-z0-9_-]{0,63}", **options)
+
+
+def a_choice(*choices: str, **options: Any) -> fields.String:
+    return a_text(" or ".join(choices), "|".join(map(re.escape, choices)), **options)
+
+
+def a_whole(least: int, most: int, **options: Any) -> fields.Integer:
+    """A whole number within bounds; neither true nor "5"."""
+    words = f"a whole number from {least} to {most}"
+    bounds = validate.Range(least, most, error=EXPECTED + words)
+    return fields.Integer(strict=True, validate=bounds, error_messages=_saying(words), **options)
+
+
+def a_switch(**options: Any) -> _Checked:
+    def check(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError
+        return value
+
+    return _Checked(check, "true or false", **options)
+
+
+def a_decimal(expected: str, scale: int, most: int, **options: Any) -> _Checked:
+    """``5``, ``5.5`` or ``"5.5"`` as a whole number of ``10**-scale``, from 0 to ``most``."""
+
+    def check(value: Any) -> int:
+        number = scaled(str(value), scale) if type(value) in (int, str) else -1
+        if not 0 <= number <= most:
+            raise ValueError
+        return number
+
+    return _Checked(check, expected, **options)
+
+
+def a_percent(**options: Any) -> _Checked:
+    """In hundredths of a percent."""
+    words = "a percent from 0 to 100 with at most two digits after the point, such as 5.5"
+    return a_decimal(words, 2, HUNDREDTHS_OF_PERCENT, **options)
+
+
+def _zone(value: Any) -> str:
+    try:
+        return zoneinfo.ZoneInfo(value).key
+    except (zoneinfo.ZoneInfoNotFoundError, AttributeError, ValueError, TypeError, OSError):
+        raise ValidationError(EXPECTED + _ZONE + did_you_mean(value, zoneinfo.available_timezones())) from None
+
+
+def _network(value: Any) -> Network:
+    return ip_network(value if isinstance(value, str) else "")
+
+
+def _variable(value: Any) -> str:
+    """The environment variable that holds a secret, ``{env: NAME}`` or ``${NAME}``."""
+    if isinstance(value, Mapping) and list(value) == ["env"]:
+        value = f"${{{value['env']}}}"
+    if not isinstance(value, str) or not (match := _VARIABLE.fullmatch(value)):
+        raise ValueError
+    return match[1]
+
+
+# Files ------------------------------------------------------------------------------------------------------
+
+
+class _Section(Schema):
+    class Meta:
+        unknown = RAISE
+
+
+def _some(section: type[Schema]) -> fields.List[Any]:
+    return fields.List(fields.Nested(section), required=True, validate=validate.Length(min=1))
+
+
+class _ExchangeLog(_Section):
+    keep_days = a_whole(1, 3650)
+    keep_megabytes = a_whole(1, 10_000_000)
+    buffer_messages = a_whole(1, 1_000_000)
+    buffer_megabytes = a_whole(1, 4096)
+
+
+class _Server(_Section):
+    threads = a_whole(1, 1024)
+
+
+class GatewaySchema(_Section):
+    """gateway.yaml; its defaults are those of GatewaySettings."""
+
+    exchange_log = fields.Nested(_ExchangeLog)
+    server = fields.Nested(_Server)
+    answer_seconds = a_whole(1, 120)
+    queue_limit = a_whole(1, 1_000_000)
+
+
+class _Named(_Section):
+    code = a_code(required=True)
+    name = a_text(required=True)
+
+
+class _Unit(_Section):
+    kind = a_choice(MONEY, POINTS, required=True)
+    scale = a_whole(0, MAX_SCALE, required=True)
+
+
+class _Store(_Named):
+    partner = a_text(required=True)
+    zone = _Checked(_zone, _ZONE, required=True)
+
+
+class _Product(_Named):
+    kind = a_choice("personal", "bearer", required=True)
+    prefix = a_text("up to 12 digits in quotes", r"[0-9]{1,12}", required=True)
+    length = a_whole(6, 19, required=True)
+    luhn = a_switch(load_default=True)
+    valid_days = a_whole(1, 36_500, allow_none=True, load_default=None)
+    value = a_switch(load_default=False)
+    programme = a_text(required=True)
+
+
+class ChainSchema(_Section):
+    """chain.yaml."""
+
+    chain = fields.Nested(_Named, required=True)
+    units = fields.Dict(
+        keys=a_text("a unit's code such as RUB or BONUS", r"[A-Z][A-Z0-9_]{0,15}"),
+        values=fields.Nested(_Unit),
+        required=True,
+        validate=validate.Length(min=1),
+    )
+    partners = _some(_Named)
+    stores = _some(_Store)
+    products = fields.List(fields.Nested(_Product), load_default=list)
+
+
+class ProgrammeSchema(_Section):
+    """programmes/<code>.yaml, loaded under the names of a Programme; the price at MAX_SCALE."""
+
+    code = a_code(data_key="programme", required=True)
+    unit = a_text(required=True)
+    cashback_hundredths = a_percent(data_key="cashback_percent", load_default=0)
+    payable_hundredths = a_percent(data_key="payable_percent", load_default=0)
+    pending_days = a_whole(0, 3650, load_default=0)
+    expires_days = a_whole(1, 36_500, allow_none=True, load_default=None)
+    discount = a_text(load_default="")
+    bonus = a_text(load_default="")
+    excluded_categories = fields.List(a_text(), load_default=list)
+    minimum_price = a_decimal('a price in major units, such as "199.90"', MAX_SCALE, MAX_AMOUNT, load_default=0)
+
+
+class _Credentials(_Section):
+    secret = _Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    addresses = fields.List(
+        _Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
+        load_default=list,
+        validate=validate.Length(min=1),
+    )
+
+
+class LinkSchema(_Section):
+    """links/<code>.yaml."""
+
+    link = a_code(required=True)
+    adapter = a_text(required=True)
+    store = a_text(required=True)
+    enabled = a_switch(load_default=True)
+    credentials = fields.Nested(_Credentials, required=True)
+    options = fields.Dict(load_default=dict)
+
+
+def link_schema(raw: dict[str, Any], adapters: Mapping[str, Adapter]) -> Schema:
+    """The schema with the adapter's own one for the options; those of an unknown adapter are not checked."""
+    adapter = adapters.get(str(raw.get("adapter")))
+    if adapter is None:
+        return LinkSchema()
+    if raw.get("options") is None:
+        raw["options"] = {}
+    return LinkSchema.from_dict({"options": fields.Nested(adapter.options)}, name="LinkWithOptions")()

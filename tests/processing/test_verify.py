@@ -1,0 +1,250 @@
+"""``tillgate verify``: books that were only traded pass, and every law notices when it is broken.
+
+Each corruption is what a hand in the database, a restored half or a bug would leave behind; a law without one
+fails the last test of this file.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text
+
+from gateway.cli import main
+from processing.commands import RegisterHolder, RestoreReceipt
+from processing.verify import AND_MORE, LAWS, MAX_ROWS, verify
+from tests.processing.books import ALMATY, MOSCOW, Books, adjust, post, ref, top_up, use, void
+
+
+@dataclass(frozen=True)
+class Broken:
+    """How a law is broken: SQL for both databases, ``first`` on one of them (statements with a semicolon between).
+
+    ``undo`` where more than the rows of one test was touched, which only the PostgreSQL of all tests remembers.
+    """
+
+    law: str
+    sql: str
+    undo: str = ""
+    first: Mapping[str, str] = field(default_factory=dict)
+
+
+RECEIPT = "(SELECT max(operation_id) FROM request_key WHERE key = 'plain')"
+VOIDED = "(SELECT min(reverses_id) FROM operation WHERE kind = 'void')"
+A_LOT = "(SELECT min(id) FROM lot WHERE remaining > 0)"
+A_WALLETS_ACCOUNT = "(SELECT min(id) FROM account WHERE wallet_id IS NOT NULL AND balance > 0)"
+A_SYSTEM_ACCOUNT = "(SELECT min(id) FROM account WHERE partner_id IS NOT NULL)"
+COPIED_OPERATION = (
+    "INSERT INTO operation (id, kind, store_id, reverses_id, effective_at, booked_at)"
+    " SELECT 900, {kind}, store_id, {reverses}, effective_at, booked_at FROM operation WHERE id = {id}"
+)
+
+CORRUPTIONS = (
+    Broken("operations_balance", f"UPDATE entry SET amount = amount + 1 WHERE operation_id = {RECEIPT} AND n = 0"),
+    Broken("entries_are_numbered", f"UPDATE entry SET n = 9 WHERE operation_id = {RECEIPT} AND n = 0"),
+    Broken("entries_have_an_operation", f"DELETE FROM operation WHERE id = {RECEIPT}"),
+    Broken("entries_have_an_account", f"UPDATE entry SET account_id = 999 WHERE operation_id = {RECEIPT} AND n = 0"),
+    Broken("entries_name_their_lot", f"UPDATE entry SET lot_id = NULL WHERE operation_id = {RECEIPT}"),
+    Broken("entries_name_their_lot", f"UPDATE entry SET lot_id = {A_LOT} WHERE operation_id = {RECEIPT}"),
+    Broken("entries_name_their_lot", "DELETE FROM lot"),
+    Broken("entries_name_their_lot", f"UPDATE lot SET account_id = {A_SYSTEM_ACCOUNT} WHERE id = {A_LOT}"),
+    Broken(
+        "entries_share_their_times",
+        f"UPDATE entry SET effective_at = (SELECT min(stamp) FROM request_key) WHERE operation_id = {RECEIPT}",
+    ),
+    Broken(
+        "entries_share_their_times",
+        "UPDATE operation SET booked_at = (SELECT min(stamp) FROM request_key WHERE key = 'twice')"
+        f" WHERE id = {RECEIPT}",
+    ),
+    Broken("balances_are_entries", f"UPDATE account SET balance = balance + 1 WHERE id = {A_WALLETS_ACCOUNT}"),
+    Broken(
+        "balances_are_entries",
+        "UPDATE account SET balance = 1 WHERE wallet_id IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM entry WHERE account_id = account.id)",
+    ),
+    Broken("balances_are_lots", f"UPDATE lot SET remaining = remaining - 1 WHERE id = {A_LOT}"),
+    Broken("balances_are_lots", f"UPDATE account SET balance = balance + 1 WHERE id = {A_WALLETS_ACCOUNT}"),
+    Broken("lots_are_entries", f"UPDATE lot SET remaining = remaining + 1 WHERE id = {A_LOT}"),
+    Broken("open_lots_hold_something", f"UPDATE lot SET is_open = false WHERE id = {A_LOT}"),
+    Broken("open_lots_hold_something", "UPDATE lot SET is_open = true WHERE remaining = 0"),
+    Broken("only_debts_are_negative", "UPDATE lot SET is_debt = false WHERE remaining < 0"),
+    Broken("lots_have_an_account", f"UPDATE lot SET account_id = 999 WHERE id = {A_LOT}"),
+    Broken("lots_have_an_account", f"UPDATE lot SET issuer_id = 999 WHERE id = {A_LOT}"),
+    Broken("system_accounts_are_bare", f"UPDATE lot SET account_id = {A_SYSTEM_ACCOUNT} WHERE id = {A_LOT}"),
+    Broken(
+        "system_accounts_are_bare",
+        f"UPDATE account SET balance = 5 WHERE id = {A_SYSTEM_ACCOUNT}",
+        undo="UPDATE account SET balance = 0 WHERE partner_id IS NOT NULL",
+    ),
+    Broken("keys_are_settled", "UPDATE request_key SET state = 'none', operation_id = NULL, stamp = NULL"),
+    Broken("keys_are_settled", "UPDATE request_key SET state = 'tombstone' WHERE key = 'plain'"),
+    Broken("keys_are_settled", "UPDATE request_key SET state = 'lost' WHERE key = 'plain'"),
+    Broken("keys_lead_to_their_operation", "UPDATE request_key SET answer = NULL WHERE key = 'plain'"),
+    Broken("keys_lead_to_their_operation", "UPDATE request_key SET operation_id = 999 WHERE key = 'plain'"),
+    Broken("keys_lead_to_their_operation", "UPDATE request_key SET operation_id = NULL WHERE key = 'plain'"),
+    Broken(
+        "keys_lead_to_their_operation",
+        "UPDATE request_key SET answer = (SELECT answer FROM request_key WHERE key = 'pays') WHERE key = 'plain'",
+    ),
+    Broken("keys_lead_to_their_operation", f"UPDATE operation SET store_id = store_id + 1 WHERE id = {RECEIPT}"),
+    Broken("keys_share_no_operation", f"UPDATE request_key SET operation_id = {RECEIPT} WHERE key = 'pays'"),
+    Broken("aliases_lead_to_a_head", "UPDATE request_key SET same_as = 'nobody' WHERE same_as IS NOT NULL"),
+    Broken("aliases_lead_to_a_head", "UPDATE request_key SET same_as = 'pays' WHERE key = 'plain'"),
+    Broken("aliases_lead_to_a_head", "UPDATE request_key SET same_as = 'another name' WHERE key = 'another name'"),
+    Broken("receipts_are_known_by_key", "DELETE FROM request_key WHERE key = 'plain'"),
+    Broken("keys_stand_for_what_stands", f"UPDATE request_key SET operation_id = {VOIDED} WHERE key = 'voided'"),
+    Broken("keys_stand_for_what_stands", "UPDATE request_key SET state = 'posted' WHERE key = 'voided'"),
+    Broken("keys_stand_for_what_stands", "UPDATE request_key SET state = 'returned' WHERE key = 'plain'"),
+    Broken("reversals_have_a_cause", "UPDATE operation SET reverses_id = NULL WHERE kind = 'void'"),
+    Broken("reversals_have_a_cause", "UPDATE operation SET reverses_id = 999 WHERE kind = 'superseded'"),
+    Broken("reversals_have_a_cause", "UPDATE operation SET kind = 'restore' WHERE kind = 'superseded'"),
+    Broken("reversals_have_a_cause", "UPDATE operation SET kind = 'top_up' WHERE kind = 'void'"),
+    Broken("reversals_have_a_cause", "UPDATE operation SET kind = 'superseded' WHERE kind = 'restore'"),
+    Broken("reversals_have_a_cause", "UPDATE operation SET store_id = store_id + 1 WHERE kind = 'void'"),
+    Broken("reversed_once", COPIED_OPERATION.format(kind="'void'", reverses=VOIDED, id=RECEIPT)),
+    Broken("reversals_mirror", f"UPDATE operation SET reverses_id = {RECEIPT} WHERE kind = 'void'"),
+    Broken(
+        "reversals_mirror",
+        f"UPDATE entry SET account_id = {A_WALLETS_ACCOUNT} WHERE lot_id IS NOT NULL"
+        " AND operation_id = (SELECT min(id) FROM operation WHERE kind = 'superseded')",
+    ),
+    Broken("operations_have_a_store", f"UPDATE operation SET store_id = 999 WHERE id = {RECEIPT}"),
+    Broken("operations_have_a_store", "UPDATE request_key SET store_id = 999 WHERE key = 'plain'"),
+    Broken("receipts_have_an_operation", f"UPDATE receipt SET operation_id = 999 WHERE operation_id = {RECEIPT}"),
+    Broken("receipts_have_an_operation", f"DELETE FROM receipt WHERE operation_id = {RECEIPT}"),
+    Broken("receipts_have_an_operation", f"UPDATE receipt SET store_id = store_id + 1 WHERE operation_id = {RECEIPT}"),
+    Broken("receipts_add_up", f"UPDATE receipt SET total_minor = total_minor + 1 WHERE operation_id = {RECEIPT}"),
+    Broken("receipts_add_up", f"UPDATE receipt SET document = '{{}}' WHERE operation_id = {RECEIPT}"),
+    Broken("identifiers_lead_to_cards", "DELETE FROM card WHERE id = (SELECT max(id) FROM card)"),
+    Broken("identifiers_lead_to_cards", "DELETE FROM identifier WHERE card_id = (SELECT max(id) FROM card)"),
+    Broken(
+        "wallets_have_one_holder",
+        "INSERT INTO holder (id, wallet_id, created_at) SELECT 0, wallet_id, created_at FROM holder",
+        first={
+            "sqlite": "ALTER TABLE holder RENAME TO unique_holder; CREATE TABLE holder AS SELECT * FROM unique_holder",
+            "postgresql": "ALTER TABLE holder DROP CONSTRAINT uq_holder_wallet_id",
+        },
+        undo="DELETE FROM holder; ALTER TABLE holder ADD CONSTRAINT uq_holder_wallet_id UNIQUE (wallet_id)",
+    ),
+    Broken("ids_are_taken_from_blocks", "UPDATE wallet SET id = 1000000 WHERE id = (SELECT max(id) FROM wallet)"),
+    Broken("ids_are_taken_from_blocks", "UPDATE operation SET id = 1000000 WHERE id = (SELECT max(id) FROM operation)"),
+)
+
+
+@pytest.fixture
+def traded(books: Books) -> Books:
+    """Books with something of everything: versions, reversals, aliases, debt, tombstones, a holder."""
+    anna, boris = books.card(100_000), books.card(50_000)
+    books.done(RegisterHolder(store=MOSCOW, keys=("holder",), card=ref(anna), name="Anna", phone="+79210000001"))
+    books.done(top_up("top up", anna, 5_000))
+    books.done(post(("plain", "another name"), use(anna), at=1))
+    books.done(post("pays", use(anna, 3_000), use(boris, 2_000), at=2))
+    books.done(post("twice", use(anna, 1_000), at=3, supersede=True))
+    books.done(post("twice", use(anna, 500), at=4, supersede=True))
+    books.one(post("twice", use(anna, 10**9), at=5, supersede=True))
+    books.done(post("voided", use(boris, 700), at=6))
+    books.done(void("voided", at=7))
+    books.done(post("back", use(boris, 900), at=8, store=ALMATY))
+    books.done(void("back", at=9, reason="return", store=ALMATY))
+    books.done(RestoreReceipt(store=ALMATY, keys=("back",)))
+    books.done(void("orphan", at=10))
+    books.done(post("no card"))
+    books.done(adjust("into debt", books.card(), -100, allow_debt=True))
+    books.done(adjust("all away", books.card(10), -10))
+    return books
+
+
+def corrupt(books: Books, statements: str) -> int:
+    """Change rows where no foreign key stands in the way; how many the last statement found."""
+    changed = 0
+    with books.database.writer.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        if books.database.is_sqlite:
+            driver.execute("PRAGMA foreign_keys = OFF")
+        else:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for statement in filter(None, statements.split("; ")):
+            changed = connection.execute(text(statement)).rowcount
+        connection.commit()
+        if books.database.is_sqlite:
+            driver.execute("PRAGMA foreign_keys = ON")
+    return changed
+
+
+def broken_laws(books: Books) -> dict[str, list[str]]:
+    return {check.name: check.rows for check in verify(books.database) if check.rows}
+
+
+def test_traded_books_pass(traded: Books) -> None:
+    checks = list(verify(traded.database))
+    assert [check.name for check in checks] == [law.name for law in LAWS]
+    assert not broken_laws(traded)
+
+
+def test_empty_books_pass(books: Books) -> None:
+    assert not broken_laws(books)
+
+
+@pytest.mark.parametrize("broken", CORRUPTIONS, ids=lambda broken: broken.law)
+def test_broken_law_is_noticed(traded: Books, broken: Broken) -> None:
+    kind = "sqlite" if traded.database.is_sqlite else "postgresql"
+    corrupt(traded, broken.first.get(kind, ""))
+    assert corrupt(traded, broken.sql), "found nothing to break"
+    try:
+        assert broken.law in broken_laws(traded)
+    finally:
+        if kind == "postgresql":
+            corrupt(traded, broken.undo)
+
+
+def test_every_law_has_a_corruption() -> None:
+    assert {law.name for law in LAWS} == {broken.law for broken in CORRUPTIONS}
+
+
+def test_rows_are_readable_and_bounded(books: Books) -> None:
+    for _ in range(MAX_ROWS + 5):
+        books.card(100)
+    corrupt(books, "UPDATE account SET balance = balance + 7 WHERE balance > 0")
+    rows = broken_laws(books)["balances_are_lots"]
+    assert len(rows) == MAX_ROWS + 1
+    assert rows[-1] == AND_MORE
+    assert "balance 107 BONUS, lots 100" in rows[0]
+
+
+def test_books_in_use_give_no_false_alarm(books: Books) -> None:
+    books.run_live()
+    cards = [books.card(10_000) for _ in range(4)]
+    done = threading.Event()
+
+    def trade() -> None:
+        for n in range(10_000):
+            if done.is_set():
+                return
+            card = cards[n % len(cards)]
+            books.core.execute([post(f"live-{n}", use(card, 10)), void(f"live-{n - 3}"), adjust(f"a-{n}", card, 5)])
+
+    trader = threading.Thread(target=trade)
+    trader.start()
+    try:
+        for _ in range(5):
+            assert not broken_laws(books)
+    finally:
+        done.set()
+        trader.join()
+
+
+def test_command_ends_with_1_and_the_rows(traded: Books) -> None:
+    command = ["verify", "--database-url", traded.url]
+    clean = CliRunner().invoke(main, command)
+    assert clean.exit_code == 0, clean.output
+    corrupt(traded, f"UPDATE lot SET remaining = remaining + 1 WHERE id = {A_LOT}")
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert "FAIL lots_are_entries" in result.output
+    assert "entries" in result.output.split("FAIL lots_are_entries")[1]
