@@ -137,7 +137,9 @@ class Pos:
             check_address(door.settings, environ.get("REMOTE_ADDR", ""))
             path = strip_secret(door.settings, rest)
         except BadCredentials as error:
-            path, problem = rest.rpartition("/")[2], error
+            # What stands where the secret should be is not told to anybody, not even to the log.
+            last = rest.rpartition("/")[2]
+            path, problem = last if find(door.adapter, last) else "", error
         route = find(door.adapter, path)
         body, too_large = read_body(environ, route.max_body if route and problem is None else KEPT_OF_TOO_LARGE)
         if problem is None:

@@ -20,7 +20,7 @@ Steps = tuple[str | int, ...]
 Described = Schema | fields.Field[Any] | None
 
 EXPECTED = "expected "
-# What the others take.
+# What the others take, by kind.
 _TAKEN = {
     fields.String: "text",
     fields.Integer: "a whole number",

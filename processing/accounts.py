@@ -5,11 +5,11 @@ from __future__ import annotations
 from processing.cards import CLOSED, REPLACED, check_usable
 from processing.commands import Adjust, Amount, TopUp
 from processing.directory import ADJUSTED, CASH
-from processing.errors import BadAmount, CardClosed, InsufficientPoints
+from processing.errors import BadAmount, CardClosed
 from processing.keys import once
 from processing.lots import available, draw
 from processing.programme import day_terms
-from processing.receipts import DEBT, accrue, movement
+from processing.receipts import DEBT, accrue, movement, short_of
 from processing.results import Adjusted, ToppedUp
 from processing.state import Posting, State
 from processing.units import MAX_AMOUNT
@@ -52,7 +52,7 @@ def adjust(state: State, command: Adjust) -> Adjusted:
         else:
             free = max(available(account.lots.values(), state.now), 0)
             if -amount > free and not command.allow_debt:
-                raise InsufficientPoints("not enough on the card", unit=account.unit, available=free, asked=-amount)
+                raise short_of(state, account, free, -amount)
             moves, _ = draw(account.lots.values(), min(-amount, free), state.now)
             postings = state.moved(account, moves)
             if -amount > free:

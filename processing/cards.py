@@ -76,7 +76,7 @@ def issue_card(state: State, command: IssueCard) -> CardIssued:
         state.new_cards[card.id] = card
         if command.active:
             _activate(state, card, command.store)
-        for name in names:
+        for name in dict.fromkeys(names):
             state.cards[name] = card
             state.insert(tables.identifier, {"scheme": name.scheme, "value": name.value, "card_id": card.id})
         return CardIssued(card_id=card.id, account=wallet_id, number=number, status=card.status), None

@@ -70,7 +70,7 @@ class Identify(Query[Identified], frozen=True, tag=True, kw_only=True):
     """Who is this card, and what may it do here and now?
 
     ``refs`` are names of one card, tried in order. ``order_minor`` is the open order's total where the till
-    tells it, so that the answer can respect the redemption limit. Errors: CardNotFound.
+    tells it, so that the answer can respect the redemption limit. Errors: CardNotFound, ForeignStore.
     """
 
     store: str

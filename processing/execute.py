@@ -55,6 +55,8 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
 }
 
 MAX_BATCH = 256
+# Of tills, receipt numbers and actors.
+MAX_NAME = 64
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.005
 
@@ -82,9 +84,18 @@ class Core:
         return outcomes
 
     def answer(self, asked: Sequence[AnyQuery]) -> list[Outcome]:
-        """The outcome of each query, in order."""
-        with self.work.database.reading() as connection:
-            return queries.answer(connection, self.work, asked)
+        """The outcome of each query, in order. Errors: Busy when the database cannot be read."""
+        for _ in range(ATTEMPTS):
+            try:
+                with self.work.database.reading() as connection:
+                    return queries.answer(connection, self.work, asked)
+            except Exception as error:
+                if not is_retryable(error):
+                    raise
+                log.warning("queries_repeated", reason=sqlstate(error), size=len(asked))
+                # Connections that lay in the pool while the database restarted are all of them dead.
+                self.work.database.reader.dispose()
+        return [Busy("the database cannot be read, repeat") for _ in asked]
 
     def _execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [self._unfit(command) for command in commands]
@@ -151,6 +162,8 @@ def _outcome(state: State, command: Command[Any]) -> Outcome:
 
 def check_keys(command: Command[Any]) -> None:
     """Errors: BadMessage for no key, too many, or one that does not fit."""
+    if len(command.actor) > MAX_NAME:
+        raise BadMessage(f"longer than {MAX_NAME} characters", where="actor")
     if not command.keys or len(command.keys) > MAX_KEYS:
         raise BadMessage(f"1 to {MAX_KEYS} request keys are needed", where="keys")
     for key in command.keys:
@@ -159,9 +172,12 @@ def check_keys(command: Command[Any]) -> None:
 
 
 def check_receipt(command: PostReceipt) -> None:
-    """Errors: TooLarge for more lines or cards than a receipt can have."""
+    """Errors: TooLarge for more lines or cards than a receipt can have, BadMessage for names that do not fit."""
     if len(command.receipt.lines) > MAX_LINES or len(command.cards) > MAX_CARDS:
         raise TooLarge("too many lines or cards", where="receipt")
+    for where in ("number", "till"):
+        if len(getattr(command.receipt, where)) > MAX_NAME:
+            raise BadMessage(f"longer than {MAX_NAME} characters", where=where)
 
 
 def _ids_needed(commands: Sequence[Command[Any]], units: int) -> dict[str, int]:

@@ -43,8 +43,8 @@ def once(state: State, command: Command[Any], expected: type[R], do: Callable[[]
 
     Errors: KeyReused, AlreadyVoided, and whatever ``do`` refuses with before it changes anything.
     """
-    head, conflict = state.head(command)
-    if conflict:
+    head, *others = state.heads(command)
+    if others:
         raise KeyReused("the keys name different things")
     if head.state == POSTED:
         answer = replay(head, command, expected)

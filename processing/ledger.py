@@ -41,7 +41,7 @@ _key, _card, _account, _lot, _entry = (
     tables.entry.c,
 )
 
-_CLAIM_COLUMNS = "store_id, key, same_as, state, content, stamp, operation_id, answer"
+_CLAIM_COLUMNS = "store_id, key, same_as, state, content, stamp, operation_id, answer, void_stamp"
 CLAIM = Statement(
     f"""
     INSERT INTO request_key (store_id, key)
@@ -57,6 +57,7 @@ CLAIM = Statement(
     _key.stamp,
     _key.operation_id,
     _key.answer,
+    _key.void_stamp,
     sqlite=f"""
     INSERT INTO request_key (store_id, key)
     SELECT value->>0, value->>1 FROM json_each(:keys) WHERE true
@@ -353,4 +354,5 @@ def _claim_row(claim: Claim) -> dict[str, Any]:
         "stamp": claim.stamp,
         "operation_id": claim.operation_id,
         "answer": claim.answer,
+        "void_stamp": claim.void_stamp,
     }

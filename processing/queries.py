@@ -85,6 +85,7 @@ def answer(connection: Connection, work: Work, queries: Sequence[AnyQuery]) -> l
     for query in queries:
         try:
             if isinstance(query, Identify):
+                work.directory.store(query.store)
                 outcomes.append(_identified(work, query, faces, now))
             else:
                 outcomes.append(_balances(connection, work, query, now))

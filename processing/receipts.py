@@ -20,7 +20,7 @@ import msgspec
 from processing import tables
 from processing.cards import check_usable
 from processing.chain import Programme
-from processing.commands import Amount, CardUse, PostReceipt, Receipt, RestoreReceipt, VoidReceipt
+from processing.commands import Amount, CardUse, Command, PostReceipt, Receipt, RestoreReceipt, VoidReceipt
 from processing.directory import ISSUED, REDEEMED, SUSPENSE, ActiveProgramme, StoreInfo
 from processing.errors import (
     AlreadyVoided,
@@ -64,7 +64,7 @@ SUPERSEDED, NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = (
 
 def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
     """Post a receipt, or say again what was said, or replace an older version."""
-    head, conflict = state.head(command)
+    head, conflict = _head(state, command)
     stamp = command.stamp or state.now
     flags = list(command.notes) + ([KEYS_CONFLICT] if conflict else [])
     if head.state == POSTED:
@@ -75,6 +75,7 @@ def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
             return answer
         current = _posted(head)
         if head.stamp is not None and stamp < head.stamp:
+            state.attach(command, head)
             return current
         _reverse(state, command.store, head, SUPERSEDED)
         head.settle(NONE, current, None, stamp)
@@ -86,6 +87,18 @@ def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
     head.settle(POSTED, result, result.operation_id, stamp)
     state.attach(command, head)
     return result
+
+
+def _head(state: State, command: Command[Any]) -> tuple[Claim, bool]:
+    """What the command's keys stand for, and whether they stand for different receipts.
+
+    Of several the one that is posted counts, and of these the one with the same content: whatever its other
+    keys say, a receipt that is posted under one of them is not posted again.
+    """
+    heads = state.heads(command)
+    posted = [head for head in heads if head.state == POSTED]
+    same = [head for head in posted if head.content == content(command)]
+    return (same or posted or heads)[0], len(heads) > 1
 
 
 def _posted(head: Claim) -> ReceiptPosted:
@@ -104,10 +117,10 @@ def _seen(head: Claim, stamp: datetime) -> None:
 
 
 def _is_newer(head: Claim, stamp: datetime | None) -> bool:
-    """Whether an attempt comes after what ended the receipt; an attempt without a till's stamp never does."""
-    if stamp is None or head.stamp is None:
-        return False
-    return stamp > head.stamp or (head.state == NONE and stamp == head.stamp)
+    """Whether an attempt comes after what ended the receipt; without a till's stamp it never comes after a void."""
+    if head.state == NONE:
+        return stamp is None or head.stamp is None or stamp >= head.stamp
+    return stamp is not None and head.stamp is not None and stamp > head.stamp
 
 
 # Posting ---------------------------------------------------------------------------------------------------
@@ -134,7 +147,7 @@ def _post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted
     store = state.store(command.store)
     uses = [_use(state, ask, command.fact, flags) for ask in command.cards]
     decision = _decide(state, command.receipt, uses)
-    _check_limits(command, uses, flags)
+    _check_limits(state, command, uses, flags)
     postings = _redemptions(state, store, uses, command.fact, flags)
     effective_at = _effective_at(state, command)
     postings += _accruals(state, store, uses, decision, effective_at)
@@ -236,18 +249,25 @@ def _add(sums: dict[str, int], amounts: Iterable[Amount]) -> None:
         sums[amount.unit] = sums.get(amount.unit, 0) + amount.amount
 
 
-def _check_limits(command: PostReceipt, uses: Sequence[_Use], flags: list[str]) -> None:
-    """No more points than the programme lets pay, of the receipt as a whole. Errors: LimitExceeded."""
+def _check_limits(state: State, command: PostReceipt, uses: Sequence[_Use], flags: list[str]) -> None:
+    """No more points than the programmes let pay: each card by its own, all cards together by the most generous.
+
+    Errors: LimitExceeded.
+    """
+    together = greatest = 0
     for use in uses:
         _add(use.redeemed, use.ask.redeem)
         if use.programme is None:
             continue
         asked = use.redeemed.get(use.programme.unit, 0)
         limit = payable(use.programme, command.receipt.total_minor)
+        together, greatest = together + asked, max(greatest, limit)
+        asked, limit = (asked, limit) if asked > limit else (together, greatest)
         if asked > limit:
             if not command.fact:
+                unit = state.directory.unit(use.programme.unit)
                 raise LimitExceeded(
-                    "more points than the programme allows", unit=use.programme.unit, asked=asked, limit=limit
+                    "more points than the programme allows", unit=unit.code, scale=unit.scale, asked=asked, limit=limit
                 )
             flags.append(OVER_LIMIT)
 
@@ -269,7 +289,7 @@ def _redemptions(state: State, store: StoreInfo, uses: Sequence[_Use], fact: boo
     for account, amount in asked.values():
         free = available(account.lots.values(), state.now)
         if amount > free and not fact:
-            raise InsufficientPoints("not enough on the card", unit=account.unit, available=max(free, 0), asked=amount)
+            raise short_of(state, account, free, amount)
         moves, short = draw(account.lots.values(), min(amount, max(free, 0)), state.now)
         short += amount - min(amount, max(free, 0))
         postings += state.moved(account, moves)
@@ -277,6 +297,14 @@ def _redemptions(state: State, store: StoreInfo, uses: Sequence[_Use], fact: boo
             flags.append(DEBT)
             postings += state.moved(account, [(state.debt(account, store.partner_id), -short)])
     return postings
+
+
+def short_of(state: State, account: Account, free: int, asked: int) -> InsufficientPoints:
+    """The refusal that tells how much there is."""
+    scale = state.directory.unit(account.unit).scale
+    return InsufficientPoints(
+        "not enough on the card", unit=account.unit, scale=scale, available=max(free, 0), asked=asked
+    )
 
 
 def _accruals(
@@ -386,12 +414,15 @@ def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
 
     Errors: KeyReused when the key stands for something that booked nothing, such as a card's issue.
     """
-    head, _ = state.head(command)
+    head, _ = _head(state, command)
     stamp = command.stamp or state.now
     if head.stamp is not None:
         stamp = max(stamp, head.stamp)
     if head.state == POSTED and head.operation_id is None:
         raise KeyReused("the key stands for nothing that was booked")
+    if head.state == POSTED and command.stamp is not None and command.stamp == head.void_stamp:
+        # The void before this payment, sent again.
+        return ReceiptVoided(outcome=NOTHING, at=state.now)
     if head.state == POSTED:
         operation_id, movements = _reverse(state, command.store, head, "void")
         result = ReceiptVoided(outcome=REVERSED, operation_id=operation_id, at=state.now, cards=movements)
@@ -402,6 +433,7 @@ def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
     else:
         result = ReceiptVoided(outcome=NOTHING if head.stamp else ORPHAN, at=state.now)
         head.settle(TOMBSTONE, result, None, stamp)
+    head.void_stamp = command.stamp or state.now
     state.attach(command, head)
     return result
 
@@ -437,7 +469,7 @@ def _movement_now(state: State, old: CardMovement) -> CardMovement:
 
 def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
     """Post again what a return has reversed. Points that were spent in between become debt."""
-    head, _ = state.head(command)
+    head, _ = _head(state, command)
     if head.state == POSTED:
         posted = _posted(head)
         if RESTORED in posted.flags:

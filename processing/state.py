@@ -61,8 +61,8 @@ class Account:
 class Claim:
     """A request key, locked. ``answer`` is the stored one as JSON, ``result`` the same decoded.
 
-    ``stamp`` is the till's time of the newest attempt that is known. State ``none`` with a stamp: a newer
-    version was refused, and what is older than it was abandoned by the till.
+    ``stamp`` is the till's time of the newest attempt that is known, ``void_stamp`` the last void's own. State
+    ``none`` with a stamp: a newer version was refused, and what is older than it was abandoned by the till.
     """
 
     store_id: int
@@ -73,6 +73,7 @@ class Claim:
     stamp: datetime | None = None
     operation_id: int | None = None
     answer: str | None = None
+    void_stamp: datetime | None = None
     result: Result | None = None
     is_changed: bool = False
 
@@ -162,21 +163,19 @@ class State:
 
     # Request keys -------------------------------------------------------------------------------------------
 
-    def head(self, command: Command[Any]) -> tuple[Claim, bool]:
-        """The claim that keeps what the command's keys stand for; and whether they stand for different things.
+    def heads(self, command: Command[Any]) -> list[Claim]:
+        """The claims that keep what the command's keys stand for: one, unless they stand for different things.
 
-        Of keys that are known already the first counts; of fresh ones too.
+        Keys that nobody has used stand for nothing; when all are fresh the first key will be the head.
         """
         store_id = self.store(command.store).id
         claims = [self.claims[store_id, key] for key in command.keys]
-        heads = [
-            claim if claim.same_as is None else self.claims[store_id, claim.same_as]
-            for claim in claims
-            if not claim.is_fresh
-        ]
-        if not heads:
-            return claims[0], False
-        return heads[0], any(other is not heads[0] for other in heads)
+        heads: dict[str, Claim] = {}
+        for claim in claims:
+            if not claim.is_fresh:
+                head = claim if claim.same_as is None else self.claims[store_id, claim.same_as]
+                heads[head.key] = head
+        return list(heads.values()) or claims[:1]
 
     def attach(self, command: Command[Any], head: Claim) -> None:
         """Keys of the command that nobody has used become further names of the head."""

@@ -239,6 +239,7 @@ request_key = Table(
     Column("stamp", Instant),
     Column("operation_id", BigInteger),
     Column("answer", String),
+    Column("void_stamp", Instant),
     postgresql_with={"fillfactor": 80},
 )
 
@@ -251,7 +252,7 @@ operation = Table(
     Column("reverses_id", BigInteger),
     Column("programme_version_id", BigInteger),
     Column("actor", String(64)),
-    Column("flags", String(255)),
+    Column("flags", String),
     Column("explanation", Document),
     Column("effective_at", Instant, nullable=False),
     Column("booked_at", Instant, nullable=False),

@@ -25,6 +25,7 @@ from processing.tables import exchange_log, metadata
 NOW = datetime(2026, 5, 4, 18, 30, tzinfo=UTC)
 VAULT = Vault(b"m" * 32, b"i" * 32, {5: (EXCHANGE_LOG, b"k" * 32)})
 LIMITS = ExchangeLogLimits()
+PRUNE_IF_DUE = ExchangeLog._prune_if_due
 BODY = '<ROOT><Holder cardcode="5550001234567890">Иван Петров</Holder></ROOT>'.encode()
 
 
@@ -34,6 +35,12 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     metadata.create_all(database.writer)
     yield database.writer
     database.dispose()
+
+
+@pytest.fixture(autouse=True)
+def is_not_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The messages here are old by the clock: the writing thread would throw them away at once."""
+    monkeypatch.setattr(ExchangeLog, "_prune_if_due", lambda *_: None)
 
 
 @pytest.fixture
@@ -287,6 +294,17 @@ def test_prune_deletes_the_oldest_above_the_size(engine: Engine, opened: Exchang
     assert max(bites) <= 15
     assert [row.request_id for row in left] == [f"request-{n}" for n in range(50 - len(left), 50)]
     assert 9_000 < size + module.ROW_OVERHEAD_BYTES * len(left) <= 10_000
+
+
+def test_writing_thread_prunes_now_and_then(engine: Engine, opened: ExchangeLog) -> None:
+    put(opened)
+    assert opened.flush(5)
+    PRUNE_IF_DUE(opened, engine)
+    assert rows(engine) == []
+    put(opened)
+    assert opened.close(5)
+    PRUNE_IF_DUE(opened, engine)
+    assert len(rows(engine)) == 1
 
 
 def test_prune_of_an_empty_log_does_nothing(engine: Engine) -> None:

@@ -221,8 +221,9 @@ def test_chain_file_is_needed(directory: Path) -> None:
     assert "not a directory" in problems(directory / "nowhere")[0]
 
 
-def test_yaml_cannot_make_objects(directory: Path) -> None:
-    (directory / "gateway.yaml").write_text("server: !!python/object/apply:os.system ['true']\n")
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system", "!!float", "!!binary", "!!timestamp", "!!set"])
+def test_yaml_makes_nothing_but_text_whole_numbers_and_switches(directory: Path, tag: str) -> None:
+    (directory / "gateway.yaml").write_text(f"server: {tag} '1'\n")
     assert "could not determine a constructor" in problems(directory)[0]
 
 

@@ -196,8 +196,7 @@ class Books:
     # Reading ------------------------------------------------------------------------------------------------
 
     def rows(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
-        with self.database.reading() as connection:
-            return [tuple(row) for row in connection.execute(text(sql), params)]
+        return rows(self.database, sql, **params)
 
     def count(self, table: str) -> int:
         return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])
@@ -227,14 +226,22 @@ class Books:
         return tuple(self.count(name) for name in ("operation", "entry", "lot", "receipt", "account", "card"))
 
     def check_laws(self) -> None:
-        """Design laws 1 and 2 over all rows, and that no whole number became anything else."""
-        for law, sql in LAWS.items():
-            broken = self.rows(sql)
-            assert not broken, f"{law}: {broken}"
-        amounts = self.rows(
-            "SELECT amount FROM entry UNION SELECT remaining FROM lot UNION SELECT balance FROM account"
-        )
-        assert all(type(amount) is int for (amount,) in amounts)
+        check_laws(self.database)
+
+
+def rows(database: Database, sql: str, **params: Any) -> list[tuple[Any, ...]]:
+    """What a query finds in committed state."""
+    with database.reading() as connection:
+        return [tuple(row) for row in connection.execute(text(sql), params)]
+
+
+def check_laws(database: Database) -> None:
+    """Design laws 1 and 2 over all rows, and that no whole number became anything else."""
+    for law, sql in LAWS.items():
+        broken = rows(database, sql)
+        assert not broken, f"{law}: {broken}"
+    amounts = "SELECT amount FROM entry UNION SELECT remaining FROM lot UNION SELECT balance FROM account"
+    assert all(type(amount) is int for (amount,) in rows(database, amounts))
 
 
 LAWS = {

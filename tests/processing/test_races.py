@@ -181,7 +181,7 @@ def check_storm(books: Books, outcomes: Sequence[Outcome], asked: int) -> None:
 
 
 def test_storm_of_threads_leaves_the_books_in_order(live: Books) -> None:
-    cards = [live.card(200) for _ in range(6)]
+    cards = [live.card(60) for _ in range(6)]
 
     def blow(seed: int) -> Callable[[], list[Outcome]]:
         return lambda: [o for batch in storm(seed, cards, 10, 10) for o in live.core.execute(batch)]
@@ -204,6 +204,23 @@ def test_void_that_learns_its_cards_from_the_key_waits_for_nobody_for_ever(live:
     assert all(isinstance(outcome, ReceiptPosted) for own in results for outcome in own)
     assert live.balance(one) + live.balance(other) == 20_000 - 3
     live.check_laws()
+
+
+def test_receipt_called_by_its_other_name_and_by_both_at_once_meets_no_deadlock(live: Books) -> None:
+    """Another name leads to the key that is locked after it: in whatever order, nobody waits in a circle."""
+    card = live.card(1_000)
+    firsts = [live.done(post((f"a{n}", f"z{n}"), use(card, redeem=1, earn=0), at=1)) for n in range(6)]
+
+    def again(batch: Sequence[PostReceipt]) -> Callable[[], list[list[Outcome]]]:
+        return lambda: [live.core.execute(batch) for _ in range(15)]
+
+    repeats: list[None] = []
+    live.core.on_repeat = lambda: repeats.append(None)
+    by_other = [post(f"z{n}", use(card, redeem=1, earn=0), at=1) for n in range(6)]
+    by_both = [post((f"a{n}", f"z{n}"), use(card, redeem=1, earn=0), at=1) for n in range(6)]
+    results = race([again(by_other), again(by_both), again(by_other[::-1]), again(by_both[::-1])])
+    assert all(answers in (firsts, firsts[::-1]) for own in results for answers in own)
+    assert not repeats, "a deadlock was met, and costs a second of everybody's time"
 
 
 # Processes --------------------------------------------------------------------------------------------------------
@@ -319,7 +336,7 @@ def test_processes_race_as_threads_do(live_postgresql: Books) -> None:
             assert sum(isinstance(outcome, CardIssued) for outcome in outcomes) == 1
             assert sum(isinstance(outcome, CardNumberTaken) for outcome in outcomes) == PROCESSES - 1
 
-        purses = [books.card(200) for _ in range(6)]
+        purses = [books.card(60) for _ in range(6)]
         answers = own.ask([list(storm(seed, purses, 25, 10)) for seed in range(PROCESSES)])
         check_storm(books, [outcome for own_answers in answers for outcome in own_answers], PROCESSES * 25 * 10)
     books.check_laws()

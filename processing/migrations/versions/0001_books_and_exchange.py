@@ -108,7 +108,7 @@ def upgrade() -> None:
         sa.Column("reverses_id", sa.BigInteger(), nullable=True),
         sa.Column("programme_version_id", sa.BigInteger(), nullable=True),
         sa.Column("actor", sa.String(length=64), nullable=True),
-        sa.Column("flags", sa.String(length=255), nullable=True),
+        sa.Column("flags", sa.String(), nullable=True),
         sa.Column("explanation", tables.Document(), nullable=True),
         sa.Column("effective_at", tables.Instant(timezone=True), nullable=False),
         sa.Column("booked_at", tables.Instant(timezone=True), nullable=False),
@@ -167,6 +167,7 @@ def upgrade() -> None:
         sa.Column("stamp", tables.Instant(timezone=True), nullable=True),
         sa.Column("operation_id", sa.BigInteger(), nullable=True),
         sa.Column("answer", sa.String(), nullable=True),
+        sa.Column("void_stamp", tables.Instant(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("store_id", "key", name=op.f("pk_request_key")),
         postgresql_with={"fillfactor": 80},
     )
