@@ -110,6 +110,7 @@ class Adapter:
     """A protocol. ``refuse`` says every LoyaltyError in the till's own words, also those raised before a handler.
 
     ``private`` are the names of fields (elements, attributes, keys) that the exchange log masks when shown.
+    ``unit_scale`` is the scale that a unit must have to be named in the options of a link.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Adapter:
     refuse: Callable[[LoyaltyError, WireRequest, Link], WireResponse]
     routes: tuple[Route, ...] = ()
     private: frozenset[str] = frozenset()
+    unit_scale: int | None = None
 
 
 def must(outcome: A | LoyaltyError) -> A:

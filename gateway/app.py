@@ -103,9 +103,6 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
 
     @app.get("/metrics")
     def show_metrics() -> Response:
-        counters = exchange_log.counters()
-        for state in ("written", "dropped", "failed"):
-            metrics.log_rows.labels(state).set(getattr(counters, state))
         return Response(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return app

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import click
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from gateway import environment, settings
 from gateway.logs import configure
 from processing import migrate
+from processing.commands import Identify, IssueCard, Ref
 from processing.database import Database
 from processing.errors import ConfigError
+from processing.results import CardIssued, Identified
+from processing.secrets import SecretsError
+from processing.units import major
 
 _config = click.option(
     "--config",
@@ -38,7 +44,7 @@ def main() -> None:
 
 
 def run() -> None:
-    """The console script: a ConfigError ends with its text and exit code 2, without a trace."""
+    """The console script: what an operator can mend ends with one line and exit code 2, without a trace."""
     try:
         main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -46,9 +52,21 @@ def run() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except ConfigError as error:
+    except (ConfigError, SecretsError) as error:
         click.echo(f"tillgate: {error}", err=True)
         sys.exit(2)
+    except (OperationalError, ProgrammingError, ArgumentError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        click.echo(f"tillgate: the database cannot be used: {reason}", err=True)
+        sys.exit(2)
+
+
+def existing(database_url: str) -> Database:
+    """A database that is there and migrated. Errors: ConfigError."""
+    database = Database(database_url, must_exist=True)
+    if migrate.pending(database):
+        raise ConfigError("the database is empty or older than this version: run tillgate migrate")
+    return database
 
 
 @main.command()
@@ -104,7 +122,7 @@ def log_command(link: str, config: str, database_url: str, since: str, limit: in
     loaded = settings.load(config, os.environ)
     if link not in loaded.links:
         raise ConfigError(f"no link {link!r}; there are: {', '.join(sorted(loaded.links)) or 'none'}")
-    own = app.parts(loaded, Database(database_url), os.environ)
+    own = app.parts(loaded, existing(database_url), os.environ)
     for text in show(own, link, since_instant(since), limit, outcome):
         click.echo(text)
 
@@ -121,6 +139,50 @@ def since_instant(text: str) -> datetime:
         raise click.ClickException(f"--since {text!r}: expected 30m, 24h, 7d or 2026-05-04T19:00") from None
 
 
+@main.group()
+def card() -> None:
+    """Cards, until the REST interface and the console are there."""
+
+
+@card.command("issue")
+@click.argument("product")
+@click.option("--store", required=True, help="Code of the store that issues it.")
+@click.option("--number", default="", help="For a card that is printed already; default: generated.")
+@click.option("--active/--not-active", default=True, show_default=True)
+@_config
+@_database
+def card_issue(product: str, store: str, number: str, active: bool, config: str, database_url: str) -> None:
+    """Issue a card; a printed number is issued once, however often this is run."""
+    from gateway import app
+
+    key = f"cli:issue:{number or uuid4()}"
+    core = app.parts(settings.load(config, os.environ), existing(database_url), os.environ).core
+    command = IssueCard(store=store, keys=(key,), product=product, number=number, active=active, actor="cli")
+    issued = core.execute([command])[0]
+    if not isinstance(issued, CardIssued):
+        raise click.ClickException(str(issued))
+    click.echo(f"{issued.number} {issued.status} account {issued.account}")
+
+
+@card.command("show")
+@click.argument("number")
+@click.option("--store", required=True, help="Code of the store that asks.")
+@_config
+@_database
+def card_show(number: str, store: str, config: str, database_url: str) -> None:
+    """A card's status and balances."""
+    from gateway import app
+
+    core = app.parts(settings.load(config, os.environ), existing(database_url), os.environ).core
+    found = core.answer([Identify(store=store, refs=(Ref("card", number),))])[0]
+    if not isinstance(found, Identified):
+        raise click.ClickException(str(found))
+    click.echo(f"{found.number} {found.status} product {found.product} account {found.account}")
+    for balance in found.balances:
+        amounts = (major(amount, balance.scale) for amount in (balance.balance, balance.available, balance.pending))
+        click.echo("{:<8} balance {} available {} pending {}".format(balance.unit, *amounts))
+
+
 @main.command("verify")
 @_database
 def verify_command(database_url: str) -> None:
@@ -128,7 +190,7 @@ def verify_command(database_url: str) -> None:
     from processing.verify import verify
 
     clean = True
-    for check in verify(Database(database_url)):
+    for check in verify(existing(database_url)):
         click.echo(f"{'ok  ' if not check.rows else 'FAIL'} {check.name}: {check.title} ({check.seconds:.1f} s)")
         for row in check.rows:
             clean = False

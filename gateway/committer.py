@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import structlog
 
 from processing.commands import AnyCommand, Command
 from processing.errors import Busy, LoyaltyError, rebuild
-from processing.execute import Outcome
+from processing.execute import MAX_BATCH, Outcome
 from processing.results import AnyStoredResult
 
 SOCKET_NAME = "committer.sock"
@@ -137,6 +137,9 @@ class _Peer:
         return request
 
 
+_Request = tuple[_Peer, Sequence[Command[Any]]]
+
+
 def ping(path: str | Path) -> None:
     """Nothing, if the committer listens. Errors: OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -171,7 +174,7 @@ def serve(
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ)
     while not is_stopped():
-        waiting: list[tuple[_Peer, Sequence[Command[Any]]]] = []
+        waiting: list[_Request] = []
         for key, _ in selector.select(timeout=0.5):
             if key.fileobj is listener:
                 connection, _ = listener.accept()
@@ -185,12 +188,26 @@ def serve(
             except (EOFError, OSError, msgspec.DecodeError):
                 selector.unregister(peer.connection)
                 peer.connection.close()
-        if waiting:
-            _run(waiting, execute, observe)
+        for together in _batches(waiting):
+            _run(together, execute, observe)
+
+
+def _batches(waiting: list[_Request]) -> Iterator[list[_Request]]:
+    """The requests in batches that the core runs as one transaction each; no request is cut in two."""
+    batch: list[_Request] = []
+    size = 0
+    for request in waiting:
+        if batch and size + len(request[1]) > MAX_BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(request)
+        size += len(request[1])
+    if batch:
+        yield batch
 
 
 def _run(
-    waiting: list[tuple[_Peer, Sequence[Command[Any]]]],
+    waiting: list[_Request],
     execute: Callable[[Sequence[Command[Any]]], list[Outcome]],
     observe: Callable[[int, float], None],
 ) -> None:

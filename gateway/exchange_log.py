@@ -25,6 +25,7 @@ import structlog
 import zstandard
 from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
 
+from gateway import metrics
 from gateway.settings import ExchangeLogLimits
 from processing.database import sqlstate
 from processing.secrets import EXCHANGE_LOG, SecretsError, Vault
@@ -161,6 +162,7 @@ class ExchangeLog:
         with self._state:
             if self._held_rows >= self._max_rows or self._held_bytes + size > self._max_bytes or self._closing:
                 self._dropped += 1
+                metrics.log_rows.labels("dropped").inc()
                 return
             self._waiting.append(row)
             self._held_rows += 1
@@ -206,8 +208,10 @@ class ExchangeLog:
             rows = self._sealed(batch)
             if rows and self._written_at_last(engine, rows):
                 self._written += len(rows)
+                metrics.log_rows.labels("written").inc(len(rows))
             else:
                 self._failed += len(rows)
+                metrics.log_rows.labels("failed").inc(len(rows))
             with self._state:
                 self._held_rows -= len(batch)
                 self._held_bytes -= sum(map(_size, batch))

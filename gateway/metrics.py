@@ -9,7 +9,6 @@ from prometheus_client import REGISTRY as DEFAULT_REGISTRY
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     generate_latest,
     multiprocess,
@@ -29,11 +28,10 @@ lock_seconds = Histogram(
 )
 refusals = Counter("tillgate_refusals", "Refusals by code", ["code"])
 repeats = Counter("tillgate_batch_repeats", "Batches tried again after a conflict")
-log_rows = Gauge(
+log_rows = Counter(
     "tillgate_exchange_log_rows",
     "Exchange log: written, dropped because the buffer was full, failed to be written",
     ["state"],
-    multiprocess_mode="livesum",
 )
 
 

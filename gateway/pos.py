@@ -92,8 +92,9 @@ class Pos:
         self._log = exchange_log
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path: str = environ["PATH_INFO"]
-        if not path.startswith(PREFIX):
+        # An Address that ends in a slash and a path that begins with one make two of them.
+        path = "/" + environ["PATH_INFO"].lstrip("/")
+        if path[: len(PREFIX)].lower() != PREFIX:
             return self._behind(environ, start_response)
         code, _, rest = path[len(PREFIX) :].partition("/")
         door = self._doors.get(code)
@@ -135,8 +136,10 @@ class Pos:
         problem: LoyaltyError | None = None
         try:
             check_address(door.settings, environ.get("REMOTE_ADDR", ""))
+            if not door.settings.enabled:
+                raise LinkPaused("the link is switched off")
             path = strip_secret(door.settings, rest)
-        except BadCredentials as error:
+        except (BadCredentials, LinkPaused) as error:
             # What stands where the secret should be is not told to anybody, not even to the log.
             last = rest.rpartition("/")[2]
             path, problem = last if find(door.adapter, last) else "", error
@@ -144,12 +147,10 @@ class Pos:
         body, too_large = read_body(environ, route.max_body if route and problem is None else KEPT_OF_TOO_LARGE)
         if problem is None:
             method = environ["REQUEST_METHOD"]
-            if not door.settings.enabled:
-                problem = LinkPaused("the link is switched off")
-            elif route is None or method not in route.methods:
+            if route is None or method not in route.methods:
                 problem = NoSuchRoute("no such address in this protocol", method=method)
             elif too_large:
-                problem = TooLarge("the message is too large", where="body", limit=route.max_body)
+                problem = TooLarge("the message is too large", where="body", max_bytes=route.max_body)
         request = WireRequest(
             method=environ["REQUEST_METHOD"],
             path=path,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,12 @@ def check(serving: Serving) -> None:
     """Errors: ConfigError for what cannot be served."""
     if serving.is_sqlite and serving.workers > 1:
         raise ConfigError("SQLite is served by one process: use --workers 1, or PostgreSQL")
+    with socket.socket(socket.AF_INET6 if ":" in serving.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((serving.host, serving.port))
+        except OSError as error:
+            raise ConfigError(f"{serving.host}:{serving.port} cannot be served: {error.strerror}") from None
 
 
 def serve(serving: Serving) -> None:

@@ -186,8 +186,23 @@ class _Reading:
     def _programme(self, document: _Document, chain: Chain | None) -> Programme:
         value = document.value
         self._check_unit(document.name, ("unit",), value["unit"], chain)
+        if chain:
+            self._check_points(document.name, value["unit"], chain)
         price = self._minimum_price(document, chain) if chain else 0
         return msgspec.convert({**value, "minimum_price_minor": price}, Programme)
+
+    def _check_points(self, name: str, code: str, chain: Chain) -> None:
+        """Until programmes have a rate of their own one minor unit of points is worth one of money."""
+        scales = {unit.scale for unit in chain.units if unit.kind == MONEY}
+        for unit in chain.units:
+            if unit.code == code and (unit.kind == MONEY or {unit.scale} != scales):
+                self.problems.say(name, ("unit",), f"found {code}, expected points with the scale of the chain's money")
+
+    def _check_scale(self, name: str, path: Steps, code: str, adapter: Adapter | None, chain: Chain | None) -> None:
+        wanted = adapter.unit_scale if adapter else None
+        for unit in chain.units if chain and wanted is not None else ():
+            if unit.code == code and unit.scale != wanted:
+                self.problems.say(name, path, f"found {code} of scale {unit.scale}, expected a unit of scale {wanted}")
 
     def _minimum_price(self, document: _Document, chain: Chain) -> int:
         """In minor units of the chain's money, if it says what those are."""
@@ -216,6 +231,7 @@ class _Reading:
         problems.check_known(name, ("adapter",), "an adapter", value["adapter"], self._adapters)
         for path, unit in _units_named(document.raw.get("options"), ("options",)):
             self._check_unit(name, path, unit, chain)
+            self._check_scale(name, path, unit, self._adapters.get(value["adapter"]), chain)
         return LinkSettings(
             code=value["link"],
             adapter=value["adapter"],

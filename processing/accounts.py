@@ -12,7 +12,9 @@ from processing.programme import day_terms
 from processing.receipts import DEBT, accrue, movement, short_of
 from processing.results import Adjusted, ToppedUp
 from processing.state import Posting, State
-from processing.units import MAX_AMOUNT
+from processing.units import MAX_AMOUNT, MONEY
+
+MAX_EXPIRES_DAYS = 36_500
 
 
 def top_up(state: State, command: TopUp) -> ToppedUp:
@@ -20,12 +22,14 @@ def top_up(state: State, command: TopUp) -> ToppedUp:
 
     def do() -> tuple[ToppedUp, int | None]:
         amount = _positive(command.amount)
+        if state.directory.unit(command.amount.unit).kind != MONEY:
+            raise BadAmount("only money is topped up", unit=command.amount.unit)
         card = state.card([command.card])
         check_usable(card, state.now)
         store = state.store(command.store)
         account = state.account(card.wallet_id, command.amount.unit)
         cash = Posting(state.directory.system(store.partner_id, CASH, account.unit), account.unit, -amount)
-        postings = [cash, *accrue(state, store, account, amount, day_terms(store.zone, state.now))]
+        postings = [cash, *accrue(state, store, account, amount, day_terms(store.zone, state.now), {})]
         operation_id = state.post("top_up", store, postings, actor=command.actor)
         moved = movement(state, account, card.number, 0, amount)
         return ToppedUp(operation_id=operation_id, at=state.now, card=moved), operation_id
@@ -40,6 +44,8 @@ def adjust(state: State, command: Adjust) -> Adjusted:
         amount = command.amount.amount
         if amount == 0 or abs(amount) > MAX_AMOUNT:
             raise BadAmount("a correction moves something", unit=command.amount.unit)
+        if command.expires_days is not None and not 0 <= command.expires_days <= MAX_EXPIRES_DAYS:
+            raise BadAmount(f"expires_days is 0 to {MAX_EXPIRES_DAYS}", unit=command.amount.unit)
         card = state.card([command.card])
         if card.status in (CLOSED, REPLACED):
             raise CardClosed()
@@ -48,7 +54,7 @@ def adjust(state: State, command: Adjust) -> Adjusted:
         flags: tuple[str, ...] = ()
         if amount > 0:
             terms = day_terms(store.zone, state.now, 0, command.expires_days)
-            postings = accrue(state, store, account, amount, terms)
+            postings = accrue(state, store, account, amount, terms, {})
         else:
             free = max(available(account.lots.values(), state.now), 0)
             if -amount > free and not command.allow_debt:

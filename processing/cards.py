@@ -69,6 +69,7 @@ def issue_card(state: State, command: IssueCard) -> CardIssued:
             names.append(canonical(Ref("card", number)))
         if wallet_id is None:
             wallet_id = state.ids.take("wallet")
+            state.locked_wallets.add(wallet_id)
             state.new_wallets.append({"id": wallet_id, "merged_into": None, "created_at": state.now})
             for unit in state.directory.units:
                 state.open_account(wallet_id, unit)

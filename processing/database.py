@@ -7,11 +7,15 @@ length and every prepared plan is kept (measured: docs/performance.md).
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -38,7 +42,7 @@ from processing.tables import Instant
 Row = Sequence[Any]
 Clock = Callable[[datetime], datetime]
 
-LOCK_TIMEOUT_MS = 4_000
+LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 60_000
 SQLITE_BUSY_MS = 8_000
 POOL_SIZE = 8
@@ -86,16 +90,20 @@ def array(values: Sequence[int] | Sequence[str]) -> str:
 class Database:
     """One database URL: how to reach it, and how to run statements on it.
 
+    ``must_exist``: an SQLite file is not made. Errors: ConfigError.
+
     ``clock`` may bend the time that a transaction reads (tests travel with it); it is given the database's.
     """
 
-    def __init__(self, url: str, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, clock: Clock | None = None, must_exist: bool = False) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if not self.is_sqlite and self.url.drivername not in ("postgresql", "postgresql+psycopg"):
             raise ConfigError(
                 f"database URL: {self.url.drivername!r} is not supported; expected sqlite:///FILE or postgresql://..."
             )
+        if self.is_sqlite and must_exist and not Path(self.url.database or "").is_file():
+            raise ConfigError(f"database URL: there is no file {self.url.database}")
         if self.is_sqlite:
             self.writer, self.reader = (
                 _sqlite_engine(self.url, "IMMEDIATE"),
@@ -198,6 +206,17 @@ def is_retryable(error: Exception) -> bool:
     return False
 
 
+def is_lock_timeout(error: Exception) -> bool:
+    """Whether a rival has held a row for longer than anybody should wait."""
+    origin = error.orig if isinstance(error, sa_exc.DBAPIError) else error
+    return isinstance(origin, psycopg.Error) and origin.sqlstate == "55P03"
+
+
+def trace(error: Exception) -> str:
+    """Where it happened, without the message: a database's messages quote values."""
+    return "".join(traceback.format_tb(error.__traceback__))
+
+
 def sqlstate(error: Exception) -> str:
     """What may be logged of a database error: its class and SQLSTATE, never the message, which quotes values."""
     origin = error.orig if isinstance(error, sa_exc.DBAPIError) else error
@@ -227,6 +246,12 @@ def _postgresql_engine(url: Any, planner: str) -> Engine:
             f" -c statement_timeout={STATEMENT_TIMEOUT_MS} {planner}",
             "prepare_threshold": 2,
             "application_name": "tillgate",
+            # A server that is gone without a word is noticed in seconds, not in the kernel's minutes.
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
         },
     )
 
@@ -264,6 +289,10 @@ def _one_statement(written: tuple[Table, ...], upserted: frozenset[Table]) -> st
 
 
 def _sqlite_engine(url: Any, begin: str) -> Engine:
+    if url.database:
+        # For its owner only, and so are the files that SQLite puts beside it.
+        with contextlib.suppress(OSError):
+            os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": SQLITE_BUSY_MS / 1000})
 
     @event.listens_for(engine, "connect")

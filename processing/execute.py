@@ -31,7 +31,7 @@ from processing.commands import (
     TopUp,
     VoidReceipt,
 )
-from processing.database import Database, is_retryable, sqlstate
+from processing.database import Database, is_lock_timeout, is_retryable, sqlstate, trace
 from processing.directory import Directory
 from processing.errors import BadMessage, Busy, Failed, LoyaltyError, TooLarge
 from processing.ids import Ids
@@ -131,10 +131,13 @@ class Core:
                 log.warning("batch_repeated", reason=error.message, size=len(commands))
             except Exception as error:
                 if not is_retryable(error):
-                    log.exception("batch_failed", size=len(commands))
+                    log.error("batch_failed", reason=sqlstate(error), size=len(commands), trace=trace(error))
                     failure = Failed("internal error")
                     break
                 log.warning("batch_repeated", reason=sqlstate(error), size=len(commands))
+                if is_lock_timeout(error):
+                    # Somebody holds a lock for seconds: the others in this batch shall not wait for it again.
+                    break
         if len(commands) > 1:
             return [outcome for command in commands for outcome in self._tried([command])]
         return [failure]

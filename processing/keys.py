@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -20,17 +19,20 @@ KEYS_CONFLICT = "keys_conflict"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-def content(command: Command[Any]) -> str:
-    """A digest over what makes two messages the same: everything but the keys, the attempt and who sent it."""
+def content(state: State, command: Command[Any]) -> str:
+    """A digest over what makes two messages the same: everything but the keys, the attempt and who sent it.
+
+    Under the index key, because a command may hold a name and a phone that could be guessed from a bare digest.
+    """
     if command.content:
         return command.content
     bare = msgspec.structs.replace(command, keys=(), actor="", **({"stamp": None} if hasattr(command, "stamp") else {}))
-    return hashlib.blake2b(_encode(bare), digest_size=16).hexdigest()
+    return state.vault.blind_index("content", _encode(bare).decode()).hex()
 
 
-def replay(claim: Claim, command: Command[Any], expected: type[R]) -> R:
+def replay(state: State, claim: Claim, command: Command[Any], expected: type[R]) -> R:
     """The stored answer to the same content. Errors: KeyReused."""
-    if claim.content != content(command):
+    if claim.content != content(state, command):
         raise KeyReused("the same key came with other content")
     stored = claim.stored()
     if not isinstance(stored, expected):
@@ -47,13 +49,13 @@ def once(state: State, command: Command[Any], expected: type[R], do: Callable[[]
     if others:
         raise KeyReused("the keys name different things")
     if head.state == POSTED:
-        answer = replay(head, command, expected)
+        answer = replay(state, head, command, expected)
         state.attach(command, head)
         return answer
     if not head.is_fresh:
         raise AlreadyVoided("this was voided")
     result, operation_id = do()
-    head.content = content(command)
+    head.content = content(state, command)
     head.settle(POSTED, result, operation_id, state.now)
     state.attach(command, head)
     return result

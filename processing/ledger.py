@@ -30,6 +30,7 @@ from processing.holders import contacts_of
 from processing.ids import Ids
 from processing.lots import Lot
 from processing.numbers import spare_numbers
+from processing.results import cards_of
 from processing.secrets import Vault
 from processing.state import Account, Booked, Card, Claim, State, canonical
 
@@ -41,11 +42,18 @@ _key, _card, _account, _lot, _entry = (
     tables.entry.c,
 )
 
+# A till may invent station codes without end; beyond this many nothing more is learned.
+MAX_TILLS = 10_000
+
 _CLAIM_COLUMNS = "store_id, key, same_as, state, content, stamp, operation_id, answer, void_stamp"
 CLAIM = Statement(
     f"""
+    WITH asked AS (SELECT (pair->>0)::bigint AS store_id, pair->>1 AS key FROM json_array_elements(:keys ::json) pair)
     INSERT INTO request_key (store_id, key)
-    SELECT (pair->>0)::bigint, pair->>1 FROM json_array_elements(:keys ::json) pair
+    SELECT store_id, key FROM (
+        SELECT store_id, key FROM asked UNION
+        SELECT r.store_id, r.same_as FROM asked JOIN request_key r USING (store_id, key) WHERE r.same_as IS NOT NULL
+    ) named ORDER BY store_id, key COLLATE "C"
     ON CONFLICT (store_id, key) DO UPDATE SET key = excluded.key
     RETURNING {_CLAIM_COLUMNS}
     """,
@@ -202,6 +210,8 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
     operations = sorted({claim.operation_id for claim in claims.values() if claim.operation_id is not None})
     booked, wallets = _booked(connection, operations)
     wallets |= {wallet_id for _, wallet_id in cards.values()}
+    # A card that neither paid nor earned is told of in the answer, but in no entry.
+    wallets |= {moved.account for claim in claims.values() if claim.operation_id for moved in cards_of(claim.stored())}
     lots = sorted({entry.lot_id for entries in booked.values() for entry in entries if entry.lot_id is not None})
     contacts = sorted(
         {
@@ -225,7 +235,7 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
     rows = iter(run(connection, list(compress(reads, wanted))))
     locked, card_rows, open_lots, named_lots, holders, *found = (next(rows) if want else [] for want in wanted)
     now = work.database.read_clock(card_rows[0][0])
-    state = State(now, work.directory, work.vault, work.ids, claims=claims, booked=booked)
+    state = State(now, work.directory, work.vault, work.ids, claims=claims, booked=booked, locked_wallets=wallets)
     for row in locked:
         account = Account(*row)
         state.accounts[account.wallet_id, account.unit] = state.accounts_by_id[account.id] = account
@@ -288,7 +298,7 @@ def write_state(connection: Connection, work: Work, state: State) -> None:
     if unused:
         run(connection, [(RELEASE, {"keys": array_of_pairs(unused)})])
     new_tills = sorted(state.seen_tills - work.known_tills)
-    if new_tills:
+    if new_tills and len(work.known_tills) < MAX_TILLS:
         tills = [(store_id, code, state.now.isoformat()) for store_id, code in new_tills]
         run(connection, [(TILLS, {"tills": to_json(tills).decode()})])
     accounts = state.new_accounts | state.changed_accounts

@@ -61,52 +61,80 @@ def draw(lots: Iterable[Lot], amount: int, now: datetime) -> tuple[list[Move], i
     return moves, amount
 
 
-def repay(lots: Iterable[Lot], source: Lot, amount: int) -> list[Move]:
-    """What a new accrual of ``amount`` into ``source`` owes first: drawn from it and put into debts, oldest first."""
+def repay(lots: Iterable[Lot], source: Lot, amount: int, repaid: dict[int, int]) -> list[Move]:
+    """What a new accrual of ``amount`` into ``source`` owes first: drawn from it and put into debts, oldest first.
+
+    ``repaid`` (by lot id) is what the same operation has moved into debts already, and out of them where it is
+    negative; it is kept up.
+    """
     moves: list[Move] = []
-    for debt in sorted((lot for lot in lots if lot.remaining < 0), key=lambda lot: lot.id):
-        if amount == 0:
-            break
-        paid = min(-debt.remaining, amount)
-        moves += [(source, -paid), (debt, paid)]
-        amount -= paid
+    for debt in sorted((lot for lot in lots if lot.is_debt), key=lambda lot: lot.id):
+        owed = -debt.remaining - repaid.get(debt.id, 0)
+        paid = min(max(owed, 0), amount)
+        if paid:
+            repaid[debt.id] = repaid.get(debt.id, 0) + paid
+            moves += [(source, -paid), (debt, paid)]
+            amount -= paid
     return moves
 
 
-def reverse(
-    booked: Sequence[tuple[int, int]], lots: Mapping[int, Lot], now: datetime
-) -> tuple[list[Move], dict[int, int]]:
+@dataclass(slots=True)
+class Reversal:
+    """What undoes an operation on an account.
+
+    ``owed`` is what nobody had left, by the lot that owes it: the caller makes it debt or forgives it (design
+    law 4). ``spare`` is what was drawn from a debt that has been repaid since, by the debt: a debt holds
+    nothing, so that the caller finds it another place.
+    """
+
+    moves: list[Move]
+    owed: dict[int, int]
+    spare: dict[int, int]
+
+
+def reverse(booked: Sequence[tuple[int, int]], lots: Mapping[int, Lot], now: datetime) -> Reversal:
     """Undo what an operation did to an account's lots.
 
     ``booked`` are (lot id, amount) as the operation posted them, ``lots`` the account's lots by id, these
     included. What was drawn goes back to the lot it came from. What was put in is taken from its own lot,
-    then from others, soonest expiring first. Returns the moves, and what nobody had left by the lot that
-    owes it: the caller makes it debt or forgives it (design law 4).
+    then from others, soonest expiring first.
     """
     net: dict[int, int] = {}
     for lot_id, amount in booked:
         net[lot_id] = net.get(lot_id, 0) - amount
-    moves: list[Move] = [(lots[lot_id], amount) for lot_id, amount in net.items() if amount > 0]
+    undone = Reversal([], {}, {})
     left = {lot_id: lot.remaining for lot_id, lot in lots.items()}
-    for lot, amount in moves:
-        left[lot.id] += amount
-    owed: dict[int, int] = {}
     for lot_id, amount in net.items():
-        if amount >= 0:
-            continue
-        short = -amount
-        own = short if lots[lot_id].is_debt else min(max(left[lot_id], 0), short)
-        if own:
-            moves.append((lots[lot_id], -own))
-            left[lot_id] -= own
-        if short > own:
-            owed[lot_id] = short - own
-    for lot_id, short in list(owed.items()):
+        if amount > 0:
+            _give_back(lots[lot_id], amount, left, undone)
+    for lot_id, amount in net.items():
+        if amount < 0:
+            _take_back(lots[lot_id], -amount, left, undone)
+    for lot_id, short in undone.owed.items():
         for lot in sorted(lots.values(), key=_soonest_first):
             taken = min(max(left[lot.id], 0), short) if lot.is_available(now) else 0
             if taken:
-                moves.append((lot, -taken))
+                undone.moves.append((lot, -taken))
                 left[lot.id] -= taken
                 short -= taken
-        owed[lot_id] = short
-    return moves, {lot_id: short for lot_id, short in owed.items() if short}
+        undone.owed[lot_id] = short
+    undone.owed = {lot_id: short for lot_id, short in undone.owed.items() if short}
+    return undone
+
+
+def _give_back(lot: Lot, amount: int, left: dict[int, int], undone: Reversal) -> None:
+    fits = min(amount, max(-left[lot.id], 0)) if lot.is_debt else amount
+    if fits:
+        undone.moves.append((lot, fits))
+        left[lot.id] += fits
+    if amount > fits:
+        undone.spare[lot.id] = amount - fits
+
+
+def _take_back(lot: Lot, amount: int, left: dict[int, int], undone: Reversal) -> None:
+    own = amount if lot.is_debt else min(max(left[lot.id], 0), amount)
+    if own:
+        undone.moves.append((lot, -own))
+        left[lot.id] -= own
+    if amount > own:
+        undone.owed[lot.id] = amount - own

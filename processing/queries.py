@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import structlog
 from sqlalchemy import BigInteger, Connection, String, column
 
 from processing import tables
 from processing.cards import why_unusable
 from processing.commands import AnyQuery, Identify, ReadBalances, Ref
 from processing.database import Row, Statement, array, run
-from processing.errors import CardNotFound, LoyaltyError
+from processing.errors import CardNotFound, Failed, LoyaltyError
 from processing.holders import read_field
 from processing.ledger import Work
 from processing.programme import payable
 from processing.results import Balance, Balances, Identified, Result
+from processing.secrets import SecretsError
 from processing.state import canonical
+
+log = structlog.get_logger()
 
 _AVAILABLE = "(l.remaining < 0 OR (l.available_from <= :now AND (l.expires_at IS NULL OR l.expires_at > :now)))"
 FACES = Statement(
@@ -91,6 +95,10 @@ def answer(connection: Connection, work: Work, queries: Sequence[AnyQuery]) -> l
                 outcomes.append(_balances(connection, work, query, now))
         except LoyaltyError as error:
             outcomes.append(error)
+        except SecretsError as error:
+            # One damaged row fails its own question only.
+            log.error("query_failed", reason=str(error))
+            outcomes.append(Failed("internal error"))
     return outcomes
 
 

@@ -34,12 +34,13 @@ from processing.errors import (
 from processing.keys import KEYS_CONFLICT, content, replay
 from processing.lots import available, draw, repay
 from processing.programme import Decision, LotTerms, Part, decide, lot_terms, payable
-from processing.results import CardMovement, ReceiptPosted, ReceiptRestored, ReceiptVoided, Result
+from processing.results import CardMovement, ReceiptPosted, ReceiptRestored, ReceiptVoided, cards_of
 from processing.state import (
     NONE,
     POSTED,
     RETURNED,
     ROLLED_BACK,
+    SETTLEMENT_PRICE_MILLIONTHS,
     TOMBSTONE,
     Account,
     Card,
@@ -48,9 +49,6 @@ from processing.state import (
     State,
 )
 from processing.units import MAX_AMOUNT, POINTS
-
-# One point of scale 2 settles at one minor unit of money until programmes set a price of their own.
-SETTLEMENT_PRICE_MILLIONTHS = 1_000_000
 
 REVERSED, NOTHING, ORPHAN, RESTORED = "reversed", "nothing", "orphan", "restored"
 SUPERSEDED, NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = (
@@ -68,8 +66,8 @@ def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
     stamp = command.stamp or state.now
     flags = list(command.notes) + ([KEYS_CONFLICT] if conflict else [])
     if head.state == POSTED:
-        if head.content == content(command) or not command.supersede:
-            answer = replay(head, command, ReceiptPosted)
+        if head.content == content(state, command) or not command.supersede:
+            answer = replay(state, head, command, ReceiptPosted)
             _seen(head, stamp)
             state.attach(command, head)
             return answer
@@ -83,7 +81,7 @@ def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
     elif not head.is_fresh and not _is_newer(head, command.stamp):
         raise AlreadyVoided("this attempt of the receipt was voided")
     result = _post(state, command, flags)
-    head.content = content(command)
+    head.content = content(state, command)
     head.settle(POSTED, result, result.operation_id, stamp)
     state.attach(command, head)
     return result
@@ -93,12 +91,13 @@ def _head(state: State, command: Command[Any]) -> tuple[Claim, bool]:
     """What the command's keys stand for, and whether they stand for different receipts.
 
     Of several the one that is posted counts, and of these the one with the same content: whatever its other
-    keys say, a receipt that is posted under one of them is not posted again.
+    keys say, a receipt that is posted under one of them is not posted again. Else the one that ended last.
     """
     heads = state.heads(command)
     posted = [head for head in heads if head.state == POSTED]
-    same = [head for head in posted if head.content == content(command)]
-    return (same or posted or heads)[0], len(heads) > 1
+    same = [head for head in posted if head.content == content(state, command)]
+    newest = sorted(heads, key=lambda head: head.stamp or state.now, reverse=True)
+    return (same or posted or newest)[0], len(heads) > 1
 
 
 def _posted(head: Claim) -> ReceiptPosted:
@@ -148,9 +147,10 @@ def _post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted
     uses = [_use(state, ask, command.fact, flags) for ask in command.cards]
     decision = _decide(state, command.receipt, uses)
     _check_limits(state, command, uses, flags)
-    postings = _redemptions(state, store, uses, command.fact, flags)
+    repaid: dict[int, int] = {}
+    postings = _redemptions(state, store, uses, command.fact, flags, repaid)
     effective_at = _effective_at(state, command)
-    postings += _accruals(state, store, uses, decision, effective_at)
+    postings += _accruals(state, store, uses, effective_at, repaid)
     version = next((use.active.version_id for use in uses if use.active), None)
     operation_id = state.post(
         "receipt",
@@ -272,7 +272,9 @@ def _check_limits(state: State, command: PostReceipt, uses: Sequence[_Use], flag
             flags.append(OVER_LIMIT)
 
 
-def _redemptions(state: State, store: StoreInfo, uses: Sequence[_Use], fact: bool, flags: list[str]) -> list[Posting]:
+def _redemptions(
+    state: State, store: StoreInfo, uses: Sequence[_Use], fact: bool, flags: list[str], repaid: dict[int, int]
+) -> list[Posting]:
     """Draw what was redeemed, account by account: two cards of one wallet must not see the same points twice."""
     postings: list[Posting] = []
     asked: dict[int, tuple[Account, int]] = {}
@@ -295,7 +297,9 @@ def _redemptions(state: State, store: StoreInfo, uses: Sequence[_Use], fact: boo
         postings += state.moved(account, moves)
         if short:
             flags.append(DEBT)
-            postings += state.moved(account, [(state.debt(account, store.partner_id), -short)])
+            debt = state.debt(account, store.partner_id)
+            repaid[debt.id] = repaid.get(debt.id, 0) - short
+            postings += state.moved(account, [(debt, -short)])
     return postings
 
 
@@ -308,7 +312,7 @@ def short_of(state: State, account: Account, free: int, asked: int) -> Insuffici
 
 
 def _accruals(
-    state: State, store: StoreInfo, uses: Sequence[_Use], decision: Decision, effective_at: datetime
+    state: State, store: StoreInfo, uses: Sequence[_Use], effective_at: datetime, repaid: dict[int, int]
 ) -> list[Posting]:
     """Put what was earned into lots; debts are repaid first."""
     postings: list[Posting] = []
@@ -322,14 +326,16 @@ def _accruals(
                 continue
             account = state.account(use.card.wallet_id, unit)
             programme = use.programme if use.programme and use.programme.unit == unit else None
-            postings += accrue(state, store, account, amount, lot_terms(programme, store.zone, effective_at))
+            postings += accrue(state, store, account, amount, lot_terms(programme, store.zone, effective_at), repaid)
     return postings
 
 
-def accrue(state: State, store: StoreInfo, account: Account, amount: int, terms: LotTerms) -> list[Posting]:
+def accrue(
+    state: State, store: StoreInfo, account: Account, amount: int, terms: LotTerms, repaid: dict[int, int]
+) -> list[Posting]:
     """The entries that put an amount into a lot on these terms, and repay debts from it."""
     lot = state.open_lot(account, store.partner_id, terms.available_from, terms.expires_at, SETTLEMENT_PRICE_MILLIONTHS)
-    return state.moved(account, [(lot, amount), *repay(account.lots.values(), lot, amount)])
+    return state.moved(account, [(lot, amount), *repay(account.lots.values(), lot, amount, repaid)])
 
 
 def _system(state: State, store: StoreInfo, kind: str, unit: str, amount: int) -> Posting:
@@ -422,6 +428,7 @@ def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
         raise KeyReused("the key stands for nothing that was booked")
     if head.state == POSTED and command.stamp is not None and command.stamp == head.void_stamp:
         # The void before this payment, sent again.
+        state.attach(command, head)
         return ReceiptVoided(outcome=NOTHING, at=state.now)
     if head.state == POSTED:
         operation_id, movements = _reverse(state, command.store, head, "void")
@@ -450,16 +457,7 @@ def _reverse(state: State, store: str, head: Claim, kind: str) -> tuple[int, tup
     postings, went_into_debt = state.reversal(head.operation_id)
     flags = [DEBT] if went_into_debt else []
     operation_id = state.post(kind, state.store(store), postings, reverses_id=head.operation_id, flags=flags)
-    return operation_id, tuple(_movement_now(state, old) for old in _cards_of(head.stored()))
-
-
-def _cards_of(result: Result) -> tuple[CardMovement, ...]:
-    """The movements that any stored result tells of."""
-    cards = getattr(result, "cards", None)
-    if cards is None:
-        card = getattr(result, "card", None)
-        cards = (card,) if isinstance(card, CardMovement) else ()
-    return tuple(cards)
+    return operation_id, tuple(_movement_now(state, old) for old in cards_of(head.stored()))
 
 
 def _movement_now(state: State, old: CardMovement) -> CardMovement:
@@ -472,11 +470,15 @@ def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
     head, _ = _head(state, command)
     if head.state == POSTED:
         posted = _posted(head)
+        state.attach(command, head)
         if RESTORED in posted.flags:
             return ReceiptRestored(outcome=RESTORED, operation_id=posted.operation_id, at=posted.at, cards=posted.cards)
         return ReceiptRestored(outcome=NOTHING, at=state.now)
+    if head.is_fresh:
+        return ReceiptRestored(outcome=ORPHAN, at=state.now)
     if head.state != RETURNED:
-        return ReceiptRestored(outcome=NOTHING if not head.is_fresh else ORPHAN, at=state.now)
+        state.attach(command, head)
+        return ReceiptRestored(outcome=NOTHING, at=state.now)
     voided = _voided(head)
     assert head.operation_id is not None
     postings, went_into_debt = state.reversal(head.operation_id)

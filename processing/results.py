@@ -122,6 +122,15 @@ class Adjusted(Result, frozen=True, tag=True, kw_only=True):
     card: CardMovement
 
 
+def cards_of(result: Result) -> tuple[CardMovement, ...]:
+    """The movements that any stored result tells of."""
+    cards = getattr(result, "cards", None)
+    if cards is None:
+        card = getattr(result, "card", None)
+        cards = (card,) if isinstance(card, CardMovement) else ()
+    return tuple(cards)
+
+
 AnyStoredResult = (
     ReceiptPosted
     | ReceiptVoided

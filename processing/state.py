@@ -30,6 +30,9 @@ ROLLED_BACK = "rolled_back"
 RETURNED = "returned"
 TOMBSTONE = "tombstone"
 
+# One point of scale 2 settles at one minor unit of money until programmes set a price of their own.
+SETTLEMENT_PRICE_MILLIONTHS = 1_000_000
+
 _decode_answer: Any = msgspec.json.Decoder(AnyStoredResult).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -128,6 +131,7 @@ class State:
     cards: dict[Ref, Card] = field(default_factory=dict)
     accounts: dict[tuple[int, str], Account] = field(default_factory=dict)
     accounts_by_id: dict[int, Account] = field(default_factory=dict)
+    locked_wallets: set[int] = field(default_factory=set)
     booked: dict[int, list[Booked]] = field(default_factory=dict)
     contacts: dict[tuple[str, bytes], int] = field(default_factory=dict)
     holders: dict[int, int] = field(default_factory=dict)
@@ -159,7 +163,11 @@ class State:
         """The wallet's account in the unit; opened where there is none yet. Errors: UnitNotFound."""
         self.directory.unit(unit)
         found = self.accounts.get((wallet_id, unit))
-        return found or self.open_account(wallet_id, unit)
+        if found is None:
+            if wallet_id not in self.locked_wallets:
+                raise AssertionError("an account of a wallet that is not locked")
+            found = self.open_account(wallet_id, unit)
+        return found
 
     # Request keys -------------------------------------------------------------------------------------------
 
@@ -317,11 +325,13 @@ class State:
                 by_account.setdefault(entry.account_id, []).append((entry.lot_id, entry.amount))
         for account_id, entries in by_account.items():
             account = self.accounts_by_id[account_id]
-            moves, owed = reverse(entries, account.lots, self.now)
-            postings += self.moved(account, moves)
-            for lot_id, amount in owed.items():
+            undone = reverse(entries, account.lots, self.now)
+            postings += self.moved(account, undone.moves)
+            for lot_id, amount in undone.owed.items():
                 went_into_debt = True
                 postings += self.moved(account, [(self.debt(account, account.lots[lot_id].issuer_id), -amount)])
+            for lot_id, amount in undone.spare.items():
+                postings += self.moved(account, [(self.spare(account, account.lots[lot_id].issuer_id), amount)])
         return postings, went_into_debt
 
     def debt(self, account: Account, issuer_id: int) -> Lot:
@@ -330,6 +340,10 @@ class State:
             if lot.is_debt and lot.is_open and lot.issuer_id == issuer_id:
                 return lot
         return self.open_lot(account, issuer_id, self.now, None, 0, is_debt=True)
+
+    def spare(self, account: Account, issuer_id: int) -> Lot:
+        """Where points go whose debt was repaid before the redemption was undone: for ever, at the usual price."""
+        return self.open_lot(account, issuer_id, self.now, None, SETTLEMENT_PRICE_MILLIONTHS)
 
 
 def canonical(ref: Ref) -> Ref:

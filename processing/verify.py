@@ -163,9 +163,12 @@ _BALANCES = (
     ),
     Law(
         "only_debts_are_negative",
-        "only a debt holds less than nothing",
-        "lot {id} of account {account_id}: remaining {remaining}",
-        "SELECT id, account_id, remaining FROM lot WHERE remaining < 0 AND NOT is_debt",
+        "a debt holds less than nothing or nothing, everything else nothing or more",
+        "lot {id} of account {account_id}: remaining {remaining}, debt {is_debt}",
+        """
+        SELECT id, account_id, remaining, is_debt FROM lot
+        WHERE (remaining < 0 AND NOT is_debt) OR (remaining > 0 AND is_debt)
+        """,
     ),
     Law(
         "lots_have_an_account",

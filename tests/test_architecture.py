@@ -55,6 +55,7 @@ READS_SAMPLES = {"adapters.testing"}
 # Where the gateway meets the database: the composition root, and what keeps, shows or names it.
 MEETS_THE_DATABASE = {
     "gateway.app",
+    "gateway.cli",
     "gateway.exchange_log",
     "gateway.exchange_view",
     "gateway.master_keys",

@@ -42,5 +42,6 @@ ADAPTER = Adapter(
         Route(path=r"getcardinfoex(\.php)?/?", handler=card_info, auth=SECRET_PATH),
         Route(path=r"transactionsex(\.php)?/?", handler=transactions, auth=SECRET_PATH),
     ),
+    unit_scale=2,  # purses are counted in kopecks
     private=frozenset(PRIVATE),
 )

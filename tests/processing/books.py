@@ -262,6 +262,7 @@ LAWS = {
         (SELECT coalesce(sum(e.amount), 0) FROM entry e WHERE e.lot_id = l.id)
     """,
     "only debt is negative": "SELECT id, remaining FROM lot WHERE remaining < 0 AND NOT is_debt",
+    "a debt is never a purse": "SELECT id, remaining FROM lot WHERE remaining > 0 AND is_debt",
     "an entry of a wallet names a lot of its account, an entry of a system account none": """
         SELECT e.operation_id, e.n FROM entry e JOIN account a ON a.id = e.account_id
         LEFT JOIN lot l ON l.id = e.lot_id

@@ -42,6 +42,8 @@ Seen = tuple[str, tuple[tuple[Any, ...], ...]]
 
 CASHBACK_PERCENT = 5
 UNIT = "BONUS"
+MONEY = "RUB"
+"""What a purse pays in money is the holder's own, and earns."""
 
 
 class Refused(Exception):
@@ -148,8 +150,11 @@ class Model:
             self.settle(head, "none", stamp, ("", ()), {})
         elif not head.is_fresh:
             assert head.stamp is not None
-            again = head.state == "none" and stamp == head.stamp
-            if command.stamp is None or not (stamp > head.stamp or again):
+            if head.state == "none":
+                is_newer = command.stamp is None or command.stamp >= head.stamp
+            else:
+                is_newer = command.stamp is not None and command.stamp > head.stamp
+            if not is_newer:
                 raise Refused("AlreadyVoided")
         moved, movements = self.moves(command)
         self.apply(moved)
@@ -195,7 +200,8 @@ class Model:
         if told is not None:
             return number, redeemed, told
         assert len(command.cards) == 1, "what several cards earn by the programme is test_programme's matter"
-        own_money = command.receipt.total_minor - min(sum(redeemed.values()), command.receipt.total_minor)
+        points = sum(amount for unit, amount in redeemed.items() if unit != MONEY)
+        own_money = command.receipt.total_minor - min(points, command.receipt.total_minor)
         return number, redeemed, {UNIT: own_money * CASHBACK_PERCENT // 100}
 
     def with_balances(self, movements: Sequence[tuple[str, str, int, int]]) -> tuple[tuple[Any, ...], ...]:
@@ -247,6 +253,8 @@ class Model:
     def single(self, command: Command[Any]) -> tuple[Seen, dict[Account, int]]:
         assert isinstance(command, ActivateCard | TopUp | Adjust)
         number = command.card.value
+        if isinstance(command, TopUp) and command.amount.unit != MONEY:
+            raise Refused("BadAmount")
         if number not in self.wallets:
             raise Refused("CardNotFound")
         if isinstance(command, ActivateCard):

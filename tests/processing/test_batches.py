@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -342,18 +342,25 @@ def test_number_that_no_column_takes_is_that_commands_own_trouble(books: Books) 
 # Connections ------------------------------------------------------------------------------------------------------
 
 
-def test_lost_connections_are_noticed_by_nobody_who_writes(postgresql: Books) -> None:
-    card = postgresql.card(1_000)
-    drop_connections(postgresql)
-    outcome = postgresql.done(post("a", use(card, redeem=300, earn=0)))
+@pytest.fixture
+def connected(postgresql: Books) -> Iterator[Books]:
+    """Books whose connections may be lost: the next test gets new ones."""
+    yield postgresql
+    postgresql.database.dispose()
+
+
+def test_lost_connections_are_noticed_by_nobody_who_writes(connected: Books) -> None:
+    card = connected.card(1_000)
+    drop_connections(connected)
+    outcome = connected.done(post("a", use(card, redeem=300, earn=0)))
     assert [moved.balance for moved in outcome.cards] == [700]
 
 
-def test_lost_connections_are_noticed_by_nobody_who_reads(postgresql: Books) -> None:
-    card = postgresql.card(1_000)
-    assert postgresql.balance(card) == 1_000
-    drop_connections(postgresql)
-    assert postgresql.balance(card) == 1_000
+def test_lost_connections_are_noticed_by_nobody_who_reads(connected: Books) -> None:
+    card = connected.card(1_000)
+    assert connected.balance(card) == 1_000
+    drop_connections(connected)
+    assert connected.balance(card) == 1_000
 
 
 def drop_connections(books: Books) -> None:

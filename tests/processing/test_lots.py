@@ -66,7 +66,7 @@ def test_draw_leaves_no_sooner_expiring_points_behind(lots: list[Lot], amount: i
 def test_pure_functions_change_no_lot(lots: list[Lot], amount: int) -> None:
     before = [each.remaining for each in lots]
     draw(lots, amount, NOW)
-    repay(lots, lot(99, 0), amount)
+    repay(lots, lot(99, 0), amount, {})
     reverse([(each.id, amount) for each in lots], {each.id: each for each in lots}, NOW)
     assert [each.remaining for each in lots] == before
 
@@ -91,7 +91,7 @@ def test_lot_is_available_from_its_first_instant_and_gone_at_its_last() -> None:
 def test_repayment_is_paid_from_the_new_points_and_never_above_the_debt(lots: list[Lot], amount: int) -> None:
     source = lot(99, amount)
     owed = -sum(each.remaining for each in lots if each.remaining < 0)
-    moves = repay([*lots, source], source, amount)
+    moves = repay([*lots, source], source, amount, {})
     assert sum(moved for _, moved in moves) == 0
     assert -sum(moved for paying, moved in moves if paying is source) == min(amount, owed)
     apply(moves)
@@ -102,9 +102,25 @@ def test_repayment_is_paid_from_the_new_points_and_never_above_the_debt(lots: li
 @given(lots=LOTS)
 def test_oldest_debt_is_repaid_first(lots: list[Lot]) -> None:
     source = lot(99, 100)
-    repaid = [to.id for to, amount in repay(lots, source, 100) if to is not source and amount > 0]
+    repaid = [to.id for to, amount in repay(lots, source, 100, {}) if to is not source and amount > 0]
     assert repaid == sorted(repaid)
     assert repaid == sorted(each.id for each in lots if each.remaining < 0)[: len(repaid)]
+
+
+@given(lots=LOTS, amounts=st.lists(st.integers(1, 300), min_size=1, max_size=4))
+def test_accruals_of_one_operation_never_repay_more_than_is_owed(lots: list[Lot], amounts: list[int]) -> None:
+    owed = -sum(each.remaining for each in lots if each.remaining < 0)
+    repaid: dict[int, int] = {}
+    moves = [move for n, amount in enumerate(amounts) for move in repay(lots, lot(90 + n, 0), amount, repaid)]
+    assert sum(repaid.values()) == min(owed, sum(amounts))
+    apply(moves)
+    assert all(each.remaining <= 0 for each in lots if each.is_debt)
+
+
+def test_debt_of_the_same_operation_is_repaid_by_its_own_accrual() -> None:
+    debt, source = lot(1, 0), lot(2, 0)
+    debt.is_debt = True
+    assert repay([debt], source, 100, {1: -30}) == [(source, -30), (debt, 30)]
 
 
 @given(lots=PLENTY, spent=AMOUNTS, earned=AMOUNTS, data=st.data())
@@ -112,15 +128,17 @@ def test_reversal_with_nothing_in_between_restores_every_lot(
     lots: list[Lot], spent: int, earned: int, data: st.DataObject
 ) -> None:
     by_id = {each.id: each for each in lots} | {98: lot(98, 0), 99: lot(99, 0)}
+    debt = by_id[99]
+    debt.is_debt = True
     fresh = data.draw(st.sampled_from([98, *(each.id for each in lots if not each.is_debt)]))
     before = {number: each.remaining for number, each in by_id.items()}
     moves, short = draw(lots, spent, NOW)
-    done = [*moves, (by_id[99], -short), (by_id[fresh], earned), *repay(lots, by_id[fresh], earned)]
-    by_id[99].is_debt = True
+    done = [*moves, (debt, -short), (by_id[fresh], earned)]
+    done += repay(by_id.values(), by_id[fresh], earned, {debt.id: -short})
     apply(done)
-    undone, owed = reverse([(moved.id, amount) for moved, amount in done], by_id, NOW)
-    apply(undone)
-    assert owed == {}
+    undone = reverse([(moved.id, amount) for moved, amount in done], by_id, NOW)
+    apply(undone.moves)
+    assert (undone.owed, undone.spare) == ({}, {})
     assert {number: each.remaining for number, each in by_id.items()} == before
 
 
@@ -129,31 +147,42 @@ def test_reversal_of_an_accrual_takes_back_all_or_says_what_is_owed(lots: list[L
     source = lot(99, earned, expires_in=4)
     by_id = {each.id: each for each in [*lots, source]}
     apply(draw(by_id.values(), spent, NOW)[0])
-    moves, owed = reverse([(source.id, earned)], by_id, NOW)
-    assert -sum(amount for _, amount in moves) + sum(owed.values()) == earned
-    assert set(owed) <= {source.id}
+    undone = reverse([(source.id, earned)], by_id, NOW)
+    assert -sum(amount for _, amount in undone.moves) + sum(undone.owed.values()) == earned
+    assert set(undone.owed) <= {source.id}
     free = sum(each.remaining for each in by_id.values() if each.remaining > 0 and each.is_available(NOW))
-    assert sum(owed.values()) == max(earned - free, 0)
-    apply(moves)
+    assert sum(undone.owed.values()) == max(earned - free, 0)
+    apply(undone.moves)
     assert all(each.remaining >= 0 for each in by_id.values() if not each.is_debt)
+
+
+@given(made=st.integers(1, 500), repaid=st.integers(0, 500))
+def test_reversal_of_a_shortage_frees_what_was_repaid_since_and_leaves_the_debt_empty(made: int, repaid: int) -> None:
+    repaid = min(made, repaid)
+    debt = lot(1, repaid - made)
+    debt.is_debt = True
+    undone = reverse([(1, -made)], {1: debt}, NOW)
+    assert sum(amount for _, amount in undone.moves) + sum(undone.spare.values()) == made
+    assert sum(undone.spare.values()) == repaid
+    apply(undone.moves)
+    assert debt.remaining == 0
 
 
 def test_reversal_takes_from_the_own_lot_before_one_that_expires_sooner() -> None:
     own, sooner = lot(1, 60, expires_in=9), lot(2, 100, expires_in=1)
-    moves, owed = reverse([(1, 100)], {1: own, 2: sooner}, NOW)
-    assert [(moved.id, amount) for moved, amount in moves] == [(1, -60), (2, -40)]
-    assert owed == {}
+    undone = reverse([(1, 100)], {1: own, 2: sooner}, NOW)
+    assert [(moved.id, amount) for moved, amount in undone.moves] == [(1, -60), (2, -40)]
+    assert undone.owed == {}
 
 
 def test_reversal_spends_no_points_that_are_pending_or_expired_in_another_lot() -> None:
     lots = {1: lot(1, 0), 2: lot(2, 50, available_in=2), 3: lot(3, 50, expires_in=-1)}
-    moves, owed = reverse([(1, 30)], lots, NOW)
-    assert moves == []
-    assert owed == {1: 30}
+    undone = reverse([(1, 30)], lots, NOW)
+    assert (undone.moves, undone.owed) == ([], {1: 30})
 
 
 def test_what_was_drawn_goes_back_to_an_expired_lot_as_well() -> None:
     gone = lot(1, 0, expires_in=-1)
-    moves, owed = reverse([(1, -70)], {1: gone}, NOW)
-    assert [(moved.id, amount) for moved, amount in moves] == [(1, 70)]
-    assert owed == {}
+    undone = reverse([(1, -70)], {1: gone}, NOW)
+    assert [(moved.id, amount) for moved, amount in undone.moves] == [(1, 70)]
+    assert (undone.owed, undone.spare) == ({}, {})

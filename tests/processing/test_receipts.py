@@ -368,6 +368,26 @@ def test_key_learned_from_a_void_attaches_to_the_receipt(till: Till) -> None:
     assert isinstance(till.send(two_keys(till, "fiscal", at=11)), AlreadyVoided)
 
 
+@pytest.mark.parametrize("before", ["posted", "restored", "void", "paid again"])
+def test_key_learned_from_a_message_that_moves_nothing_attaches_to_the_receipt(till: Till, before: str) -> None:
+    sale = two_keys(till, "guid")
+    idle = {
+        "posted": [sale, RestoreReceipt(store=MOSCOW, keys=("guid", "fiscal"))],
+        "restored": [
+            sale,
+            returned("guid", 11),
+            restore("guid"),
+            RestoreReceipt(store=MOSCOW, keys=("guid", "fiscal")),
+        ],
+        "void": [sale, void("guid", 11), RestoreReceipt(store=MOSCOW, keys=("guid", "fiscal"))],
+        "paid again": [sale, void("guid", 11), two_keys(till, "guid", at=12), void(("guid", "fiscal"), 11)],
+    }[before]
+    till.send(*idle)
+    balance, rows = till.balance, till.books.written()
+    till.send(two_keys(till, "fiscal", points=1))
+    assert (till.balance, till.books.written()) == (balance, rows), "the receipt was posted under its other name"
+
+
 def test_keys_of_two_receipts_in_one_command_post_nothing_more(till: Till) -> None:
     one, other = till.send(two_keys(till, "guid")), till.send(two_keys(till, "fiscal"))
     before = till.books.written()
