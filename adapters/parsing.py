@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from lxml import etree
 
 from processing.errors import BadMessage, TooLarge
-from processing.units import cut_to_thousandths, scaled, whole
+from processing.units import MAX_AMOUNT, cut_to_thousandths, scaled, whole
 
 MAX_BYTES = 1 << 20
 # libxml2's own bound unless huge_tree is set; nothing here recurses over a tree.
@@ -166,6 +166,13 @@ def thousandths(text: str | None, where: str) -> int:
         return cut_to_thousandths(text or "")
     except ValueError:
         raise bad(where, text, "a quantity") from None
+
+
+def bounded(amount: int, where: str) -> int:
+    """A sum of amounts: each is bounded, and so must be what they add up to."""
+    if abs(amount) > MAX_AMOUNT:
+        raise bad(where, amount, f"a sum of at most {MAX_AMOUNT}")
+    return amount
 
 
 def code(text: str | None, where: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from flask import Flask, Response, jsonify
 from sqlalchemy import text
+from werkzeug.exceptions import HTTPException
 
 from adapters.registry import ADAPTERS
 from gateway import committer, metrics
@@ -83,6 +84,12 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     )
     # Granian's workers are children of multiprocessing, which ends them without atexit.
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)
+
+    @app.errorhandler(HTTPException)
+    def problem(error: HTTPException) -> Any:
+        """RFC 9457 for whatever is not a till's: no such page, wrong method."""
+        body = {"type": "about:blank", "title": error.name, "status": error.code}
+        return jsonify(body), error.code, {"Content-Type": "application/problem+json"}
 
     @app.get("/health/live")
     def live() -> Any:

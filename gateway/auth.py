@@ -18,6 +18,8 @@ def _is_inside(address: str, networks: tuple[Network, ...]) -> bool:
         caller = ip_address(address)
     except ValueError:
         return False
+    # A socket for both families tells IPv4 callers as ::ffff:10.20.0.1.
+    caller = getattr(caller, "ipv4_mapped", None) or caller
     return any(caller in network for network in networks)
 
 
@@ -28,11 +30,14 @@ def check_address(link: LinkSettings, address: str) -> None:
 
 
 def strip_secret(link: LinkSettings, rest: str) -> str:
-    """The path behind the secret, for links that carry it there. Errors: BadCredentials."""
-    if link.secret_sha256 is None:
+    """The path behind the secret, for links that carry it there. Errors: BadCredentials.
+
+    A link that is switched off may have a secret that nobody told us: then nobody is right.
+    """
+    if link.secret_sha256 is None and link.enabled:
         return rest
     secret, _, behind = rest.partition("/")
     given = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
-    if not hmac.compare_digest(given, link.secret_sha256):
+    if not hmac.compare_digest(given, link.secret_sha256 or b""):
         raise BadCredentials("the secret in the path is wrong")
     return behind

@@ -136,16 +136,17 @@ class Pos:
         problem: LoyaltyError | None = None
         try:
             check_address(door.settings, environ.get("REMOTE_ADDR", ""))
-            if not door.settings.enabled:
-                raise LinkPaused("the link is switched off")
             path = strip_secret(door.settings, rest)
-        except (BadCredentials, LinkPaused) as error:
+        except BadCredentials as error:
             # What stands where the secret should be is not told to anybody, not even to the log.
             last = rest.rpartition("/")[2]
             path, problem = last if find(door.adapter, last) else "", error
         route = find(door.adapter, path)
+        # A stranger's message is kept for the log only so far; one that comes during a pause is kept whole.
         body, too_large = read_body(environ, route.max_body if route and problem is None else KEPT_OF_TOO_LARGE)
-        if problem is None:
+        if not door.settings.enabled and (problem is None or door.settings.secret_sha256 is None):
+            problem = LinkPaused("the link is switched off")
+        elif problem is None:
             method = environ["REQUEST_METHOD"]
             if route is None or method not in route.methods:
                 problem = NoSuchRoute("no such address in this protocol", method=method)

@@ -33,12 +33,13 @@ from processing.commands import (
 )
 from processing.database import Database, is_lock_timeout, is_retryable, sqlstate, trace
 from processing.directory import Directory
-from processing.errors import BadMessage, Busy, Failed, LoyaltyError, TooLarge
+from processing.errors import BadAmount, BadMessage, Busy, Failed, LoyaltyError, TooLarge
 from processing.ids import Ids
 from processing.ledger import Work
 from processing.results import Result
 from processing.secrets import Vault
 from processing.state import State
+from processing.units import MAX_AMOUNT
 
 Outcome = Result | LoyaltyError
 Handler = Callable[[State, Any], Result]
@@ -175,9 +176,11 @@ def check_keys(command: Command[Any]) -> None:
 
 
 def check_receipt(command: PostReceipt) -> None:
-    """Errors: TooLarge for more lines or cards than a receipt can have, BadMessage for names that do not fit."""
+    """Errors: TooLarge for more lines or cards than a receipt can have, BadMessage and BadAmount for what is unfit."""
     if len(command.receipt.lines) > MAX_LINES or len(command.cards) > MAX_CARDS:
         raise TooLarge("too many lines or cards", where="receipt")
+    if abs(command.receipt.total_minor) > MAX_AMOUNT:
+        raise BadAmount("the receipt's total is too large", where="total_minor")
     for where in ("number", "till"):
         if len(getattr(command.receipt, where)) > MAX_NAME:
             raise BadMessage(f"longer than {MAX_NAME} characters", where=where)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.contract import Link, WireRequest, WireResponse
-from adapters.rkeeper.messages import Message, Record, card_number, spelling
+from adapters.rkeeper.messages import Message, Record, card_number, spellings
 from adapters.rkeeper.options import PURSES, units_by_number
 from adapters.texts import ENGLISH, RUSSIAN, code_text, line, text
 from processing.errors import BadCredentials, CardNotFound, LoyaltyError
@@ -126,10 +126,10 @@ def card_answer(found: Identified, options: Options, tongue: str) -> str:
 
 def transactions_answer(done: Done, message: Message, link: Link, tongue: str) -> str:
     """The answer to a package that was carried out: one TRANSACTION for each record."""
-    slips = _slips(done, message.records, tongue)
+    slips, spelled = _slips(done, message.records, tongue), spellings(message)
     rows = "".join(
         f"<TRANSACTION{_ext_id(done.operation_id, number)}"
-        f' cardcode="{_quoted(spelling(message, record.card))}" num="{number}"{slips.get(number, "")}/>'
+        f' cardcode="{_quoted(spelled.get(record.card, str(record.card)))}" num="{number}"{slips.get(number, "")}/>'
         for number, record in enumerate(message.records, 1)
     )
     response = (

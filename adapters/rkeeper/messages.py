@@ -13,6 +13,7 @@ from adapters.parsing import (
     MAX_NAME,
     attributes,
     bad,
+    bounded,
     code,
     identifier,
     integer,
@@ -131,18 +132,17 @@ def holder_codes(message: Message) -> list[str]:
     return list(dict.fromkeys(item.cardcode for item in chosen))
 
 
-def spelling(message: Message, card: int) -> str:
-    """The card's number as the check spells it, with its leading zeros; else its digits.
+def spellings(message: Message) -> dict[int, str]:
+    """Cards of the check by their numbers, as it spells them: with leading zeros.
 
     Looked for in PAYMENT, DISCOUNT, HOLDERS and ALLCARDS, the first of equal numeric value.
     """
-    for fields in (*message.payments, *message.discounts):
-        if is_card(code := fields.get("cardcode", ""), card):
-            return code
-    for item in message.items:
-        if is_card(item.cardcode, card):
-            return item.cardcode
-    return str(card)
+    told = [fields.get("cardcode", "") for fields in (*message.payments, *message.discounts)]
+    found: dict[int, str] = {}
+    for cardcode in (*told, *(item.cardcode for item in message.items)):
+        if (number := card_number(cardcode)) is not None:
+            found.setdefault(number, cardcode)
+    return found
 
 
 def is_card(code: str, card: int) -> bool:
@@ -185,7 +185,7 @@ def _line(position: int, fields: Fields, discount_minor: int) -> Line:
         quantity_thousandths=thousandths(get("quantity") or "1", "LINE@quantity"),
         price_minor=minor(get("price") or "0", "LINE@price"),
         sum_minor=minor(get("sum"), "LINE@sum"),
-        discount_minor=discount_minor,
+        discount_minor=bounded(discount_minor, "DISCOUNTPART@sum"),
     )
 
 

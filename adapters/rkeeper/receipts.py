@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from adapters.contract import Link, WireRequest
-from adapters.parsing import MAX_CODE, bad, code, day, instant, minor
+from adapters.parsing import MAX_CODE, bad, bounded, code, day, instant, minor
 from adapters.rkeeper.keys import content_digest, receipt_key, records_key
 from adapters.rkeeper.messages import (
     BONUS,
@@ -30,7 +30,7 @@ from adapters.rkeeper.messages import (
     is_card,
     lines,
     payments,
-    spelling,
+    spellings,
 )
 from adapters.rkeeper.options import units_by_number
 from processing.commands import (
@@ -225,7 +225,7 @@ def _receipt(
         shift=code(check.get("shiftnum"), "CHECK@shiftnum"),
         closed_at=_instant_or_none(data.get("closedatetime"), link),
         total_minor=total_minor,
-        discount_minor=-sum(part.base for part in off),
+        discount_minor=bounded(-sum(part.base for part in off), "DISCOUNT@sum"),
         lines=goods,
         tenders=tuple(_tender(part, link.options) for part in paid),
     )
@@ -234,15 +234,15 @@ def _receipt(
 def _total(message: Message, goods: Sequence[Line]) -> int:
     """What the receipt costs: its lines, else its categories, else what the records paid."""
     if goods:
-        return sum(line.sum_minor for line in goods)
+        return bounded(sum(line.sum_minor for line in goods), "LINE@sum")
     if message.categories:
-        return sum(minor(fields.get("sum") or "0", "CATEG@sum") for fields in message.categories)
+        return bounded(sum(minor(fields.get("sum") or "0", "CATEG@sum") for fields in message.categories), "CATEG@sum")
     return _records_total(message.records)
 
 
 def _records_total(records: Sequence[Record]) -> int:
     """The holders' own money and what their purses paid."""
-    return sum(abs(record.summa) for record in records if record.kind in (SPENDING, PAYMENT))
+    return bounded(sum(abs(record.summa) for record in records if record.kind in (SPENDING, PAYMENT)), "Summa")
 
 
 def _tender(part: Part, options: Options) -> Tender:
@@ -272,9 +272,10 @@ def _cards(sums: Mapping[int, _Sums], by_purse: ByPurse, message: Message, optio
     """What the records do with each card, in the order of their first records."""
     if len(sums) > MAX_CARDS:
         raise bad("TransactionsEx@Card", len(sums), f"at most {MAX_CARDS} cards")
+    spelled = spellings(message)
     return tuple(
         CardUse(
-            refs=_refs([spelling(message, card), str(card)]),
+            refs=_refs([spelled.get(card, ""), str(card)]),
             redeem=_redeem(of.redeemed, by_purse.get(card, {}), options),
             earn=_earn(of.earned, options),
             spend_minor=of.spent,
