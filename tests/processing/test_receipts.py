@@ -384,7 +384,7 @@ def test_key_learned_from_a_message_that_moves_nothing_attaches_to_the_receipt(t
     }[before]
     till.send(*idle)
     balance, rows = till.balance, till.books.written()
-    till.send(two_keys(till, "fiscal", points=1))
+    till.send(two_keys(till, "fiscal", at=9, points=1))
     assert (till.balance, till.books.written()) == (balance, rows), "the receipt was posted under its other name"
 
 
