@@ -16,11 +16,12 @@ _QUOTE = rf"(?:{'|'.join(_QUOTES)})"
 _OPEN, _CLOSE = r"(?:<|&(?:amp;)*lt;)", r"(?:>|&(?:amp;)*gt;)"
 # Where a name begins: not inside a word; bytes shown as escapes are not part of one.
 _BEGINS = r"(?:(?<!\w)|(?<=\\x[0-9a-f]{2})|(?<=\\[ntr]))"
-# ``="value"`` up to the closing quote. No groups: Python 3.11 loses them inside a possessive repeat.
-_QUOTED = "|".join(rf"{quote}(?:(?!{quote}).)*+" for quote in _QUOTES)
-_VALUE = rf"=\s*+(?:{_QUOTED}|(?:(?!{_CLOSE})[^\s<>])++)"
+# ``="value"`` up to the closing quote. Possessive repeats of groups are broken in Debian's Python 3.11.2; plain
+# ones do as well where nothing that may fail comes after them.
+_QUOTED = "|".join(rf"{quote}(?:(?!{quote}).)*" for quote in _QUOTES)
+_VALUE = rf"=\s*(?:{_QUOTED}|(?:(?!{_CLOSE})[^\s<>])+)"
 _ATTRIBUTE = re.compile(_VALUE, re.IGNORECASE | re.DOTALL)
-_EQUALS = re.compile(rf"=\s*+{_QUOTE}?", re.IGNORECASE)
+_EQUALS = re.compile(rf"=\s*{_QUOTE}?", re.IGNORECASE)
 # What nobody named but everybody recognises: phones and cards, written together or in groups, and e-mails.
 # A GUID comes first so that its digits are left alone. Every pattern begins where a run begins: linear time.
 _RECOGNISED = re.compile(
@@ -59,9 +60,9 @@ def mask(body: bytes, private: frozenset[str]) -> str:
 def _element(names: str) -> re.Pattern[str]:
     """``<Name attributes>value``, plain or escaped inside another document, up to the next tag."""
     name = rf"(?P<open>{_OPEN})(?:[\w.-]{{1,40}}:)?(?:{names})(?=[\s&/>\\])"
-    tag = rf"(?P<tag>{name}(?:{_VALUE}|(?!{_OPEN}|{_CLOSE}).)*+)"
-    value = r"<!\[CDATA\[(?P<cdata>.*?)(?=\]\]>|\Z)|(?P<value>(?:(?!(?P=open)|<).)++)"
-    return re.compile(rf"{tag}(?P<close>(?<!/){_CLOSE}\s*+(?:{value})?)?", re.IGNORECASE | re.DOTALL)
+    tag = rf"(?P<tag>{name}(?:{_VALUE}|(?!{_OPEN}|{_CLOSE}).)*)"
+    value = r"<!\[CDATA\[(?P<cdata>.*?)(?=\]\]>|\Z)|(?P<value>(?:(?!(?P=open)|<).)+)"
+    return re.compile(rf"{tag}(?P<close>(?<!/){_CLOSE}\s*(?:{value})?)?", re.IGNORECASE | re.DOTALL)
 
 
 def _hide_element(match: re.Match[str]) -> str:
@@ -79,7 +80,7 @@ def _hide_attribute(match: re.Match[str]) -> str:
 @functools.lru_cache(maxsize=64)
 def _assignment(names: str) -> re.Pattern[str]:
     """``name="value"``, ``"name": value`` or ``name=value``, whatever the language; a list as a whole."""
-    quoted = rf"(?P<quote>{_QUOTE})(?P<text>(?:(?!(?P=quote))(?:\\.|.))*+)"
+    quoted = rf"(?P<quote>{_QUOTE})(?P<text>(?:(?!(?P=quote))(?:\\.|.))*)"
     return re.compile(
         rf"(?P<name>{_BEGINS}(?:{names}){_QUOTE}?\s*[=:]\s*)"
         rf"(?:{quoted}|(?P<list>\[[^\[\]{{}}]*)|(?P<bare>[^\s&<>\"',;\[\]{{}}]+))",

@@ -111,9 +111,8 @@ def serve(serving: Serving) -> None:
     check(serving)
     loaded = settings.load(serving.config, os.environ)
     folder = Path(tempfile.mkdtemp(prefix="tillgate-"))
-    os.environ[CONFIG] = serving.config
-    os.environ[DATABASE_URL] = serving.database_url
-    os.environ[METRICS] = str(folder)
+    before = dict(os.environ)
+    os.environ |= {CONFIG: serving.config, DATABASE_URL: serving.database_url, METRICS: str(folder)}
     keeper = None
     try:
         _prepare(loaded, serving.database_url)
@@ -126,6 +125,8 @@ def serve(serving: Serving) -> None:
         if keeper is not None:
             keeper.stop()
         shutil.rmtree(folder, ignore_errors=True)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _prepare(loaded: settings.Settings, database_url: str) -> None:

@@ -1,7 +1,7 @@
 """What tests stand on: a real SQLite file and a real PostgreSQL, empty at the start of every test.
 
 Tests are modules of the namespace package ``tests``, so that they share helpers and that a spawned process
-finds the functions it is told to run; there are no ``__init__.py`` files (docs: CONTRIBUTING, Tests).
+finds the functions it is told to run; there are no ``__init__.py`` files (docs/contributing.md).
 """
 
 from __future__ import annotations
