@@ -52,8 +52,9 @@ CLAIM = Statement(
     INSERT INTO request_key (store_id, key)
     SELECT store_id, key FROM (
         SELECT store_id, key FROM asked UNION
-        SELECT r.store_id, r.same_as FROM asked JOIN request_key r USING (store_id, key) WHERE r.same_as IS NOT NULL
-    ) named ORDER BY store_id, key COLLATE "C"
+        SELECT a.store_id, (SELECT r.same_as FROM request_key r WHERE r.store_id = a.store_id AND r.key = a.key)
+        FROM asked a
+    ) named WHERE key IS NOT NULL ORDER BY store_id, key COLLATE "C"
     ON CONFLICT (store_id, key) DO UPDATE SET key = excluded.key
     RETURNING {_CLAIM_COLUMNS}
     """,
