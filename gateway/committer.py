@@ -23,13 +23,14 @@ import msgspec
 import structlog
 
 from processing.commands import AnyCommand, Command
-from processing.errors import Busy, LoyaltyError, rebuild
+from processing.errors import Busy, LoyaltyError, TooLarge, rebuild
 from processing.execute import MAX_BATCH, Outcome
 from processing.results import AnyStoredResult
 
 SOCKET_NAME = "committer.sock"
 MAX_FRAME = 8 << 20
 BACKLOG = 512
+SEND_SECONDS = 1.0
 _READ = 256 << 10
 _LENGTH = struct.Struct(">I")
 
@@ -53,6 +54,11 @@ def _frame(payload: bytes) -> bytes:
     return _LENGTH.pack(len(payload)) + payload
 
 
+def _timeout(seconds: float) -> bytes:
+    """A ``struct timeval``: time-outs of the kernel's own, for Python's cost a poll per call."""
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+
+
 def _packed(outcome: Outcome) -> object:
     if isinstance(outcome, LoyaltyError):
         return Refused(outcome.code, outcome.message, dict(outcome.details))
@@ -68,8 +74,10 @@ class Client:
         self._own = threading.local()
 
     def __call__(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """The outcome of each command. Errors: Busy when the committer is away or takes too long."""
+        """The outcome of each command. Errors: Busy when the committer is away or takes too long, TooLarge."""
         payload = _frame(_encode(list(commands)))
+        if len(payload) > MAX_FRAME:
+            raise TooLarge("the commands are too large to travel together", where="commands")
         fresh = getattr(self._own, "connection", None) is None
         try:
             connection: socket.socket = self._own.connection if not fresh else self._connect()
@@ -87,8 +95,7 @@ class Client:
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        timeout = struct.pack("ll", int(self._seconds), int(self._seconds % 1 * 1_000_000))
-        # Time-outs of the kernel's own: Python's would cost a poll per call.
+        timeout = _timeout(self._seconds)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         connection.connect(self._path)
@@ -178,6 +185,8 @@ def serve(
         for key, _ in selector.select(timeout=0.5):
             if key.fileobj is listener:
                 connection, _ = listener.accept()
+                # A web worker that has stopped reading must not hold up everybody's next batch.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeout(SEND_SECONDS))
                 selector.register(connection, selectors.EVENT_READ, _Peer(connection))
                 continue
             peer: _Peer = key.data

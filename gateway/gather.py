@@ -28,7 +28,7 @@ class _Waiting(Generic[A]):
     def __init__(self, asks: Sequence[A]) -> None:
         self.asks = asks
         self.outcomes: list[Outcome] | None = None
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.leads = False
         self.wake = threading.Lock()
         self.wake.acquire()
@@ -90,7 +90,7 @@ class Gather(Generic[A]):
             outcomes = iter(self._run([ask for waiting in batch for ask in waiting.asks]))
             for waiting in batch:
                 waiting.outcomes = [next(outcomes) for _ in waiting.asks]
-        except Exception as failure:
+        except BaseException as failure:  # raised by whoever waits for it; the lead is handed on whatever happens
             for waiting in batch:
                 waiting.failure = failure
         with self._lock:

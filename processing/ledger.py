@@ -6,9 +6,11 @@ in id order, then the clock, then the locked state in later statements, each wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import compress
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Table, column
@@ -306,10 +308,10 @@ def write_state(connection: Connection, work: Work, state: State) -> None:
     cards = state.new_cards | state.changed_cards
     rows: dict[Table, list[dict[str, Any]]] = {
         tables.wallet: state.new_wallets,
-        tables.account: [_account_row(account) for account in accounts.values()],
-        tables.card: [_card_row(card) for card in cards.values()],
-        tables.lot: [_lot_row(lot) for lot in state.changed_lots.values()],
-        tables.request_key: [_claim_row(claim) for claim in state.claims.values() if claim.is_changed],
+        tables.account: [_row(tables.account, account) for account in accounts.values()],
+        tables.card: [_row(tables.card, card) for card in cards.values()],
+        tables.lot: [_row(tables.lot, lot) for lot in state.changed_lots.values()],
+        tables.request_key: [_row(tables.request_key, claim) for claim in state.claims.values() if claim.is_changed],
     }
     write(connection, rows | state.inserts, UPSERTED)
 
@@ -317,53 +319,13 @@ def write_state(connection: Connection, work: Work, state: State) -> None:
 UPSERTED = frozenset({tables.account, tables.card, tables.lot, tables.request_key})
 
 
-def _account_row(account: Account) -> dict[str, Any]:
-    return {
-        "id": account.id,
-        "kind": "wallet",
-        "unit": account.unit,
-        "wallet_id": account.wallet_id,
-        "partner_id": None,
-        "balance": account.balance,
-    }
+@cache
+def _columns(table: Table) -> tuple[list[str], Callable[[object], tuple[Any, ...]]]:
+    names = table.columns.keys()
+    return names, attrgetter(*names)
 
 
-def _card_row(card: Card) -> dict[str, Any]:
-    return {
-        "id": card.id,
-        "wallet_id": card.wallet_id,
-        "product": card.product,
-        "number": card.number,
-        "status": card.status,
-        "issued_at": card.issued_at,
-        "activated_at": card.activated_at,
-        "expires_at": card.expires_at,
-    }
-
-
-def _lot_row(lot: Lot) -> dict[str, Any]:
-    return {
-        "id": lot.id,
-        "account_id": lot.account_id,
-        "issuer_id": lot.issuer_id,
-        "price_millionths": lot.price_millionths,
-        "remaining": lot.remaining,
-        "is_open": lot.is_open,
-        "available_from": lot.available_from,
-        "expires_at": lot.expires_at,
-        "is_debt": lot.is_debt,
-    }
-
-
-def _claim_row(claim: Claim) -> dict[str, Any]:
-    return {
-        "store_id": claim.store_id,
-        "key": claim.key,
-        "same_as": claim.same_as,
-        "state": claim.state,
-        "content": claim.content,
-        "stamp": claim.stamp,
-        "operation_id": claim.operation_id,
-        "answer": claim.answer,
-        "void_stamp": claim.void_stamp,
-    }
+def _row(table: Table, thing: object) -> dict[str, Any]:
+    """The table's row of something whose attributes are named like its columns."""
+    names, read = _columns(table)
+    return dict(zip(names, read(thing), strict=True))

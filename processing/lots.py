@@ -7,7 +7,7 @@ Functions return moves, pairs of (lot, signed amount), and change nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -26,7 +26,6 @@ class Lot:
     available_from: datetime
     expires_at: datetime | None
     is_debt: bool = False
-    is_new: bool = field(default=False, compare=False)
 
     def is_available(self, now: datetime) -> bool:
         return self.available_from <= now and (self.expires_at is None or self.expires_at > now)

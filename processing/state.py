@@ -58,6 +58,8 @@ class Account:
     unit: str
     balance: int
     lots: dict[int, Lot] = field(default_factory=dict)
+    kind: str = "wallet"
+    partner_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -237,7 +239,6 @@ class State:
             available_from=available_from,
             expires_at=expires_at,
             is_debt=is_debt,
-            is_new=True,
         )
         account.lots[lot.id] = lot
         return lot
