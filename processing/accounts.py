@@ -9,7 +9,7 @@ from processing.errors import BadAmount, CardClosed
 from processing.keys import once
 from processing.lots import available, draw
 from processing.programme import day_terms
-from processing.receipts import DEBT, accrue, movement, short_of
+from processing.purchases import DEBT, accrue, movement, short_of
 from processing.results import Adjusted, ToppedUp
 from processing.state import Posting, State
 from processing.units import MAX_AMOUNT, MONEY

@@ -22,7 +22,7 @@ from adapters.registry import ADAPTERS
 from adapters.testing import CannedCore, converse
 from adapters.texts import REFUSALS
 from gateway import cli, metrics, schemas, settings
-from processing import commands, directory, receipts, results, state
+from processing import commands, directory, purchases, receipts, results, state
 from processing.errors import CardNotFound, by_code
 from processing.keys import KEYS_CONFLICT
 from processing.results import Balance, Identified
@@ -163,10 +163,10 @@ def test_every_system_account_is_told(kind: str) -> None:
     "flag",
     [
         receipts.SUPERSEDED,
-        receipts.NOT_USABLE,
-        receipts.DEBT,
-        receipts.SUSPENSE_FLAG,
-        receipts.OVER_LIMIT,
+        purchases.NOT_USABLE,
+        purchases.DEBT,
+        purchases.SUSPENSE_FLAG,
+        purchases.OVER_LIMIT,
         receipts.RESTORED,
         KEYS_CONFLICT,
     ],
