@@ -21,13 +21,12 @@ from adapters.registry import ADAPTERS
 from gateway.problems import Problems, Steps, did_you_mean, shown
 from gateway.schemas import MAX_SCALE, ChainSchema, GatewaySchema, Network, ProgrammeSchema, link_schema
 from gateway.yaml_files import read_yaml
+from processing import numbers
 from processing.chain import Chain, Product, Programme
 from processing.errors import ConfigError
 from processing.units import MONEY
 
 MIN_SECRET_CHARACTERS = 16
-# Cards of value: at most one in a million of the numbers that look right may exist, or they can be guessed.
-NUMBERS_PER_CARD = 10**6
 MAX_CARD_NUMBER = 2**63 - 1
 
 
@@ -269,15 +268,15 @@ class _Reading:
 
 def _number_problems(product: Product) -> Iterator[str]:
     """What is wrong with the shape of the product's card numbers."""
-    free = product.length - len(product.prefix) - (1 if product.luhn else 0)
+    free = numbers.free_digits(product)
     shape = f"found {product.length} digits with prefix {product.prefix!r}"
     if free < 1:
         yield f"{shape}, expected room for random digits behind the prefix"
     elif int(product.prefix.ljust(product.length, "9")) > MAX_CARD_NUMBER:
         yield f"{shape}, expected numbers below 2**63: tills carry them as integers"
-    elif product.value and product.kind == "bearer" and 10**free < NUMBERS_PER_CARD:
+    elif product.value and product.kind == "bearer" and numbers.capacity(product) < 1:
         yield (
-            f"{shape}, which leaves {10**free} numbers; expected at least {NUMBERS_PER_CARD} for bearer "
+            f"{shape}, which leaves {10**free} numbers; expected at least {numbers.GREATEST_DENSITY} for bearer "
             "cards of value, where at most one number in a million may be a card (100,000 cards need "
             "16 digits with a 4-digit prefix)"
         )

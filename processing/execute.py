@@ -151,7 +151,8 @@ class Core:
             self.on_locked(time.perf_counter() - started)
             outcomes = [_outcome(state, command) for command in commands]
             ledger.write_state(connection, self.work, state)
-        self.work.known_tills.update(state.seen_tills)
+        if len(self.work.known_tills) < ledger.MAX_TILLS:
+            self.work.known_tills.update(state.seen_tills)
         return outcomes
 
 

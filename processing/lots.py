@@ -39,11 +39,6 @@ def available(lots: Iterable[Lot], now: datetime) -> int:
     return sum(lot.remaining for lot in lots if lot.remaining < 0 or lot.is_available(now))
 
 
-def pending(lots: Iterable[Lot], now: datetime) -> int:
-    """What becomes available later."""
-    return sum(lot.remaining for lot in lots if lot.remaining > 0 and lot.available_from > now)
-
-
 def _soonest_first(lot: Lot) -> tuple[datetime, datetime, int]:
     return (lot.expires_at or FOREVER, lot.available_from, lot.id)
 

@@ -19,20 +19,25 @@ from processing.errors import BadAmount, ProductNotFound
 
 # Candidates per card to issue: with ranges this sparse, a second is hardly ever needed.
 SPARES = 3
+# Of cards of value at most one in so many numbers may exist, or they can be guessed.
 GREATEST_DENSITY = 1_000_000
+
+
+def free_digits(product: Product) -> int:
+    """How many digits of the product's numbers are random."""
+    return product.length - len(product.prefix) - (1 if product.luhn else 0)
 
 
 def generate(product: Product) -> str:
     """A random number of the product; whether it is free is for the database to say."""
-    free = product.length - len(product.prefix) - (1 if product.luhn else 0)
+    free = free_digits(product)
     body = product.prefix + str(secrets.randbelow(10**free)).rjust(free, "0")
     return body + (luhn.calc_check_digit(body) if product.luhn else "")
 
 
 def capacity(product: Product) -> int:
     """How many cards of value the product's range can carry at the greatest density."""
-    free = product.length - len(product.prefix) - (1 if product.luhn else 0)
-    return int(10**free) // GREATEST_DENSITY
+    return int(10 ** free_digits(product)) // GREATEST_DENSITY
 
 
 def check(product: Product, number: str) -> None:

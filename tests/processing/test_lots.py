@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processing.lots import FOREVER, Lot, Move, available, draw, pending, repay, reverse
+from processing.lots import FOREVER, Lot, Move, available, draw, repay, reverse
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -72,11 +72,10 @@ def test_pure_functions_change_no_lot(lots: list[Lot], amount: int) -> None:
 
 
 @given(lots=LOTS)
-def test_available_and_pending_never_count_a_point_twice(lots: list[Lot]) -> None:
+def test_available_is_what_can_be_spent_less_all_debt(lots: list[Lot]) -> None:
     debt = sum(each.remaining for each in lots if each.remaining < 0)
     spendable = sum(each.remaining for each in lots if each.remaining > 0 and each.is_available(NOW))
     assert available(lots, NOW) == spendable + debt
-    assert spendable + pending(lots, NOW) <= sum(max(each.remaining, 0) for each in lots)
 
 
 def test_lot_is_available_from_its_first_instant_and_gone_at_its_last() -> None:
