@@ -1,4 +1,4 @@
-"""The keys that encrypt and index personal data: from the environment, a file, or made beside an SQLite file."""
+"""The keys that encrypt and index personal data: from the environment, files, or made beside an SQLite file."""
 
 from __future__ import annotations
 
@@ -19,32 +19,76 @@ from processing.secrets import KEY_BYTES, MasterKeys, new_key
 
 log = structlog.get_logger()
 
-_NEW_KEYS = "\n".join(
-    f'  export {name}="$(head -c 32 /dev/urandom | base64)"' for name in ("TILLGATE_MASTER_KEY", "TILLGATE_INDEX_KEY")
-)
+NAMES = ("TILLGATE_MASTER_KEY", "TILLGATE_INDEX_KEY")
+KEYS_FILE = "TILLGATE_KEYS_FILE"
+# systemd's directory of a unit's credentials, and what ours is called there (LoadCredential=tillgate.keys:...).
+CREDENTIALS, CREDENTIAL = "CREDENTIALS_DIRECTORY", "tillgate.keys"
+
+_NEW_KEYS = "\n".join(f'  export {name}="$(head -c 32 /dev/urandom | base64)"' for name in NAMES)
 
 
 def load_keys(environ: Mapping[str, str], database_url: str) -> MasterKeys:
     """The keys that encrypt and index personal data, from the first place that has them.
 
-    TILLGATE_MASTER_KEY and TILLGATE_INDEX_KEY (base64 of 32 bytes each); the file TILLGATE_KEYS_FILE with the
-    lines ``master:`` and ``index:``; for SQLite the file ``<database file>.keys``, which is made if missing.
+    TILLGATE_MASTER_KEY and TILLGATE_INDEX_KEY (base64 of 32 bytes each); TILLGATE_MASTER_KEY_FILE and
+    TILLGATE_INDEX_KEY_FILE, files with one of them each; the file TILLGATE_KEYS_FILE with the lines ``master:``
+    and ``index:``; such a file as systemd's credential ``tillgate.keys``; for SQLite the file
+    ``<database file>.keys``, which is made if missing.
     Errors: ConfigError with the commands that make keys.
     """
-    master, index = environ.get("TILLGATE_MASTER_KEY"), environ.get("TILLGATE_INDEX_KEY")
-    if master or index:
-        return _parse_keys("environment", {"TILLGATE_MASTER_KEY": master, "TILLGATE_INDEX_KEY": index})
-    if environ.get("TILLGATE_KEYS_FILE"):
-        return _read_keys(Path(environ["TILLGATE_KEYS_FILE"]))
+    if any(environ.get(name) for name in NAMES):
+        return _parse_keys("environment", {name: environ.get(name) for name in NAMES})
+    if any(environ.get(f"{name}_FILE") for name in NAMES):
+        return _parse_keys("environment", {name: _read_key(environ, f"{name}_FILE") for name in NAMES})
+    named = named_file(environ)
+    if named is not None:
+        return _read_keys(named)
     url = make_url(database_url)
     if url.get_backend_name() != "sqlite":
         raise ConfigError(
             "environment: TILLGATE_MASTER_KEY and TILLGATE_INDEX_KEY are not set. Make them once and keep "
             f"them apart from the database and its backups; without them personal data is lost:\n{_NEW_KEYS}"
         )
-    if url.database in (None, "", ":memory:"):
-        return MasterKeys(new_key(), new_key())
-    return _keys_beside(Path(str(url.database).removeprefix("file:") + ".keys"))
+    beside = file_beside(database_url)
+    return _keys_beside(beside) if beside else MasterKeys(new_key(), new_key())
+
+
+def named_file(environ: Mapping[str, str]) -> Path | None:
+    """The file with both keys that the environment names, or that systemd has put there; ``None`` without one."""
+    if environ.get(KEYS_FILE):
+        return Path(environ[KEYS_FILE])
+    credential = Path(environ.get(CREDENTIALS, "")) / CREDENTIAL
+    return credential if environ.get(CREDENTIALS) and credential.is_file() else None
+
+
+def file_beside(database_url: str) -> Path | None:
+    """Where the keys of an SQLite file are kept if nothing else names them; ``None`` for other databases."""
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database).removeprefix("file:") + ".keys")
+
+
+def place_of_keys(environ: Mapping[str, str], database_url: str) -> str:
+    """Where the keys of this database are kept, in words; empty when they are nowhere. Makes none."""
+    if any(environ.get(name) for name in NAMES):
+        return f"the environment ({' and '.join(NAMES)})"
+    files = [environ[f"{name}_FILE"] for name in NAMES if environ.get(f"{name}_FILE")]
+    if files:
+        return f"the files {' and '.join(files)}"
+    file = named_file(environ) or file_beside(database_url)
+    return f"the file {file}" if file is not None and file.exists() else ""
+
+
+def _read_key(environ: Mapping[str, str], name: str) -> str:
+    """The text of the file that the variable names. Errors: ConfigError."""
+    path = environ.get(name)
+    if not path:
+        raise ConfigError(f"environment: {name} is not set; both keys come from files, or neither")
+    try:
+        return Path(path).read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name}: {path} cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
 
 
 def _keys_beside(path: Path) -> MasterKeys:
@@ -73,8 +117,9 @@ def _read_keys(path: Path) -> MasterKeys:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(lines, dict) or set(lines) != {"master", "index"}:
         raise ConfigError(f"{path}: expected two lines, master: and index:, with base64 of 32 bytes each")
-    if path.stat().st_mode & 0o077:
-        log.warning("keys_readable_by_others", file=str(path), advice=f"chmod 600 {path}")
+    # A group may be meant to read them: systemd gives its credentials to a user by an ACL, which shows there.
+    if path.stat().st_mode & 0o007:
+        log.warning("keys_readable_by_others", file=str(path), advice=f"chmod o= {path}")
     return _parse_keys(str(path), lines)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.master_keys import load_keys
+from gateway.master_keys import load_keys, place_of_keys
 from processing.errors import ConfigError
 
 MASTER, INDEX = base64.b64encode(b"m" * 32).decode(), base64.b64encode(b"i" * 32).decode()
@@ -25,9 +25,56 @@ def test_keys_come_from_a_file(tmp_path: Path) -> None:
     assert load_keys({"TILLGATE_KEYS_FILE": str(file)}, POSTGRES).index == b"i" * 32
 
 
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """A file for each key, as a container's secrets are given; with the line's end that an editor leaves."""
+    environ = {}
+    for name, key in (("TILLGATE_MASTER_KEY", MASTER), ("TILLGATE_INDEX_KEY", INDEX)):
+        (tmp_path / name).write_text(f"{key}\n")
+        environ[f"{name}_FILE"] = str(tmp_path / name)
+    return environ
+
+
+def test_keys_come_from_a_file_each(files: dict[str, str]) -> None:
+    keys = load_keys(files, POSTGRES)
+    assert (keys.master, keys.index) == (b"m" * 32, b"i" * 32)
+
+
+def test_keys_come_from_a_credential_of_systemd(tmp_path: Path) -> None:
+    (tmp_path / "tillgate.keys").write_text(f"master: {MASTER}\nindex: {INDEX}\n")
+    assert load_keys({"CREDENTIALS_DIRECTORY": str(tmp_path)}, POSTGRES).master == b"m" * 32
+
+
+def test_credentials_without_ours_are_passed_over(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    load_keys({"CREDENTIALS_DIRECTORY": str(tmp_path)}, url)
+    assert (tmp_path / "books.db.keys").exists()
+
+
+def test_the_environment_goes_before_files(files: dict[str, str]) -> None:
+    other = base64.b64encode(b"o" * 32).decode()
+    keys = load_keys(files | {"TILLGATE_MASTER_KEY": other, "TILLGATE_INDEX_KEY": INDEX}, POSTGRES)
+    assert keys.master == b"o" * 32
+
+
+def test_keys_are_told_by_their_place_and_never_made_for_it(files: dict[str, str], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    assert place_of_keys({}, url) == place_of_keys({}, POSTGRES) == ""
+    assert not (tmp_path / "books.db.keys").exists()
+    load_keys({}, url)
+    assert place_of_keys({}, url) == f"the file {tmp_path / 'books.db.keys'}"
+    assert "TILLGATE_MASTER_KEY_FILE" not in place_of_keys(files, POSTGRES)
+    assert str(tmp_path / "TILLGATE_INDEX_KEY") in place_of_keys(files, POSTGRES)
+    told = place_of_keys({"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": INDEX}, POSTGRES)
+    assert "environment" in told and MASTER not in told
+
+
 @pytest.mark.parametrize(
     "environ",
     [
+        {"TILLGATE_MASTER_KEY_FILE": __file__},
+        {"TILLGATE_MASTER_KEY_FILE": "/nowhere/key", "TILLGATE_INDEX_KEY_FILE": __file__},
+        {"TILLGATE_MASTER_KEY_FILE": __file__, "TILLGATE_INDEX_KEY_FILE": __file__},
         {"TILLGATE_MASTER_KEY": MASTER},
         {"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": "not base64!"},
         {"TILLGATE_MASTER_KEY": MASTER, "TILLGATE_INDEX_KEY": base64.b64encode(b"short").decode()},
