@@ -33,7 +33,7 @@ ALLOWED = {
     "adapters": {"lxml", "marshmallow", "msgspec", "processing"},
 }
 VOCABULARY = {"processing.commands", "processing.results", "processing.errors", "processing.units"}
-# Same bytes, same asks: no clock, no chance, no network, no files. Only adapters.testing reads samples.
+# Same bytes, same asks: no clock, no chance, no network, no files.
 OUTSIDE_WORLD = {
     "asyncio",
     "http",
@@ -51,7 +51,8 @@ OUTSIDE_WORLD = {
     "time",
     "urllib",
 }
-READS_SAMPLES = {"adapters.testing"}
+# What tests an adapter reads samples and knows the libraries of tests; production never loads it.
+KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}
 # Where the gateway meets the database: the composition root, and what keeps, shows or names it.
 MEETS_THE_DATABASE = {
     "gateway.app",
@@ -131,7 +132,7 @@ def test_a_relative_import_is_refused() -> None:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.package in ALLOWED], ids=lambda m: m.name)
 def test_core_and_adapters_import_only_what_they_may(module: Module) -> None:
-    assert roots(module) - ALLOWED[module.package] == set()
+    assert roots(module) - ALLOWED[module.package] - (KIT_MAY if is_kit(module) else set()) == set()
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.package == "adapters"], ids=lambda m: m.name)
@@ -142,8 +143,17 @@ def test_adapters_know_only_the_vocabulary_of_the_core(module: Module) -> None:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.package == "adapters"], ids=lambda m: m.name)
 def test_adapters_reach_nothing_outside(module: Module) -> None:
-    allowed = {"pathlib", "pathlib.Path"} if module.name in READS_SAMPLES else set()
+    allowed = {"pathlib", "pathlib.Path"} if is_kit(module) else set()
     assert module.imports_of(OUTSIDE_WORLD) - allowed == set()
+
+
+def is_kit(module: Module) -> bool:
+    return module.name == KIT or module.name.startswith(KIT + ".")
+
+
+def test_only_tests_load_what_tests_an_adapter() -> None:
+    assert any(is_kit(module) for module in MODULES)
+    assert [module.name for module in MODULES if module.imports_of({KIT}) and not is_kit(module)] == []
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.package == "gateway"], ids=lambda m: m.name)
