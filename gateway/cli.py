@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import click
@@ -19,6 +22,7 @@ from processing.errors import ConfigError
 from processing.results import CardIssued, Identified
 from processing.secrets import SecretsError
 from processing.units import major
+from processing.verify import Check
 
 _config = click.option(
     "--config",
@@ -189,13 +193,60 @@ def verify_command(database_url: str) -> None:
     """Check the laws of the books on a live database; exit 1 with the offending rows."""
     from processing.verify import verify
 
+    sys.exit(0 if _told(verify(existing(database_url))) else 1)
+
+
+def _told(checks: Iterable[Check]) -> bool:
+    """Print every check as it comes; whether all of them hold."""
     clean = True
-    for check in verify(existing(database_url)):
+    for check in checks:
         click.echo(f"{'ok  ' if not check.rows else 'FAIL'} {check.name}: {check.title} ({check.seconds:.1f} s)")
         for row in check.rows:
             clean = False
             click.echo(f"       {row}")
-    sys.exit(0 if clean else 1)
+    return clean
+
+
+@main.command("backup")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_database
+def backup_command(file: Path, database_url: str) -> None:
+    """Copy the database into a new file while it is served. The keys are not in it."""
+    from gateway.backup import backup
+    from gateway.master_keys import place_of_keys
+
+    _end_tidily()
+    made = backup(database_url, file)
+    click.echo(f"{file}: {made.kind}, revision {made.revision}, {made.size_bytes:,} bytes, {made.seconds:.1f} s")
+    click.echo("Not in it, and needed to use it; keep the keys apart from it:")
+    click.echo(f"  keys: {place_of_keys(os.environ, database_url) or 'not in this environment'}")
+    click.echo("  the configuration directory, and the links' secrets in the servers' environment")
+
+
+def _end_tidily() -> None:
+    """A stop of the unit or container removes what is half done, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
+@main.command("restore")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_database
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Check all laws of the books.")
+def restore_command(file: Path, database_url: str, verify: bool) -> None:
+    """Put a backup into an empty database, and check it; exit 1 with what is wrong."""
+    from gateway.backup import fitting_keys, restore
+    from processing.verify import LAWS
+    from processing.verify import verify as check
+
+    _end_tidily()
+    revision = restore(file, database_url)
+    click.echo(f"{file}: restored, revision {revision}")
+    fit, about_keys = fitting_keys(database_url, os.environ)
+    click.echo(f"{'ok  ' if fit else 'note'} keys: {about_keys}")
+    if migrate.pending(Database(database_url)):
+        raise click.ClickException(f"this version works with revision {migrate.head()}: run tillgate migrate, verify")
+    laws = LAWS if verify else [law for law in LAWS if law.name == "ids_are_taken_from_blocks"]
+    sys.exit(0 if _told(check(existing(database_url), laws)) else 1)
 
 
 @main.command("demo")

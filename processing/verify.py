@@ -8,7 +8,7 @@ by itself are checked too where a restored or hand-edited database could break t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -393,10 +393,10 @@ _BESIDE = (
 LAWS = (*_ENTRIES, *_BALANCES, *_ONCE, *_BESIDE)
 
 
-def verify(database: Database) -> Iterator[Check]:
+def verify(database: Database, laws: Sequence[Law] = LAWS) -> Iterator[Check]:
     """Each law's check as soon as it is done, all on one snapshot of the database."""
     with _snapshot(database) as connection:
-        for law in LAWS:
+        for law in laws:
             started = time.perf_counter()
             rows = _offenders(connection, law)
             yield Check(law.name, law.title, rows, time.perf_counter() - started)

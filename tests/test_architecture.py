@@ -56,6 +56,7 @@ KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}
 # Where the gateway meets the database: the composition root, and what keeps, shows or names it.
 MEETS_THE_DATABASE = {
     "gateway.app",
+    "gateway.backup",
     "gateway.cli",
     "gateway.exchange_log",
     "gateway.exchange_view",
