@@ -92,6 +92,86 @@ REFUSALS: dict[str, dict[str, str]] = {
         "ru": "Неверная сумма. Проверьте её",
         "en": "The amount is wrong. Check it",
     },
+    "return_exceeds": {
+        "ru": "Возвращают больше, чем было продано. Проверьте строки и количество",
+        "en": "More is returned than was sold. Check lines and quantities",
+    },
+    "operation_not_found": {
+        "ru": "Операция не найдена. Проверьте номер",
+        "en": "Operation not found. Check its number",
+    },
+    "hold_not_found": {
+        "ru": "Резерв не найден. Зарезервируйте заново",
+        "en": "Hold not found. Place it again",
+    },
+    "hold_ended": {
+        "ru": "Резерв уже использован или снят. Зарезервируйте заново",
+        "en": "The hold was used or released already. Place it again",
+    },
+    "hold_expired": {
+        "ru": "Срок резерва истёк, а средств уже не хватает. Уменьшите сумму оплаты картой",
+        "en": "The hold has expired and not enough is left. Pay less with the card",
+    },
+    "same_wallet": {
+        "ru": "Обе карты уже на одном счёте",
+        "en": "Both cards share one wallet already",
+    },
+    "wallet_merging": {
+        "ru": "Счёт карты объединяется с другим. Повторите позже",
+        "en": "The card's wallet is being merged. Try again later",
+    },
+    "not_gift_card": {
+        "ru": "Это не подарочная карта. Возьмите другую",
+        "en": "This is not a gift card. Use another one",
+    },
+    "range_full": {
+        "ru": "Свободные номера этого вида карт закончились. Обратитесь к администратору",
+        "en": "This kind of card has run out of numbers. Call the administrator",
+    },
+    "pin_required": {
+        "ru": "Для оплаты этой картой нужен ПИН-код. Попросите его у гостя",
+        "en": "This card pays only with its PIN. Ask the guest for it",
+    },
+    "wrong_pin": {
+        "ru": "Неверный ПИН-код. Попросите ввести его ещё раз",
+        "en": "Wrong PIN. Ask for it again",
+    },
+    "pin_locked": {
+        "ru": "ПИН-код введён неверно слишком много раз. Обратитесь к администратору",
+        "en": "The PIN was wrong too often. Call the administrator",
+    },
+    "holder_not_found": {
+        "ru": "У карты нет владельца с телефоном. Заполните анкету",
+        "en": "The card has no holder with a phone. Fill in the form",
+    },
+    "wrong_code": {
+        "ru": "Неверный код подтверждения. Введите его ещё раз",
+        "en": "Wrong confirmation code. Enter it again",
+    },
+    "code_expired": {
+        "ru": "Код подтверждения больше не действует. Отправьте новый",
+        "en": "The confirmation code is no longer valid. Send a new one",
+    },
+    "too_many_codes": {
+        "ru": "На этот телефон отправлено слишком много кодов. Подождите",
+        "en": "Too many codes were sent to this phone. Wait",
+    },
+    "adjustment_not_found": {
+        "ru": "Нет корректировки, ожидающей решения",
+        "en": "No correction waits for a decision",
+    },
+    "second_person_needed": {
+        "ru": "Корректировку должен утвердить другой сотрудник",
+        "en": "Another person has to approve the correction",
+    },
+    "forbidden": {
+        "ru": "Недостаточно прав. Обратитесь к администратору",
+        "en": "Not allowed. Call the administrator",
+    },
+    "rate_limited": {
+        "ru": "Слишком много запросов. Повторите позже",
+        "en": "Too many requests. Try again later",
+    },
     "foreign_store": {
         "ru": "Сообщение от чужого ресторана. Администратору: проверьте подключение",
         "en": "The message comes from another store. Administrator: check the link",
@@ -137,8 +217,25 @@ LINES: dict[str, dict[str, str]] = {
     "accrued": {"ru": "Начислено {}", "en": "Accrued {}"},
     "redeemed": {"ru": "Списано {}", "en": "Redeemed {}"},
     "balance": {"ru": "Баланс {}", "en": "Balance {}"},
+    "topped_up": {"ru": "Пополнено {}", "en": "Topped up {}"},
     "cancelled": {"ru": "Операция отменена", "en": "Cancelled"},
     "restored": {"ru": "Операция восстановлена", "en": "Restored"},
+    "not_accrued": {
+        "ru": "Карта не действует, баллы не начислены",
+        "en": "The card is not valid, no points were given",
+    },
+    "nobody_found": {
+        "ru": "Гость не найден. Проверьте телефон, почту, имя или номер карты",
+        "en": "Nobody found. Check the phone, e-mail, name or card number",
+    },
+    "several_found": {
+        "ru": "Найдено несколько гостей. Уточните имя или введите телефон или номер карты",
+        "en": "Several guests found. Type more of the name, or a phone or card number",
+    },
+    "top_up_one_card": {
+        "ru": "Для пополнения нужна ровно одна карта в чеке. Оставьте в чеке только её",
+        "en": "A top-up needs exactly one card in the bill. Leave only that card in it",
+    },
 }
 
 

@@ -30,7 +30,7 @@ ALLOWED = {
         "stdnum",
         "structlog",
     },
-    "adapters": {"lxml", "marshmallow", "msgspec", "processing"},
+    "adapters": {"lxml", "marshmallow", "msgspec", "processing", "segno"},
 }
 VOCABULARY = {"processing.commands", "processing.results", "processing.errors", "processing.units"}
 # Same bytes, same asks: no clock, no chance, no network, no files.

@@ -1,21 +1,24 @@
 """r_keeper 6 and 7 through FarCards over HTTP: docs/adapters/rkeeper.md.
 
-``options`` what a link may set, ``messages`` bytes -> fields, ``keys`` what names a receipt, ``receipts``
-fields -> what we ask, ``answers`` results -> bytes, ``talks`` the conversations.
+``options`` what a link may set, ``messages`` bytes -> fields, ``keys`` what names a receipt, ``receipts``,
+``cards`` and ``topups`` fields -> what we ask, ``search`` and ``pictures`` the smaller calls, ``answers``,
+``trresponse`` and ``refusals`` outcomes -> bytes, ``wording`` texts as FarCards carries them, ``talks`` the
+conversations.
 """
 
 from __future__ import annotations
 
 from adapters.contract import Adapter, Auth, Route
-from adapters.rkeeper.answers import refuse
 from adapters.rkeeper.options import RkeeperOptions
-from adapters.rkeeper.talks import card_info, transactions
+from adapters.rkeeper.refusals import refuse
+from adapters.rkeeper.talks import card_info, find, license_info, picture, transactions
 
 # ExtDllHttp.ini appends free paths to its address and sends no credentials of any kind: a secret segment in
 # the address is what tells the restaurant.
 SECRET_PATH = Auth("secret_path")
 
-# Names of elements and attributes, in the vendor's spelling; they are compared without regard to case.
+# Names of elements and attributes, in the vendor's spelling; they are compared without regard to case. A guest
+# that was found is hidden as a whole, because its attribute Name is also the name of a dish.
 PRIVATE = (
     "Card",
     "CardCode",
@@ -29,6 +32,7 @@ PRIVATE = (
     "Reservation",
     "ExtTransactionInfo",
     "Email",
+    "FindEmail",
     "Phone",
     "DopInfo",
 )
@@ -41,6 +45,9 @@ ADAPTER = Adapter(
     routes=(
         Route(path=r"getcardinfoex(\.php)?/?", handler=card_info, auth=SECRET_PATH),
         Route(path=r"transactionsex(\.php)?/?", handler=transactions, auth=SECRET_PATH),
+        Route(path=r"findemail(\.php)?/?", handler=find, auth=SECRET_PATH),
+        Route(path=r"getcardimageex(\.php)?/?", handler=picture, auth=SECRET_PATH),
+        Route(path=r"licenseinfo(\.php)?/?", handler=license_info, auth=SECRET_PATH),
     ),
     unit_scale=2,  # purses are counted in kopecks
     private=frozenset(PRIVATE),

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
-from adapters.parsing import bad, code, day, integer
+from adapters.contract import Link, WireRequest
+from adapters.parsing import bad, code, day, instant, integer
 from adapters.rkeeper.messages import Message, Part, Record
 from processing.commands import Line
+from processing.errors import BadMessage
 
 PREFIX = "rkeeper"
 
@@ -34,7 +37,7 @@ def receipt_key(message: Message) -> str:
     return f"{PREFIX}:{code(message.check.get('restaurantcode'), 'CHECK@restaurantcode')}:{guid}"
 
 
-def records_key(records: list[Record]) -> str:
+def records_key(records: Sequence[Record]) -> str:
     """``rkeeper:<Restaurant>:<RKDate>:<RKUnit>:<RKCheck>``, for a package of records without a check.
 
     Errors: BadMessage when a part is missing, or when the records of one package disagree.
@@ -66,6 +69,24 @@ def content_digest(
         sorted((line.number, line.goods, line.quantity_thousandths, line.sum_minor) for line in lines),
     )
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def names_a_receipt(records: Sequence[Record]) -> bool:
+    """Whether the records carry a receipt's number; packages with number 0 share a key without being one thing."""
+    return bool(records[0].fields.get("rkcheck", "").strip("0"))
+
+
+def stamp(message: Message, request: WireRequest, link: Link) -> datetime:
+    """The till's own time of this attempt, in UTC; ours, the newest, where it tells none or nonsense."""
+    return instant_or_none(message.check.get("generateddatetime"), link) or request.at
+
+
+def instant_or_none(text: str | None, link: Link) -> datetime | None:
+    """Malformed times are seen in the vendor's own samples (``2013-08-2116:2316:23:56``)."""
+    try:
+        return instant(text, "time", link.zone)
+    except BadMessage:
+        return None
 
 
 def _record_key(record: Record) -> str:

@@ -55,6 +55,8 @@ PAID, OFF = spelled("code", "paytype", "sum", "bsum"), spelled("code", "sum")
 CHECK = spelled("restaurantcode", "stationcode", "generateddatetime", "chmode", "locale", "shiftdate", "shiftnum")
 DATA = spelled("checknum", "checkguid", "closedatetime")
 ID, CURRENT, CARDCODE, SUM = spelled("id"), spelled("current"), spelled("cardcode"), spelled("sum")
+# Of a payment or discount: whose card, and its number among the lines of the check.
+THROUGH = spelled("cardcode", "uni")
 
 # Int64 has 19 digits; some room for leading zeros.
 MAX_CARD_DIGITS = 40
@@ -223,9 +225,9 @@ def _collect(root: etree._Element, message: Message, inside: bool) -> None:
             if message.lines:
                 message.line_discounts.append((len(message.lines) - 1, attributes(element, SUM)))
         elif name == "PAYMENT":
-            message.payments.append(attributes(element, PAID, CARDCODE))
+            message.payments.append(attributes(element, PAID, THROUGH))
         elif name == "DISCOUNT":
-            message.discounts.append(attributes(element, OFF, CARDCODE))
+            message.discounts.append(attributes(element, OFF, THROUGH))
         elif name == "CATEG":
             message.categories.append(attributes(element, SUM))
         elif name == "TRANSACTIONSEX":

@@ -7,12 +7,15 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
+from processing.commands import MAX_WINDOW_SECONDS
+
 PURSES = 8
 MAX_DISCOUNT_CODE = 99
 MAX_BONUS_CODE = 0xFFFF
 MAX_RESTAURANT = 0xFFFFFFFF
 MAX_LIMIT_MINOR = 10**15
 RESTAURANT_DIGITS = 4
+DEFAULT_SCRIPT_WINDOW_SECONDS = 600
 
 # A huge cap means "no cap"; 0 would mean "no discount at all" (page, section 1, DiscLimit).
 NO_LIMIT_MINOR = 9_000_000_000
@@ -67,6 +70,20 @@ class RkeeperOptions(Schema):
     language = fields.String(validate=validate.OneOf(("ru", "en", "auto")), load_default="auto")
     supersede = fields.Boolean(load_default=True)
     balance_in_name = fields.Boolean(load_default=False)
+    several_found = fields.String(validate=validate.OneOf(("refuse", "first")), load_default="refuse")
+    card_image = fields.String(validate=validate.OneOf(("none", "qr")), load_default="none")
+    top_up_unit = fields.String(load_default="")
+    top_up_dishes = fields.List(CodeKey(validate=validate.Length(1, 20)), load_default=list)
+    top_up_records = fields.Boolean(load_default=False)
+    top_up_restaurants = fields.List(
+        fields.Integer(strict=True, validate=validate.Range(0, MAX_RESTAURANT)), load_default=list
+    )
+    script_bonus = fields.String(validate=validate.OneOf(("receipt", "accrue", "top_up")), load_default="receipt")
+    script_window_seconds = fields.Integer(
+        strict=True, validate=validate.Range(1, MAX_WINDOW_SECONDS), load_default=DEFAULT_SCRIPT_WINDOW_SECONDS
+    )
+    slip_lines = fields.String(validate=validate.OneOf(("card", "any", "none")), load_default="card")
+    additional_transactions = fields.Boolean(load_default=False)
 
     @post_load
     def complete(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -75,9 +92,23 @@ class RkeeperOptions(Schema):
             data["restaurants"] = [int(code[-RESTAURANT_DIGITS:]) for code in data["restaurant_codes"]]
         units = units_by_number(data)
         data["default_purse"] = data["default_purse"] or next(iter(units.values()), "")
-        if data["default_purse"] and data["default_purse"] not in units.values():
-            raise ValidationError("not the unit of any purse", "default_purse")
+        data["top_up_unit"] = data["top_up_unit"] or data["default_purse"]
+        for name in ("default_purse", "top_up_unit"):
+            if data[name] and data[name] not in units.values():
+                raise ValidationError("not the unit of any purse", name)
+        _check_top_ups(data)
         return data
+
+
+def _check_top_ups(data: Mapping[str, Any]) -> None:
+    """Errors: ValidationError for top-ups without a purse, or with half of what they need."""
+    for name in ("top_up_dishes", "top_up_records"):
+        if data[name] and not data["top_up_unit"]:
+            raise ValidationError("a top-up needs a purse", name)
+    if data["script_bonus"] == "top_up" and not data["top_up_unit"]:
+        raise ValidationError("a top-up needs a purse", "script_bonus")
+    if data["top_up_restaurants"] and not data["top_up_records"]:
+        raise ValidationError("means nothing without top_up_records", "top_up_restaurants")
 
 
 def units_by_number(options: Mapping[str, Any]) -> dict[int, str]:

@@ -1,20 +1,30 @@
-"""Fields of a FarCards message -> what we ask of the core.
+"""Fields of a FarCards message -> what we ask of the core about a card or a receipt.
 
-Money rule: the records (kopecks) are the authority for purses, the check (roubles) for goods. Page:
-docs/adapters/rkeeper.md, "Cards and purses".
+Page: docs/adapters/rkeeper.md, "Direction". What happens to each card: ``cards``; value that comes without a
+purchase: ``topups``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Literal
 
-import msgspec
-
 from adapters.contract import Link, WireRequest
-from adapters.parsing import MAX_CODE, bad, bounded, code, day, instant, minor
-from adapters.rkeeper.keys import content_digest, receipt_key, records_key
+from adapters.parsing import MAX_CODE, bad, bounded, code, day, minor
+from adapters.rkeeper.cards import (
+    BANK_CARD,
+    CASH,
+    cards_of_holders,
+    cards_of_records,
+    doubts,
+    loads_by_sign,
+    purse_payments,
+    purse_unit,
+    refs,
+    sums_by_card,
+)
+from adapters.rkeeper.keys import content_digest, instant_or_none, names_a_receipt, receipt_key, records_key, stamp
 from adapters.rkeeper.messages import (
     BONUS,
     DISCOUNT,
@@ -24,47 +34,25 @@ from adapters.rkeeper.messages import (
     Message,
     Part,
     Record,
-    card_number,
     discounts,
     holder_codes,
     is_card,
     lines,
     payments,
-    spellings,
 )
-from adapters.rkeeper.options import units_by_number
-from processing.commands import (
-    MAX_CARDS,
-    Amount,
-    CardUse,
-    Identify,
-    Line,
-    PostReceipt,
-    Receipt,
-    Ref,
-    RestoreReceipt,
-    Tender,
-    VoidReceipt,
-)
-from processing.errors import BadMessage, CardNotFound, ForeignStore, UnitNotFound
-from processing.units import spread
+from adapters.rkeeper.topups import SCRIPT, marked_lines, with_loaded_lines
+from processing.commands import Identify, Line, PostReceipt, Receipt, RestoreReceipt, Tender, VoidReceipt
+from processing.errors import BadMessage, ForeignStore
 
 Options = Mapping[str, Any]
 
 # chmode of an open order: its lines are what the guest is about to pay.
 ORDER_MODES = frozenset({"1", "5", "6", "7", "13"})
 
-# chmode of a call that a script makes, not a receipt.
-SCRIPT = "0"
-
 # The sign that a Summa has in a sale (vendor text on FarCards 6.xx, transactions).
 SALE_SIGN = {PAYMENT: -1, DISCOUNT: -1, BONUS: 1, SPENDING: 1}
 
-# 1 cash, 2 bank card, 3 other.
-PAYTYPES: dict[str, Literal["cash", "bank_card"]] = {"1": "cash", "2": "bank_card"}
-
-# Notes for the operator.
-PURSE_SUMS_DIFFER = "purse_sums_differ"
+PAYTYPES: dict[str, Literal["cash", "bank_card"]] = {CASH: "cash", BANK_CARD: "bank_card"}
 
 
 def refuse_foreign(message: Message, numbers: Sequence[int], options: Options) -> None:
@@ -80,7 +68,7 @@ def refuse_foreign(message: Message, numbers: Sequence[int], options: Options) -
 def identify(message: Message, card: int, link: Link) -> Identify:
     """Who is the card? By the holder's code of equal value first, for only a text keeps leading zeros."""
     spelled = [held for held in holder_codes(message) if is_card(held, card)]
-    return Identify(store=link.store, refs=_refs([*spelled[:1], str(card)]), order_minor=order_total(message))
+    return Identify(store=link.store, refs=refs([*spelled[:1], str(card)]), order_minor=order_total(message))
 
 
 def order_total(message: Message) -> int | None:
@@ -92,32 +80,34 @@ def order_total(message: Message) -> int | None:
 
 def sale(message: Message, request: WireRequest, link: Link) -> PostReceipt:
     """The sale that a check with its records tells. Errors: BadMessage, CardNotFound, UnitNotFound."""
-    refuse_wrong_signs(message.records)
-    paid, off, goods = payments(message), discounts(message), lines(message)
+    options = link.options
+    refuse_wrong_signs(message.records, loads_by_sign(options))
+    paid, off, goods = payments(message), discounts(message), marked_lines(lines(message), options)
     total = _total(message, goods)
-    sums, by_purse = _sums(message.records), _purse_payments(paid, link.options)
-    cards = _cards(sums, by_purse, message, link.options) if message.records else _holders(message, total)
+    sums, by_purse = sums_by_card(message.records, options), purse_payments(paid, options)
+    cards = cards_of_records(sums, by_purse, message, options) if sums else cards_of_holders(message, total)
     return PostReceipt(
         store=link.store,
         keys=(_key(message),),
         content=content_digest(message.records, paid, off, goods),
         receipt=_receipt(message, request, link, total, off, goods, paid),
-        cards=cards,
+        cards=with_loaded_lines(cards, goods, options),
         stamp=stamp(message, request, link),
-        supersede=link.options["supersede"] and _names_receipt(message),
-        notes=_notes(sums, by_purse),
+        supersede=options["supersede"] and _names_receipt(message),
+        notes=doubts(sums, by_purse),
     )
 
 
 def records_sale(message: Message, request: WireRequest, link: Link) -> PostReceipt:
     """The sale that records alone tell: r_keeper 6, or a script. Errors: as sale."""
     refuse_wrong_signs(message.records)
+    sums = sums_by_card(message.records, link.options)
     return PostReceipt(
         store=link.store,
         keys=(records_key(message.records),),
         content=content_digest(message.records),
         receipt=_receipt(message, request, link, _records_total(message.records)),
-        cards=_cards(_sums(message.records), {}, message, link.options),
+        cards=cards_of_records(sums, {}, message, link.options),
         stamp=stamp(message, request, link),
         supersede=link.options["supersede"] and _names_receipt(message),
     )
@@ -168,20 +158,19 @@ def is_reversal(records: Sequence[Record]) -> bool:
     return bool(told) and _is_reversed(told[0])
 
 
-def refuse_wrong_signs(records: Sequence[Record]) -> None:
-    """Errors: BadMessage naming the first record without the sign of a sale; Kind 1 may have any."""
+def refuse_wrong_signs(records: Sequence[Record], loads: bool = False) -> None:
+    """Errors: BadMessage naming the first record without the sign of a sale; Kind 1 may have any.
+
+    ``loads``: a payment of the other sign is a top-up.
+    """
+    free = (DISCOUNT, PAYMENT) if loads else (DISCOUNT,)
     for record in records:
-        if record.kind != DISCOUNT and _is_reversed(record):
+        if record.kind not in free and _is_reversed(record):
             raise bad(f"{record.where}@Summa", record.summa, f"the sign of a sale for kind {record.kind}")
 
 
 def _is_reversed(record: Record) -> bool:
     return record.summa * SALE_SIGN[record.kind] < 0
-
-
-def stamp(message: Message, request: WireRequest, link: Link) -> datetime:
-    """The till's own time of this attempt, in UTC; ours, the newest, where it tells none or nonsense."""
-    return _instant_or_none(message.check.get("generateddatetime"), link) or request.at
 
 
 def _key(message: Message) -> str:
@@ -200,7 +189,7 @@ def _names_receipt(message: Message) -> bool:
     """
     if message.check.get("chmode") == SCRIPT:
         return False
-    return bool(receipt_key(message) or message.records[0].fields.get("rkcheck", "").strip("0"))
+    return bool(receipt_key(message)) or names_a_receipt(message.records)
 
 
 def _receipt(
@@ -223,7 +212,7 @@ def _receipt(
         or _day_or_none(record.get("rkdate"))
         or request.at.astimezone(link.zone).date(),
         shift=code(check.get("shiftnum"), "CHECK@shiftnum"),
-        closed_at=_instant_or_none(data.get("closedatetime"), link),
+        closed_at=instant_or_none(data.get("closedatetime"), link),
         total_minor=total_minor,
         discount_minor=bounded(-sum(part.base for part in off), "DISCOUNT@sum"),
         lines=goods,
@@ -246,130 +235,9 @@ def _records_total(records: Sequence[Record]) -> int:
 
 
 def _tender(part: Part, options: Options) -> Tender:
-    if unit := _purse_unit(part, options):
+    if unit := purse_unit(part, options):
         return Tender(code=part.code, kind="purse", amount_minor=part.base, unit=unit, card=part.cardcode)
     return Tender(code=part.code, kind=PAYTYPES.get(part.paytype, "other"), amount_minor=part.base)
-
-
-def _purse_unit(part: Part, options: Options) -> str:
-    """The unit of the purse that this payment is from, by the link's map of currencies; or nothing."""
-    purse = options["purses"].get(part.code)
-    return purse["unit"] if purse and part.cardcode and part.paytype not in PAYTYPES else ""
-
-
-class _Sums(msgspec.Struct):
-    """What the records of one card add up to, positive in a sale; ``earned`` None: no Kind 2 came."""
-
-    redeemed: int = 0
-    earned: int | None = None
-    spent: int = 0
-
-
-ByPurse = dict[int, dict[str, int]]
-
-
-def _cards(sums: Mapping[int, _Sums], by_purse: ByPurse, message: Message, options: Options) -> tuple[CardUse, ...]:
-    """What the records do with each card, in the order of their first records."""
-    if len(sums) > MAX_CARDS:
-        raise bad("TransactionsEx@Card", len(sums), f"at most {MAX_CARDS} cards")
-    spelled = spellings(message)
-    return tuple(
-        CardUse(
-            refs=_refs([spelled.get(card, ""), str(card)]),
-            redeem=_redeem(of.redeemed, by_purse.get(card, {}), options),
-            earn=_earn(of.earned, options),
-            spend_minor=of.spent,
-        )
-        for card, of in sums.items()
-    )
-
-
-def _sums(records: Sequence[Record]) -> dict[int, _Sums]:
-    sums: dict[int, _Sums] = {}
-    for record in records:
-        if record.card == 0:
-            raise CardNotFound("a record names card 0", where=f"{record.where}@Card")
-        of = sums.setdefault(record.card, _Sums())
-        if record.kind == PAYMENT:
-            of.redeemed -= record.summa
-        elif record.kind == BONUS:
-            of.earned = (of.earned or 0) + record.summa
-        elif record.kind == SPENDING:
-            of.spent += record.summa
-    return sums
-
-
-def _redeem(redeemed: int, by_unit: Mapping[str, int], options: Options) -> tuple[Amount, ...]:
-    """The records' amount, by purse where the check agrees with it, else whole from the default purse."""
-    if redeemed == 0:
-        return ()
-    if _agree(redeemed, by_unit):
-        return tuple(Amount(unit, by_unit[unit]) for unit in _units(options) if by_unit.get(unit))
-    return (Amount(_default_unit(options), redeemed),)
-
-
-def _earn(earned: int | None, options: Options) -> tuple[Amount, ...] | None:
-    """What r_keeper has computed; None leaves it to the programme, unless the link says r_keeper does it."""
-    if earned is None:
-        return () if options["bonuses"] else None
-    return (Amount(_default_unit(options), earned),) if earned else ()
-
-
-def _holders(message: Message, total_minor: int) -> tuple[CardUse, ...]:
-    """The cards of a check that came without records: they only accrue, sharing the total."""
-    held = holder_codes(message)
-    if len(held) > MAX_CARDS:
-        raise bad("HOLDERS/ITEM", len(held), f"at most {MAX_CARDS} cards")
-    shares = spread(total_minor, [1] * len(held)) if held else []
-    return tuple(
-        CardUse(refs=_refs([code(name, "HOLDERS/ITEM@cardcode")]), spend_minor=share)
-        for name, share in zip(held, shares, strict=True)
-    )
-
-
-def _notes(sums: Mapping[int, _Sums], by_purse: ByPurse) -> tuple[str, ...]:
-    """Doubts: the check's purse payments and the records' Kind 0 do not agree for some card."""
-    redeemed = {card: of.redeemed for card, of in sums.items()}
-    agree = all(_agree(redeemed.get(card, 0), by_purse.get(card, {})) for card in redeemed | by_purse)
-    return () if agree else (PURSE_SUMS_DIFFER,)
-
-
-def _purse_payments(paid: Sequence[Part], options: Options) -> ByPurse:
-    """Card -> unit -> kopecks."""
-    found: ByPurse = {}
-    for part in paid:
-        unit, card = _purse_unit(part, options), card_number(part.cardcode)
-        if unit and card:
-            by_unit = found.setdefault(card, {})
-            by_unit[unit] = by_unit.get(unit, 0) + part.base
-    return found
-
-
-def _agree(redeemed: int, by_unit: Mapping[str, int]) -> bool:
-    return sum(by_unit.values()) == redeemed and all(amount >= 0 for amount in by_unit.values())
-
-
-def _default_unit(options: Options) -> str:
-    unit: str = options["default_purse"]
-    if not unit:
-        raise UnitNotFound("the link has no purses", option="purses")
-    return unit
-
-
-def _units(options: Options) -> list[str]:
-    return list(units_by_number(options).values())
-
-
-def _refs(codes: Sequence[str]) -> tuple[Ref, ...]:
-    return tuple(Ref("card", name) for name in dict.fromkeys(codes) if name)
-
-
-def _instant_or_none(text: str | None, link: Link) -> datetime | None:
-    """Malformed times are seen in the vendor's own samples (``2013-08-2116:2316:23:56``)."""
-    try:
-        return instant(text, "time", link.zone)
-    except BadMessage:
-        return None
 
 
 def _day_or_none(text: str | None) -> date | None:

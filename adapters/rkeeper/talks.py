@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from adapters.contract import Asking, Link, WireRequest, WireResponse, one
-from adapters.parsing import bad, identifier
+from adapters.parsing import bad, code, identifier
 from adapters.rkeeper.answers import (
+    CONTENT_TYPE,
+    NO_PICTURE,
     NOT_FOUND,
     NOTHING_DONE,
-    Done,
     card_answer,
+    find_answer,
     language,
     respond,
-    transactions_answer,
 )
 from adapters.rkeeper.messages import Message, read, restaurant
+from adapters.rkeeper.pictures import CONTENT_TYPE as PICTURE_TYPE
+from adapters.rkeeper.pictures import qr_code
 from adapters.rkeeper.receipts import (
-    SCRIPT,
     identify,
     is_reversal,
     records_sale,
@@ -25,7 +27,11 @@ from adapters.rkeeper.receipts import (
     sale,
     void,
 )
-from processing.commands import Ask
+from adapters.rkeeper.search import chosen, sought
+from adapters.rkeeper.topups import SCRIPT, is_top_up_till, without_purchase
+from adapters.rkeeper.trresponse import Done, transactions_answer
+from processing.commands import Ask, FindCards, IssueToken, PostReceipt, Ref
+from processing.errors import CardNotFound
 
 # CHECK@chmode (vendor page on the XML of a cash document): what moves money ...
 SALE, ROLLBACK, RETURN, RETURN_ROLLBACK = "1", "2", "3", "4"
@@ -46,12 +52,40 @@ def card_info(request: WireRequest, link: Link) -> Asking[WireResponse]:
     return respond(card_answer(found, link.options, _tongue(message, link)))
 
 
+def find(request: WireRequest, link: Link) -> Asking[WireResponse]:
+    """FindEmail: whose is this text? It may be anything that was typed or scanned."""
+    text = sought(read(request.body).query.get("email"))
+    if not text:
+        raise CardNotFound("an empty text finds nobody", hint="nobody_found")
+    found = yield from one(FindCards(store=link.store, text=text))
+    return respond(find_answer(chosen(found, link.options)))
+
+
+def picture(request: WireRequest, link: Link) -> Asking[WireResponse]:
+    """GetCardImageEx: no card has a picture; a link may show a QR code of the card instead."""
+    if link.options["card_image"] == "none":
+        return respond(NO_PICTURE)
+    card = code(read(request.body).query.get("cardcode"), "QRY@CardCode")
+    if not card.strip("0 "):
+        return respond(NO_PICTURE)
+    issued = yield from one(IssueToken(refs=(Ref("card", card),)))
+    drawn = qr_code(issued.token)
+    return respond(NO_PICTURE) if drawn is None else WireResponse(drawn, PICTURE_TYPE)
+
+
+def license_info(request: WireRequest, link: Link) -> WireResponse:
+    """LicenseInfo: FarCards tells that its licence fails. Kept in the exchange log; nobody reads the answer."""
+    return WireResponse(b"", CONTENT_TYPE)
+
+
 def transactions(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """TransactionsEx: a receipt is paid, undone or restored; all of its records or none."""
     message = read(request.body)
     numbers = [record.restaurant for record in message.records if record.restaurant is not None]
-    refuse_foreign(message, numbers, link.options)
+    refuse_foreign(message, [number for number in numbers if not is_top_up_till(number, link.options)], link.options)
     ask = _asked(message, request, link)
+    if isinstance(ask, PostReceipt):
+        refuse_foreign(message, numbers, link.options)
     if ask is None:
         return respond(NOTHING_DONE)
     done = yield from one(ask)
@@ -78,6 +112,8 @@ def _by_records(message: Message, request: WireRequest, link: Link) -> Ask[Done]
     """Records alone. A message with neither records nor check is one that we failed to read."""
     if not message.records:
         raise bad("ROOT", "", "TransactionsEx records or a CHECK")
+    if ask := without_purchase(message, request, link):
+        return ask
     if is_reversal(message.records):
         return records_void(message, request, link)
     return records_sale(message, request, link)

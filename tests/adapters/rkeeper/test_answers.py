@@ -12,7 +12,8 @@ from lxml import etree
 
 from adapters.contract import Link, WireRequest
 from adapters.rkeeper import ADAPTER
-from adapters.rkeeper.answers import ERROR_CODES, card_answer, refuse
+from adapters.rkeeper.answers import card_answer
+from adapters.rkeeper.refusals import ERROR_CODES, refuse
 from adapters.testing import converse, make_link
 from processing.errors import BadCredentials, Busy, CardBlocked, CardNotFound, InsufficientPoints, by_code
 from processing.results import Balance, CardMovement, Identified, ReceiptPosted
