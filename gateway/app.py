@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 from flask import Flask, Response, jsonify
 from sqlalchemy import text
-from werkzeug.exceptions import HTTPException
 
 from adapters.registry import ADAPTERS
 from gateway import committer, metrics
@@ -85,11 +84,10 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     # Granian's workers are children of multiprocessing, which ends them without atexit.
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)
 
-    @app.errorhandler(HTTPException)
-    def problem(error: HTTPException) -> Any:
-        """RFC 9457 for whatever is not a till's: no such page, wrong method."""
-        body = {"type": "about:blank", "title": error.name, "status": error.code}
-        return jsonify(body), error.code, {"Content-Type": "application/problem+json"}
+    # Only web workers need it: the command line and the committer start without its libraries.
+    from gateway import api
+
+    api.install(app, own.settings, own.database, own.vault, own.core, books.ask)
 
     @app.get("/health/live")
     def live() -> Any:
@@ -120,4 +118,9 @@ def wsgi() -> Flask:
     configure()
     end_with_parent()
     socket = os.environ.get(COMMITTER)
-    return create_app(from_environment(), Path(socket) if socket else None)
+    own = from_environment()
+    if own.database.is_sqlite and own.settings.gateway.worker.enabled:
+        from gateway.worker import start_thread  # it works with the parts of this module
+
+        start_thread(own)
+    return create_app(own, Path(socket) if socket else None)

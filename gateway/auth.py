@@ -1,15 +1,22 @@
-"""Who is calling: a link by its secret and its addresses."""
+"""Who is calling: a link by its secret and its addresses, an API client by its key."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 
+from werkzeug.datastructures import Headers
+
 from gateway.schemas import Network
 from gateway.settings import LinkSettings
-from processing.errors import BadCredentials
+from processing.errors import BadCredentials, Forbidden
 
 
 @lru_cache(maxsize=10_000)
@@ -41,3 +48,102 @@ def strip_secret(link: LinkSettings, rest: str) -> str:
     if not hmac.compare_digest(given, link.secret_sha256 or b""):
         raise BadCredentials("the secret in the path is wrong")
     return behind
+
+
+# API clients ------------------------------------------------------------------------------------------------
+
+# What a client may do: verbs by resource. ``*`` is all of them.
+SCOPES: dict[str, str] = {
+    "cards:read": "find and identify cards, make QR tokens",
+    "cards:write": "issue, activate, block, unblock, replace cards, set PINs",
+    "receipts:read": "read receipts and quote them",
+    "receipts:write": "post, void, restore, return and exchange receipts",
+    "holds:read": "read holds",
+    "holds:write": "place, capture and release holds",
+    "accounts:read": "balances, lots, statements, operations",
+    "value:write": "top up, redeem, accrue, transfer, pay out, sell gift cards",
+    "adjust:write": "ask for corrections",
+    "adjust:approve": "decide on corrections of others",
+    "holders:read": "read holders and consents, masked",
+    "holders:write": "register, update, merge and erase holders, give and withdraw consents",
+    "personal:read": "see names, phones, e-mails and birthdays in the clear",
+    "codes:write": "send and check confirmation codes",
+    "chain:read": "partners, stores, units, products, links",
+    "exchange:read": "the exchange log, masked",
+    "audit:read": "the audit log",
+}
+EVERYTHING = "*"
+
+MAX_CLIENT_NAME = 64
+KEY_PREFIX = "tg_"
+KEY_BYTES = 20
+CACHE_SECONDS = 5.0
+MAX_CACHED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ApiClient:
+    """Who asks at REST. ``stores`` None: may speak for all of them; ``requests_per_minute`` None: the default."""
+
+    name: str
+    scopes: frozenset[str]
+    stores: frozenset[str] | None
+    requests_per_minute: int | None
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes or EVERYTHING in self.scopes
+
+    def check_scope(self, scope: str) -> None:
+        """Errors: Forbidden."""
+        if not self.may(scope):
+            raise Forbidden(f"the client lacks the scope {scope}", scope=scope)
+
+    def check_store(self, store: str) -> None:
+        """Errors: Forbidden."""
+        if self.stores is not None and store not in self.stores:
+            raise Forbidden("the client does not speak for this store", store=store[:MAX_CLIENT_NAME])
+
+
+def new_api_key() -> str:
+    """A key that nobody guesses: 160 bits."""
+    return KEY_PREFIX + secrets.token_hex(KEY_BYTES)
+
+
+def key_digest(key: str) -> bytes:
+    """By what a key is stored and looked up."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def api_key(headers: Headers) -> str:
+    """The key of ``Authorization: Bearer`` or ``X-Api-Key``. Errors: BadCredentials."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    key = token.strip() if scheme.lower() == "bearer" else headers.get("X-Api-Key", "").strip()
+    if not key:
+        raise BadCredentials("an API key is needed: Authorization: Bearer <key>")
+    return key
+
+
+class ApiClients:
+    """The clients by their keys, each remembered for a few seconds: so long a revoked key may still work."""
+
+    def __init__(self, find: Callable[[bytes], ApiClient | None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._find = find
+        self._clock = clock
+        self._cache: dict[bytes, tuple[ApiClient, float]] = {}
+        self._lock = threading.Lock()
+
+    def by_key(self, key: str) -> ApiClient:
+        """Errors: BadCredentials, the same for unknown and revoked keys."""
+        digest = key_digest(key)
+        known, until = self._cache.get(digest, (None, 0.0))
+        if known is not None and self._clock() < until:
+            return known
+        client = self._find(digest)
+        with self._lock:
+            self._cache.pop(digest, None)
+            if client is None:
+                raise BadCredentials("the API key is not known or was revoked")
+            if len(self._cache) >= MAX_CACHED:
+                del self._cache[next(iter(self._cache))]
+            self._cache[digest] = (client, self._clock() + CACHE_SECONDS)
+        return client

@@ -23,7 +23,7 @@ import msgspec
 import psycopg
 import structlog
 import zstandard
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, or_, select
 
 from gateway import metrics
 from gateway.settings import ExchangeLogLimits
@@ -349,14 +349,21 @@ def read(
     since: datetime | None,
     limit: int,
     outcome: str | None = None,
+    behind: tuple[datetime, int] | None = None,
 ) -> list[Recorded]:
-    """The newest ``limit`` exchanges of the link since then, oldest first: opened, but not masked."""
+    """The newest ``limit`` exchanges of the link since then, oldest first: opened, but not masked.
+
+    ``behind`` tells instant and id of the row before which they end: the next page of a list.
+    """
     table = exchange_log.c
     statement = select(exchange_log).where(table.link == link)
     if since is not None:
         statement = statement.where(table.at >= since)
     if outcome is not None:
         statement = statement.where(table.outcome == outcome)
+    if behind is not None:
+        at, row_id = behind
+        statement = statement.where(table.at <= at, or_(table.at < at, table.id < row_id))
     newest = statement.order_by(table.at.desc(), table.id.desc()).limit(limit)
     return [_opened(vault, row) for row in reversed(connection.execute(newest).all())]
 

@@ -55,6 +55,8 @@ OUTSIDE_WORLD = {
 KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}
 # Where the gateway meets the database: the composition root, and what keeps, shows or names it.
 MEETS_THE_DATABASE = {
+    "gateway.api.clients",
+    "gateway.api.pages",
     "gateway.app",
     "gateway.backup",
     "gateway.cli",

@@ -1,0 +1,77 @@
+"""REST v1: ``install`` puts it into the application. docs/rest.md is its guide."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import Flask
+
+from gateway import errors
+from gateway.api import (
+    accounts,
+    audit,
+    batch,
+    cards,
+    chain,
+    clients,
+    codes,
+    document,
+    exchange,
+    gift_cards,
+    holders,
+    holds,
+    operations,
+    receipts,
+)
+from gateway.api.section import Rest
+from gateway.auth import ApiClients
+from gateway.limits import Limits
+from gateway.senders import sender_of
+from gateway.settings import Settings
+from processing.commands import Ask
+from processing.database import Database
+from processing.execute import Core, Outcome
+from processing.secrets import Vault
+
+SECTIONS = (
+    cards.section,
+    holders.section,
+    receipts.section,
+    holds.section,
+    accounts.section,
+    gift_cards.section,
+    codes.section,
+    operations.section,
+    batch.section,
+    chain.section,
+    exchange.section,
+    audit.section,
+)
+
+
+def install(
+    app: Flask,
+    settings: Settings,
+    database: Database,
+    vault: Vault,
+    core: Core,
+    ask: Callable[[Sequence[Ask[Any]]], list[Outcome]],
+) -> None:
+    """REST v1 under /api/v1, its document and its page; and problem documents for the whole application."""
+    app.extensions["tillgate-rest"] = Rest(
+        settings,
+        database,
+        vault,
+        core,
+        ask,
+        ApiClients(functools.partial(clients.find, database)),
+        Limits(),
+        sender_of(settings.gateway.codes),
+    )
+    errors.install(app, errors.scale_of(core.work.directory))
+    made = document.document(app)
+    for section in SECTIONS:
+        made.register_blueprint(section)
+    app.register_blueprint(document.pages(document.finish(made)))

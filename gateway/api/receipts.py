@@ -1,0 +1,350 @@
+"""Receipts: quote, post, void, restore, return, exchange, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from marshmallow import ValidationError, fields, validate
+
+from gateway.api import fields as f
+from gateway.api.amounts import QUANTITY_SCALE
+from gateway.api.schemas import (
+    CARD,
+    AmountSchema,
+    BookedSchema,
+    CardMovementSchema,
+    example,
+    not_negative,
+    positive,
+    refs,
+)
+from gateway.api.section import CommandBody, Made, QueryBody, Section, ask_one, rest_key
+from processing import commands
+from processing.commands import MAX_CARDS, MAX_KEY, MAX_LINES, ReadReceipt
+from processing.results import ReceiptReturned, ReceiptTold, ReturnedLine
+from processing.units import major
+
+section = Section("receipts", "Purchases and returns")
+
+MAX_TENDERS = 100
+MAX_NOTES = 8
+MAX_UNITS = 8
+
+
+# Parts of a receipt ------------------------------------------------------------------------------------------
+
+
+class LineSchema(Made):
+    makes = commands.Line
+    number = f.whole(1, 1_000_000, "of the line in the receipt", required=True, example=1)
+    goods = f.text(required=True, describe="what the till calls the goods", example="espresso")
+    name = f.text(255, 0, describe="what people call them", example="Эспрессо")
+    category = f.text(255, 0, describe="by which rules look at them", example="coffee")
+    quantity_thousandths = f.pieces("pieces", data_key="quantity", load_default=1000)
+    price_minor = f.money("of one piece", data_key="price")
+    sum_minor = f.money("after discounts and before tenders", data_key="sum", required=True)
+    discount_minor = f.money("that was taken off", data_key="discount", example="0.00")
+    kind = f.choice("goods", "top_up", "gift_card", describe="the last two only load value and earn nothing")
+
+
+class TenderSchema(Made):
+    makes = commands.Tender
+    code = f.name("what the till calls it", required=True, example="1")
+    kind = f.choice("cash", "bank_card", "purse", "other", describe="how it was paid", required=True)
+    amount_minor = f.money(
+        "what was paid; change that was given back is negative", float("-inf"), data_key="amount", required=True
+    )
+    unit = f.code("of the purse", example="BONUS")
+    card = f.text(64, 0, describe="the card whose purse it is", example="5550001234")
+
+
+class ReceiptSchema(Made):
+    makes = commands.Receipt
+    number = f.name("of the receipt", required=True, example="17")
+    till = f.name("of the till", required=True, example="5")
+    business_date = f.day("the store's own date", required=True, example="2026-05-04")
+    shift = f.text(64, 0, describe="of the till", example="42")
+    closed_at = f.instant("when it was closed", allow_none=True)
+    total_minor = f.money("after discounts", data_key="total", example="1500.00")
+    discount_minor = f.money("of all lines together", data_key="discount", example="0.00")
+    lines = f.some(fields.Nested(LineSchema), MAX_LINES, "none where the till sends no goods")
+    tenders = f.some(fields.Nested(TenderSchema), MAX_TENDERS)
+
+
+class CardUseSchema(Made):
+    makes = commands.CardUse
+    refs = refs()
+    redeem = f.some(fields.Nested(AmountSchema, validate=positive), MAX_UNITS, "what it pays from its purses")
+    earn = fields.List(
+        fields.Nested(AmountSchema, validate=not_negative),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(max=MAX_UNITS),
+        metadata={"description": "what the till has computed; the programme decides if not told"},
+    )
+    spend_minor = f.money("the holder's own money, by which several cards share what is earned", data_key="spend")
+    top_up = f.some(fields.Nested(AmountSchema, validate=positive), MAX_UNITS, "money that the guest loads on it")
+    hold = f.text(MAX_KEY, 0, describe="request key of a hold of this store, which pays first", example="rest:hold-17")
+    pin = f.pin()
+
+
+GOODS = [
+    {"number": 1, "goods": "espresso", "quantity": "2", "price": "250.00", "sum": "500.00"},
+    {"number": 2, "goods": "dinner", "quantity": "1", "price": "1000.00", "sum": "1000.00"},
+]
+RECEIPT = {"number": "17", "till": "5", "business_date": "2026-05-04", "total": "1500.00", "lines": GOODS}
+USE = {"refs": [CARD], "redeem": [{"unit": "BONUS", "amount": "100.00"}]}
+
+
+class _WithReceipt(CommandBody):
+    receipt = f.nested(ReceiptSchema, required=True)
+    cards = f.some(fields.Nested(CardUseSchema), MAX_CARDS)
+    stamp = f.instant("the till's own time of this attempt", allow_none=True)
+    supersede = f.switch("other content under the same key is a newer version")
+    fact = f.switch("it has happened already and is recorded whatever the rules say")
+    notes = f.some(f.name("a doubt that an operator should see", required=True), MAX_NOTES)
+
+
+# Commands ----------------------------------------------------------------------------------------------------
+
+
+class PostReceiptSchema(_WithReceipt):
+    makes = commands.PostReceipt
+    example = example(receipt=RECEIPT, cards=[USE])
+
+
+class ReceiptPostedSchema(BookedSchema):
+    cards = f.told_some(CardMovementSchema)
+    flags = f.told_texts("what was unusual, for the operator")
+
+
+class VoidReceiptSchema(CommandBody):
+    makes = commands.VoidReceipt
+    example = example(keys=["rest:sale-17"], reason="return")
+    reason = f.choice("rollback", "return", describe="a failed attempt, or a cancelled purchase", required=True)
+    stamp = f.instant("the till's own time", allow_none=True)
+
+
+class RestoreReceiptSchema(CommandBody):
+    makes = commands.RestoreReceipt
+    example = example(keys=["rest:sale-17"])
+    stamp = f.instant("the till's own time", allow_none=True)
+
+
+class ReceiptVoidedSchema(BookedSchema):
+    outcome = f.told("what became of it; see the description")
+    cards = f.told_some(CardMovementSchema)
+
+
+class ReceiptRestoredSchema(ReceiptVoidedSchema):
+    pass
+
+
+class ReturnLineSchema(Made):
+    makes = commands.ReturnLine
+    number = f.whole(0, 1_000_000, "of the line in the sale; 0: named by its goods", load_default=0, example=1)
+    goods = f.text(255, 0, describe="what the till calls the goods", example="espresso")
+    quantity_thousandths = f.pieces("pieces that come back", data_key="quantity", allow_none=True)
+    sum_minor = f.money(
+        "money that comes back, where the till counts only that",
+        1,
+        data_key="sum",
+        load_default=None,
+        allow_none=True,
+    )
+
+
+class ReturnReceiptSchema(_WithReceipt):
+    makes = commands.ReturnReceipt
+    example = example(
+        receipt={"number": "18", "till": "5", "business_date": "2026-05-04", "total": "250.00"},
+        sale="rest:sale-17",
+        lines=[{"number": 1, "quantity": "1"}],
+        can_deduct=True,
+    )
+    sale = f.text(MAX_KEY, 0, describe="request key of the sale", example="rest:sale-17")
+    sale_store = f.code("where it was sold, if not in this store", example="garden")
+    lines = f.some(fields.Nested(ReturnLineSchema), MAX_LINES, "all that is left of the sale where empty")
+    can_deduct = f.switch("the till can keep money back for points that are spent already")
+
+
+class ReturnedLineSchema(f.Told):
+    number = f.told_whole("of the line in the sale; 0: the sale as a whole")
+    quantity = f.told("pieces; null where only money is counted", allow_none=True)
+    sum = f.told("money; null where pieces are counted", allow_none=True)
+
+
+def returned_lines(told: ReceiptReturned | ReceiptTold) -> list[dict[str, Any]]:
+    """Lines that came back, each in pieces or in money."""
+    scale, in_money = f.READER.get().money_scale, _money_lines(told)
+    lines = told.returned if isinstance(told, ReceiptTold) else told.lines
+    return [_line(line, scale, line.number in in_money) for line in lines]
+
+
+def _line(line: ReturnedLine, scale: int, is_money: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {"number": line.number, "quantity": None, "sum": None}
+    return (
+        {**told, "sum": major(line.amount, scale)}
+        if is_money
+        else {**told, "quantity": major(line.amount, QUANTITY_SCALE)}
+    )
+
+
+def _money_lines(told: ReceiptReturned | ReceiptTold) -> frozenset[int]:
+    """The numbers of lines that are counted in money: the sale as a whole, and what was sold without pieces."""
+    lines = receipt_of(told).lines if isinstance(told, ReceiptTold) else ()
+    return frozenset([0, *(line.number for line in lines if line.quantity_thousandths <= 0)])
+
+
+def receipt_of(told: ReceiptTold) -> commands.Receipt:
+    """The goods as the till told them."""
+    return msgspec.convert(told.document["receipt"], commands.Receipt, strict=False)
+
+
+class ReceiptReturnedSchema(ReceiptPostedSchema):
+    lines = f.Worked(ReturnedLineSchema, returned_lines, "what came back of the sale")
+    keep_back_minor = f.told_money(
+        "what the till keeps of the refund for points that are spent already", data_key="keep_back"
+    )
+    sale = f.told("request key of the sale; empty without one")
+    sale_store = f.told("where it was sold; empty without a sale")
+
+
+class ExchangeReturnSchema(ReturnReceiptSchema):
+    store = f.code("the exchange's own where it is not told", example="nevsky")
+
+
+class ExchangeSaleSchema(PostReceiptSchema):
+    store = f.code("the exchange's own where it is not told", example="nevsky")
+
+
+class ExchangeSchema(CommandBody):
+    makes = commands.Exchange
+    example = example(
+        returned={
+            "receipt": {"number": "19", "till": "5", "business_date": "2026-05-04", "total": "250.00"},
+            "sale": "rest:sale-17",
+            "lines": [{"number": 1, "quantity": "1"}],
+        },
+        sold={"receipt": {"number": "20", "till": "5", "business_date": "2026-05-04", "total": "300.00"}},
+    )
+    returned = f.nested(ExchangeReturnSchema, "what comes back", required=True)
+    sold = f.nested(ExchangeSaleSchema, "what is taken instead", required=True)
+
+    def prepared(self, data: dict[str, Any]) -> dict[str, Any]:
+        for name in ("returned", "sold"):
+            part = data[name]
+            if part.store not in ("", data["store"]):
+                raise ValidationError({name: {"store": ["Must be the store of the exchange."]}})
+            data[name] = msgspec.structs.replace(part, store=data["store"])
+        return data
+
+
+class ExchangedSchema(f.Told):
+    returned = fields.Nested(ReceiptReturnedSchema, required=True)
+    sold = fields.Nested(ReceiptPostedSchema, required=True)
+
+
+# Queries -----------------------------------------------------------------------------------------------------
+
+
+class QuoteSchema(QueryBody):
+    makes = commands.Quote
+    example = example(receipt=RECEIPT, cards=[{"refs": [CARD]}])
+    store = f.store()
+    receipt = f.nested(ReceiptSchema, required=True)
+    cards = f.some(fields.Nested(CardUseSchema), MAX_CARDS)
+
+
+class QuotedLineSchema(f.Told):
+    number = f.told_whole("of the line")
+    discount_minor = f.told_money("its discount", data_key="discount")
+    payable_minor = f.told_money("the most that points may pay of it", data_key="payable")
+    earned = f.told_money("what it would earn, in points worth money at its scale")
+
+
+class QuotedCardSchema(f.Told):
+    card = f.told("the card's number")
+    account = f.told_whole("the wallet's number")
+    unit = f.told("unit of the card's programme")
+    scale = f.told_whole("digits after the point")
+    available = f.told_amount("what it can spend")
+    payable = f.told_amount("the most that it may pay of this receipt")
+    earned = f.told_amount("what it would get")
+    usable = f.told("empty, or the code of the refusal that it would meet")
+
+
+class QuotedSchema(f.Told):
+    at = f.told_at()
+    total_minor = f.told_money("of the receipt", data_key="total")
+    lines = f.told_some(QuotedLineSchema)
+    cards = f.told_some(QuotedCardSchema)
+    explanation = fields.Raw(required=True, metadata={"description": "why, one object per card; amounts as decided"})
+
+
+class ReceiptToldSchema(f.Told):
+    operation_id = f.told_whole()
+    kind = f.told("receipt or return")
+    store = f.told("code of the store")
+    state = f.told("posted, rolled_back or returned")
+    at = f.told_at("when it was booked")
+    receipt = fields.Function(
+        lambda told: ReceiptSchema().dump(receipt_of(told)),
+        required=True,
+        metadata={"allOf": [{"$ref": "#/components/schemas/Receipt"}], "description": "as it was posted"},
+    )
+    returned = f.Worked(ReturnedLineSchema, returned_lines, "what has come back of it")
+    flags = f.told_texts("what was unusual, for the operator")
+
+
+class KeyQuerySchema(f.Told):
+    """Which request key, of which store."""
+
+    store = f.store("code of the store under whose keys it stands")
+    key = f.key(required=True, describe="rest:<Idempotency-Key>, or a natural key", example="rest:sale-17")
+
+
+READ, WRITE = "receipts:read", "receipts:write"
+
+
+@section.read("/receipts", ReceiptToldSchema, READ, KeyQuerySchema)
+def read_receipt(asked: dict[str, str]) -> Any:
+    """Read a receipt
+
+    The receipt that stands under a request key, and what has come back of it. Errors: ReceiptNotFound.
+    """
+    return ask_one(ReadReceipt(store=asked["store"], key=asked["key"]))
+
+
+def with_keys(command: commands.Command[Any]) -> commands.Command[Any]:
+    """An exchange whose parts have keys of their own: where they tell none, the exchange's with a suffix."""
+    assert isinstance(command, commands.Exchange)
+    parts = {}
+    for name in ("returned", "sold"):
+        part = getattr(command, name)
+        keys = part.keys or (suffixed(command.keys[0], name),)
+        parts[name] = msgspec.structs.replace(part, keys=keys, actor=command.actor)
+    return msgspec.structs.replace(command, **parts)
+
+
+def suffixed(key: str, name: str) -> str:
+    """``rest:swap-1:sold``; a key that is too long for it is known by its digest."""
+    told = f"{key}:{name}"
+    return told if len(told) <= MAX_KEY else rest_key(told + " " * MAX_KEY)
+
+
+section.query("/quotes", QuoteSchema, QuotedSchema, READ, "Quote a receipt")
+section.command("/receipts", PostReceiptSchema, ReceiptPostedSchema, WRITE, "Post a receipt", status=201)
+section.command("/receipts/void", VoidReceiptSchema, ReceiptVoidedSchema, WRITE, "Void a receipt")
+section.command("/receipts/restore", RestoreReceiptSchema, ReceiptRestoredSchema, WRITE, "Restore a voided receipt")
+section.command("/receipts/return", ReturnReceiptSchema, ReceiptReturnedSchema, WRITE, "Return goods", status=201)
+section.command(
+    "/exchanges",
+    ExchangeSchema,
+    ExchangedSchema,
+    WRITE,
+    "Exchange goods: a return and a sale",
+    status=201,
+    refine=with_keys,
+)
