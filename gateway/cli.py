@@ -87,6 +87,26 @@ def serve(config: str, database_url: str, host: str, port: int, workers: int, th
     server.serve(server.Serving(config, database_url, host, port, workers, threads or 0))
 
 
+@main.command("work")
+@_config
+@_database
+@click.option("--once", is_flag=True, help="One round, then end; exit 1 if a chore has failed.")
+def work_command(config: str, database_url: str, once: bool) -> None:
+    """Do what is due by itself: expire, end, finish, throw away. Any number of workers may run."""
+    from gateway import app
+    from gateway.worker import stopped_by_signals, worker_of
+
+    is_stopped = stopped_by_signals()
+    own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
+    worker = worker_of(own, is_stopped)
+    if not once:
+        worker.run()
+        return
+    for name, count in worker.run_once().items():
+        click.echo(f"{name}: {'failed' if name in worker.failed else count}")
+    sys.exit(1 if worker.failed else 0)
+
+
 @main.command("migrate")
 @_database
 def migrate_command(database_url: str) -> None:
@@ -235,7 +255,7 @@ def _end_tidily() -> None:
 def restore_command(file: Path, database_url: str, verify: bool) -> None:
     """Put a backup into an empty database, and check it; exit 1 with what is wrong."""
     from gateway.backup import fitting_keys, restore
-    from processing.verify import LAWS
+    from processing.laws import LAWS
     from processing.verify import verify as check
 
     _end_tidily()

@@ -33,6 +33,9 @@ log_rows = Counter(
     "Exchange log: written, dropped because the buffer was full, failed to be written",
     ["state"],
 )
+chores = Counter("tillgate_chores", "What recurring work has dealt with", ["chore"])
+chore_failures = Counter("tillgate_chore_failures", "Bites of recurring work that failed", ["chore"])
+chore_seconds = Histogram("tillgate_chore_seconds", "A chore's part of a round", ["chore"], buckets=LATENCY_BUCKETS)
 
 
 @lru_cache(maxsize=10_000)

@@ -136,11 +136,24 @@ class _Server(_Section):
     threads = a_whole(1, 1024)
 
 
+class _Worker(_Section):
+    enabled = a_switch()
+    interval_seconds = a_whole(1, 3600)
+
+
+class _Retention(_Section):
+    confirmation_code_days = a_whole(1, 3650)
+    # A hold may be reserved for 30 days, and its till asks for it until then.
+    hold_days = a_whole(31, 3650)
+
+
 class GatewaySchema(_Section):
     """gateway.yaml; its defaults are those of GatewaySettings."""
 
     exchange_log = fields.Nested(_ExchangeLog)
     server = fields.Nested(_Server)
+    worker = fields.Nested(_Worker)
+    retention = fields.Nested(_Retention)
     answer_seconds = a_whole(1, 120)
     queue_limit = a_whole(1, 1_000_000)
 

@@ -1,6 +1,6 @@
-"""The processes of ``tillgate serve``: web workers under granian, and on PostgreSQL the committer.
+"""The processes of ``tillgate serve``: web workers under granian, and on PostgreSQL the committer and the worker.
 
-The parent migrates, brings the database in step with the configuration, starts the committer and keeps it
+The parent migrates, brings the database in step with the configuration, starts those two and keeps them
 running, and becomes granian's supervisor. Children notice when it is gone, however it ended, and end too.
 """
 
@@ -27,7 +27,9 @@ from processing.errors import ConfigError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
-RESTART_PAUSE_SECONDS = 0.5
+COMMITTER_PAUSE_SECONDS = 0.5
+# Nobody waits for the worker; one that cannot start shall not keep a core busy.
+WORKER_PAUSE_SECONDS = 5.0
 BACKLOG = 1024
 
 log = structlog.get_logger()
@@ -49,26 +51,44 @@ class Serving:
         return make_url(self.database_url).get_backend_name() == "sqlite"
 
 
-class Committer:
-    """The committer process, started again whenever it ends before it is told to."""
+class Child:
+    """A process of ours, started again whenever it ends before it is told to."""
 
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / committer.SOCKET_NAME
+    def __init__(self, name: str, *arguments: str, pause_seconds: float) -> None:
+        self.name = name
+        self._command = [sys.executable, "-P", "-m", *arguments]
+        self._pause_seconds = pause_seconds
         self._is_stopping = threading.Event()
         self._process = self._start()
-        self._keeper = threading.Thread(target=self._keep, name="committer-keeper", daemon=True)
+        self._keeper = threading.Thread(target=self._keep, name=f"{name}-keeper", daemon=True)
         self._keeper.start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-P", "-m", "gateway.committer_main", str(self.socket)]
-        return subprocess.Popen(command)  # noqa: S603  # our own module
+        return subprocess.Popen(self._command)  # noqa: S603  # our own module
 
     def _keep(self) -> None:
         while not self._is_stopping.is_set():
             code = self._process.wait()
-            if not self._is_stopping.wait(RESTART_PAUSE_SECONDS):
-                log.error("committer_ended", code=code)
+            if not self._is_stopping.wait(self._pause_seconds):
+                log.error(f"{self.name}_ended", code=code)
                 self._process = self._start()
+
+    def stop(self) -> None:
+        """Let it finish its batch or bite and end."""
+        self._is_stopping.set()
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+class Committer(Child):
+    """The committer, which web workers find at its socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / committer.SOCKET_NAME
+        super().__init__("committer", "gateway.committer_main", str(self.socket), pause_seconds=COMMITTER_PAUSE_SECONDS)
 
     def wait_until_ready(self) -> None:
         """Errors: ConfigError when it does not come up."""
@@ -80,15 +100,6 @@ class Committer:
             except OSError:
                 time.sleep(0.05)
         raise ConfigError("the committer does not start; its log says why")
-
-    def stop(self) -> None:
-        """Let it finish its batch and end."""
-        self._is_stopping.set()
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
 
 
 def check(serving: Serving) -> None:
@@ -113,17 +124,20 @@ def serve(serving: Serving) -> None:
     folder = Path(tempfile.mkdtemp(prefix="tillgate-"))
     before = dict(os.environ)
     os.environ |= {CONFIG: serving.config, DATABASE_URL: serving.database_url, METRICS: str(folder)}
-    keeper = None
+    children: list[Child] = []
     try:
         _prepare(loaded, serving.database_url)
         if not serving.is_sqlite:
             keeper = Committer(folder)
+            children.append(keeper)
             os.environ[COMMITTER] = str(keeper.socket)
             keeper.wait_until_ready()
+            if loaded.gateway.worker.enabled:
+                children.append(Child("worker", "gateway.worker_main", pause_seconds=WORKER_PAUSE_SECONDS))
         _granian(serving, serving.threads or loaded.gateway.server.threads)
     finally:
-        if keeper is not None:
-            keeper.stop()
+        for child in reversed(children):
+            child.stop()
         shutil.rmtree(folder, ignore_errors=True)
         os.environ.clear()
         os.environ.update(before)

@@ -46,11 +46,29 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Whether ``serve`` does recurring work itself, and how long it pauses between rounds."""
+
+    enabled: bool = True
+    interval_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long codes are kept after they were sent, and holds after they have ended."""
+
+    confirmation_code_days: int = 30
+    hold_days: int = 400
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """``answer_seconds`` is what a till waits at most; ``queue_limit`` requests may wait for a batch."""
 
     exchange_log: ExchangeLogLimits = ExchangeLogLimits()
     server: ServerSettings = ServerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    retention: RetentionSettings = RetentionSettings()
     answer_seconds: int = 8
     queue_limit: int = 2000
 

@@ -1,0 +1,25 @@
+"""The worker's process: ``python -m gateway.worker_main``, started by ``tillgate serve`` beside the committer."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from gateway.app import from_environment
+from gateway.logs import configure
+from gateway.parent import end_with_parent
+from gateway.worker import stopped_by_signals, worker_of
+
+
+def main() -> None:
+    configure()
+    is_stopped = stopped_by_signals()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent ends its children
+    end_with_parent()
+    own = from_environment(os.environ)
+    worker_of(own, is_stopped).run()
+    own.database.dispose()
+
+
+if __name__ == "__main__":
+    main()

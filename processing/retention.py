@@ -1,0 +1,53 @@
+"""What is thrown away in time, one bite a call: codes that were sent to phones, and holds that ended long ago.
+
+Books are never pruned, and neither are corrections that wait for their second person. Ids grow with time, so
+the oldest rows stand in front; a bite looks at the front only, and needs no index of its own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, select
+
+from processing.database import Database
+from processing.tables import confirmation_code, hold, hold_pin
+
+BITE_ROWS = 1_000
+# Rows come in blocks of ids, one block a process: a few younger ones may stand before older ones.
+FRONT_ROWS = 20_000
+
+
+def prune_codes(database: Database, keep_days: int) -> int:
+    """Delete one bite of the codes that were sent so long ago; how many. Repeat it until it says 0."""
+    with database.transaction() as connection:
+        ids = _front(connection, confirmation_code, "sent_at", _cutoff(database, connection, keep_days))
+        if ids:
+            connection.execute(delete(confirmation_code).where(confirmation_code.c.id.in_(ids)))
+    return len(ids)
+
+
+def prune_holds(database: Database, keep_days: int) -> int:
+    """Delete one bite of the holds that ended so long ago, with their pins; how many. An open one stays."""
+    with database.transaction() as connection:
+        ids = _front(connection, hold, "ended_at", _cutoff(database, connection, keep_days))
+        if ids:
+            connection.execute(delete(hold_pin).where(hold_pin.c.hold_id.in_(ids)))
+            connection.execute(delete(hold).where(hold.c.id.in_(ids)))
+    return len(ids)
+
+
+def _cutoff(database: Database, connection: Connection, keep_days: int) -> datetime:
+    return database.now(connection) - timedelta(days=keep_days)
+
+
+def _front(connection: Connection, table: Table, instant: str, cutoff: datetime) -> list[Any]:
+    """Ids of the first rows that are older, locked; those that another worker has in hand are left to it."""
+    front = select(table.c.id, table.c[instant]).order_by(table.c.id).limit(FRONT_ROWS).subquery()
+    found = select(front.c.id).where(front.c[instant] < cutoff).order_by(front.c.id).limit(BITE_ROWS)
+    ids = list(connection.execute(found).scalars())
+    if not ids:
+        return []
+    locked = select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update(skip_locked=True)
+    return list(connection.execute(locked).scalars())
