@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import text
 
 from processing.chain import Chain, Partner, Product, Programme, Store
@@ -301,6 +302,17 @@ LAWS = {
 
 
 # Commands ----------------------------------------------------------------------------------------------------
+
+
+def told(outcome: Outcome) -> Outcome:
+    """What an outcome says, whether for the first time or again."""
+    return msgspec.structs.replace(outcome, replayed=False) if isinstance(outcome, Result) else outcome
+
+
+def again(outcome: Outcome) -> Outcome:
+    """How an outcome is said when its command comes again."""
+    assert isinstance(outcome, Result), outcome
+    return msgspec.structs.replace(outcome, replayed=True)
 
 
 def ref(card: str) -> Ref:

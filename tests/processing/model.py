@@ -214,7 +214,7 @@ class Model:
         stamp = max(command.stamp or now, head.stamp or command.stamp or now)
         if head.state == "posted":
             moved = self.undo(head)
-            answer = "ReceiptVoided reversed", self.with_balances([tuple(m[:4]) for m in head.answer[1]])  # type: ignore[misc]
+            answer = "ReceiptVoided reversed", self.with_balances([tuple(m[:4]) for m in head.answer[1]])
             state = "returned" if command.reason == "return" else "rolled_back"
             return self.settle(head, state, stamp, answer, moved)
         if head.state in ("returned", "rolled_back", "tombstone"):
@@ -231,7 +231,7 @@ class Model:
             return f"ReceiptRestored {'orphan' if head.is_fresh else 'nothing'}", ()
         assert head.stamp is not None
         moved = self.undo(head)
-        movements = self.with_balances([tuple(m[:4]) for m in head.answer[1]])  # type: ignore[misc]
+        movements = self.with_balances([tuple(m[:4]) for m in head.answer[1]])
         stamp = max(command.stamp or now, head.stamp)
         self.settle(head, "posted", stamp, ("ReceiptPosted", movements), moved)
         head.restored = True

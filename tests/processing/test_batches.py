@@ -51,6 +51,7 @@ from tests.processing.books import (
     POINTS,
     Books,
     adjust,
+    again,
     post,
     receipt,
     ref,
@@ -132,7 +133,7 @@ def test_any_split_into_batches_gives_the_same_outcomes(books: Books, size: int)
     for start in range(0, len(commands), size):
         outcomes += books.core.execute(commands[start : start + size])
     assert [type(o).__name__ for o in outcomes] == [e if isinstance(e, str) else e.__name__ for e in EXPECTED]
-    assert outcomes[10] == outcomes[12]
+    assert outcomes[12] == again(outcomes[10])
     assert (books.balance(NUMBERS[0], MONEY), books.balance(NUMBERS[0])) == (-1, 0)
     books.check_laws()
 
@@ -156,8 +157,9 @@ def test_twins_in_one_batch_have_one_effect_and_one_answer(books: Books, superse
     card = books.card(1_000)
     twins = [post("a", use(card, redeem=600, earn=0), at=n, supersede=supersede) for n in range(8)]
     outcomes = books.core.execute(twins)
-    assert outcomes == [outcomes[0]] * 8
     assert isinstance(outcomes[0], ReceiptPosted)
+    assert not outcomes[0].replayed
+    assert outcomes[1:] == [again(outcomes[0])] * 7
     assert books.balance(card) == 400
     assert books.count("receipt") == 1
 
@@ -165,7 +167,7 @@ def test_twins_in_one_batch_have_one_effect_and_one_answer(books: Books, superse
 def test_opposites_in_one_batch_act_in_their_order(books: Books) -> None:
     card = books.card(1_000)
     lots = books.lots(card)
-    sale, undo, again = (
+    sale, undo, paid_again = (
         post("a", use(card, redeem=600, earn=5), at=1),
         void("a", 2),
         post("a", use(card, redeem=1_000, earn=0), at=3),
@@ -173,7 +175,7 @@ def test_opposites_in_one_batch_act_in_their_order(books: Books) -> None:
     outcomes = books.core.execute([sale, undo])
     assert kinds(outcomes) == [ReceiptPosted, ReceiptVoided]
     assert books.lots(card) == lots
-    outcomes = books.core.execute([again, void("a", 4)])
+    outcomes = books.core.execute([paid_again, void("a", 4)])
     assert kinds(outcomes) == [ReceiptPosted, ReceiptVoided]
     assert books.lots(card) == lots
     first, second = books.core.execute([void("b", 2), post("b", use(card, redeem=1, earn=0), at=1)])
@@ -250,7 +252,8 @@ def test_generated_numbers_of_one_batch_differ_and_their_cards_work(books: Books
     numbers = [outcome.number for outcome in outcomes if isinstance(outcome, CardIssued)]
     assert len(set(numbers)) == 40
     assert [books.balance(number) for number in numbers] == [0] * 40
-    assert books.core.execute([issue(f"k{n}", active=True) for n in range(40)]) == outcomes
+    repeated = books.core.execute([issue(f"k{n}", active=True) for n in range(40)])
+    assert repeated == [again(outcome) for outcome in outcomes]
     assert books.count("card") == 40
 
 
@@ -384,7 +387,7 @@ def test_stored_answers_are_equal_in_every_field_after_decoding(books: Books) ->
         register("f", card, "+79123456789"),
     ]
     first = books.core.execute(commands)
-    again = books.core.execute(commands)
-    assert [msgspec.structs.asdict(o) for o in again] == [msgspec.structs.asdict(o) for o in first]  # type: ignore[type-var]
-    assert kinds(again) == kinds(first)
+    repeated = books.core.execute(commands)
+    assert [msgspec.structs.asdict(o) for o in repeated] == [msgspec.structs.asdict(again(o)) for o in first]  # type: ignore[type-var]
+    assert kinds(repeated) == kinds(first)
     assert POINTS in repr(first[0])
