@@ -20,7 +20,7 @@ from processing.commands import Identify, IssueCard, Ref
 from processing.database import Database
 from processing.errors import ConfigError
 from processing.results import CardIssued, Identified
-from processing.secrets import SecretsError
+from processing.secrets import PURPOSES, SecretsError, add_data_key, key_uses
 from processing.units import major
 from processing.verify import Check
 
@@ -267,6 +267,36 @@ def restore_command(file: Path, database_url: str, verify: bool) -> None:
         raise click.ClickException(f"this version works with revision {migrate.head()}: run tillgate migrate, verify")
     laws = LAWS if verify else [law for law in LAWS if law.name == "ids_are_taken_from_blocks"]
     sys.exit(0 if _told(check(existing(database_url), laws)) else 1)
+
+
+@main.group()
+def keys() -> None:
+    """The data keys that encrypt personal data and the exchange log."""
+
+
+@keys.command("add")
+@click.argument("purpose", type=click.Choice(PURPOSES))
+@_database
+def keys_add(purpose: str, database_url: str) -> None:
+    """Make a new data key; what starts afterwards writes with it. Old ones go on reading."""
+    from gateway.master_keys import load_keys, place_of_keys
+
+    database = existing(database_url)
+    if not place_of_keys(os.environ, database_url):
+        raise ConfigError("the master keys of this database are not here")
+    with database.transaction() as connection:
+        key_id = add_data_key(connection, load_keys(os.environ, database_url), purpose)
+    click.echo(f"{key_id} {purpose}: restart every server and worker now")
+
+
+@keys.command("list")
+@_database
+def keys_list(database_url: str) -> None:
+    """Every data key, and how many rows are encrypted with it."""
+    with existing(database_url).reading() as connection:
+        for use in key_uses(connection):
+            state = "writes" if use.writes else "reads"
+            click.echo(f"{use.id:>4} {use.purpose:<14} {use.created_at:%Y-%m-%d} {state:<7} {use.rows:,} rows")
 
 
 @main.command("demo")
