@@ -93,6 +93,11 @@ def a_percent(**options: Any) -> _Checked:
     return a_decimal(words, 2, HUNDREDTHS_OF_PERCENT, **options)
 
 
+def an_amount(**options: Any) -> _Checked:
+    """At MAX_SCALE; what it is in minor units depends on its unit."""
+    return a_decimal('an amount in major units, such as "199.90"', MAX_SCALE, MAX_AMOUNT, **options)
+
+
 def _zone(value: Any) -> str:
     try:
         return zoneinfo.ZoneInfo(value).key
@@ -147,6 +152,24 @@ class _Retention(_Section):
     hold_days = a_whole(31, 3650)
 
 
+class _Api(_Section):
+    requests_per_minute = a_whole(1, 1_000_000)
+
+
+class _Codes(_Section):
+    sender = a_choice("none", "console", "http")
+    text = a_text("a text with {{code}} in it", r"(?s:.{0,400}\{code\}.{0,400})")
+    url = a_text("the SMS gateway's address, https://...", r"https?://[^\s/@]+(?:/\S*)?")
+    method = a_choice("POST", "GET", "PUT")
+    headers = fields.Dict(keys=a_text(), values=a_text())
+    params = fields.Dict(keys=a_text(), values=a_text())
+    form = fields.Dict(keys=a_text(), values=a_text())
+    json = fields.Dict(keys=a_text())
+    secret = _Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    expect = a_text()
+    timeout_seconds = a_whole(1, 30)
+
+
 class GatewaySchema(_Section):
     """gateway.yaml; its defaults are those of GatewaySettings."""
 
@@ -154,6 +177,8 @@ class GatewaySchema(_Section):
     server = fields.Nested(_Server)
     worker = fields.Nested(_Worker)
     retention = fields.Nested(_Retention)
+    api = fields.Nested(_Api)
+    codes = fields.Nested(_Codes)
     answer_seconds = a_whole(1, 120)
     queue_limit = a_whole(1, 1_000_000)
 
@@ -166,6 +191,7 @@ class _Named(_Section):
 class _Unit(_Section):
     kind = a_choice(MONEY, POINTS, required=True)
     scale = a_whole(0, MAX_SCALE, required=True)
+    adjust_limit = an_amount(allow_none=True, load_default=None)
 
 
 class _Store(_Named):
@@ -180,6 +206,11 @@ class _Product(_Named):
     luhn = a_switch(load_default=True)
     valid_days = a_whole(1, 36_500, allow_none=True, load_default=None)
     value = a_switch(load_default=False)
+    value_unit = a_text(load_default="")
+    amounts = fields.List(an_amount(), load_default=list)
+    least_amount = an_amount(allow_none=True, load_default=None)
+    most_amount = an_amount(allow_none=True, load_default=None)
+    pin = a_switch(load_default=False)
     programme = a_text(required=True)
 
 
@@ -199,7 +230,7 @@ class ChainSchema(_Section):
 
 
 class ProgrammeSchema(_Section):
-    """programmes/<code>.yaml, loaded under the names of a Programme; the price at MAX_SCALE."""
+    """programmes/<code>.yaml, loaded under the names of a Programme; amounts at MAX_SCALE."""
 
     code = a_code(data_key="programme", required=True)
     unit = a_text(required=True)
@@ -211,6 +242,8 @@ class ProgrammeSchema(_Section):
     bonus = a_text(load_default="")
     excluded_categories = fields.List(a_text(), load_default=list)
     minimum_price = a_decimal('a price in major units, such as "199.90"', MAX_SCALE, MAX_AMOUNT, load_default=0)
+    return_policy = a_choice("debt", "deduct", "forgive", load_default="debt")
+    return_grace_days = a_whole(0, 3650, load_default=0)
 
 
 class _Credentials(_Section):

@@ -20,6 +20,7 @@ from adapters.contract import Adapter
 from adapters.registry import ADAPTERS
 from gateway.problems import Problems, Steps, did_you_mean, shown
 from gateway.schemas import MAX_SCALE, ChainSchema, GatewaySchema, Network, ProgrammeSchema, link_schema
+from gateway.senders import HTTP, PLACES, unknown_places
 from gateway.yaml_files import read_yaml
 from processing import numbers
 from processing.chain import Chain, Product, Programme
@@ -62,6 +63,30 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """``requests_per_minute`` of a client that has no number of its own."""
+
+    requests_per_minute: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSettings:
+    """How confirmation codes reach phones (gateway/senders.py); the secret comes from the environment."""
+
+    sender: str = "none"
+    text: str = "{code} - код подтверждения"
+    url: str = ""
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, Any] = field(default_factory=dict)
+    secret: str = field(default="", repr=False)
+    expect: str = ""
+    timeout_seconds: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """``answer_seconds`` is what a till waits at most; ``queue_limit`` requests may wait for a batch."""
 
@@ -69,6 +94,8 @@ class GatewaySettings:
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
+    api: ApiSettings = ApiSettings()
+    codes: CodeSettings = field(default_factory=CodeSettings)
     answer_seconds: int = 8
     queue_limit: int = 2000
 
@@ -137,7 +164,7 @@ class _Reading:
         if chain is None:
             return None
         return Settings(
-            msgspec.convert(gateway.value if gateway else {}, GatewaySettings),
+            msgspec.convert(self._gateway(gateway) if gateway else {}, GatewaySettings),
             chain,
             {programme.code: programme for programme in programmes},
             {link.code: link for link in links},
@@ -184,10 +211,27 @@ class _Reading:
     def _stems(self, folder: str) -> list[str]:
         return sorted(path.stem for path in (self._root / folder).glob("*.yaml"))
 
+    def _gateway(self, document: _Document) -> dict[str, Any]:
+        """What the file says, with the secret of the SMS gateway in the place of its variable."""
+        codes, path = dict(document.value.get("codes", {})), ("codes",)
+        if codes.get("sender") == HTTP and not codes.get("url"):
+            self.problems.say(document.name, (*path, "url"), "missing, expected the SMS gateway's address")
+        for name in ("headers", "params", "form", "json"):
+            for place in sorted(unknown_places(codes.get(name, {}))):
+                known = ", ".join(f"{{{place}}}" for place in sorted(PLACES))
+                self.problems.say(document.name, (*path, name), f"found {{{place}}}, expected one of {known}")
+        if variable := codes.get("secret"):
+            codes["secret"] = self._environ.get(variable, "").strip()
+            if not codes["secret"]:
+                self.problems.say(document.name, (*path, "secret"), f"environment variable {variable} is not set")
+        return {**document.value, "codes": codes}
+
     def _chain(self, document: _Document) -> Chain:
         name, value, problems = document.name, document.value, self.problems
-        units = [{"code": code, **unit} for code, unit in value["units"].items()]
-        chain = msgspec.convert({**value, **value["chain"], "units": units}, Chain)
+        scales = {code: unit["scale"] for code, unit in value["units"].items()}
+        units = [self._unit(document, code, unit) for code, unit in value["units"].items()]
+        products = [self._product(document, n, item, scales) for n, item in enumerate(value["products"])]
+        chain = msgspec.convert({**value, **value["chain"], "units": units, "products": products}, Chain)
         for key in ("partners", "stores", "products"):
             problems.check_unique(name, key, [item["code"] for item in value[key]])
         partners, programmes = [partner.code for partner in chain.partners], self._stems("programmes")
@@ -199,6 +243,39 @@ class _Reading:
             for text in _number_problems(product):
                 problems.say(name, ("products", n, "length"), text)
         return chain
+
+    def _unit(self, document: _Document, code: str, unit: dict[str, Any]) -> dict[str, Any]:
+        limit = self._minor(document, ("units", code, "adjust_limit"), unit["adjust_limit"], unit["scale"])
+        return {"code": code, **unit, "adjust_limit": limit}
+
+    def _product(self, document: _Document, n: int, item: dict[str, Any], scales: Mapping[str, int]) -> dict[str, Any]:
+        """The product with its amounts in minor units of what it is worth: the chain's money, where there is one."""
+        path: Steps = ("products", n)
+        money = [code for code, unit in document.value["units"].items() if unit["kind"] == MONEY]
+        unit = item["value_unit"] or (money[0] if item["value"] and len(money) == 1 else "")
+        told = [name for name in ("value_unit", "amounts", "least_amount", "most_amount", "pin") if item[name]]
+        if not item["value"] and told:
+            self.problems.say(document.name, (*path, told[0]), "expected value: true, for cards that carry money")
+        elif item["value"] and unit not in money:
+            self.problems.say(document.name, (*path, "value_unit"), f"found {shown(unit)}, expected a unit of money")
+        scale = scales.get(unit, 0)
+        least = self._minor(document, (*path, "least_amount"), item["least_amount"], scale)
+        most = self._minor(document, (*path, "most_amount"), item["most_amount"], scale)
+        given = {
+            name: amount for name, amount in (("least_amount", least), ("most_amount", most)) if amount is not None
+        }
+        amounts = [self._minor(document, (*path, "amounts", i), a, scale) for i, a in enumerate(item["amounts"])]
+        plain = {name: each for name, each in item.items() if name not in ("least_amount", "most_amount")}
+        return {**plain, **given, "value_unit": unit, "amounts": amounts}
+
+    def _minor(self, document: _Document, path: Steps, amount: int | None, scale: int) -> int | None:
+        """An amount at MAX_SCALE in minor units of a scale."""
+        if amount is None:
+            return None
+        minor, rest = divmod(amount, 10 ** (MAX_SCALE - scale))
+        if rest:
+            self.problems.say(document.name, path, f"expected at most {scale} digits after the point")
+        return minor
 
     def _programme(self, document: _Document, chain: Chain | None) -> Programme:
         value = document.value
@@ -292,11 +369,11 @@ def _number_problems(product: Product) -> Iterator[str]:
         yield f"{shape}, expected room for random digits behind the prefix"
     elif int(product.prefix.ljust(product.length, "9")) > MAX_CARD_NUMBER:
         yield f"{shape}, expected numbers below 2**63: tills carry them as integers"
-    elif product.value and product.kind == "bearer" and numbers.capacity(product) < 1:
+    elif product.value and product.kind == "bearer" and not product.pin and numbers.capacity(product) < 1:
         yield (
             f"{shape}, which leaves {10**free} numbers; expected at least {numbers.GREATEST_DENSITY} for bearer "
             "cards of value, where at most one number in a million may be a card (100,000 cards need "
-            "16 digits with a 4-digit prefix)"
+            "16 digits with a 4-digit prefix); or pin: true"
         )
 
 

@@ -1,20 +1,38 @@
-"""Movements of one account that are not purchases: top-up and an operator's correction."""
+"""Movements of accounts that are not purchases: money in and out, value without a receipt, transfers, corrections."""
 
 from __future__ import annotations
 
-from processing.cards import CLOSED, REPLACED, check_usable
-from processing.commands import Adjust, Amount, TopUp
-from processing.directory import ADJUSTED, CASH
-from processing.errors import BadAmount, CardClosed
+from processing.cards import CLOSED, REPLACED, check_pin, check_usable, masked
+from processing.commands import Accrue, Adjust, Amount, DecideAdjustment, PayOut, Redeem, TopUp, Transfer
+from processing.directory import ADJUSTED, CASH, ISSUED, REDEEMED, SUSPENSE, StoreInfo
+from processing.errors import (
+    AdjustmentNotFound,
+    BadAmount,
+    CardClosed,
+    Refusal,
+    SameWallet,
+    SecondPersonNeeded,
+)
 from processing.keys import once
-from processing.lots import available, draw
-from processing.programme import day_terms
-from processing.purchases import DEBT, accrue, movement, short_of
-from processing.results import Adjusted, ToppedUp
-from processing.state import Posting, State
+from processing.lots import available, draw, repay
+from processing.programme import day_terms, lot_terms
+from processing.purchases import DEBT, SUSPENSE_FLAG, accrue, money_terms, movement, short_of
+from processing.results import (
+    Accrued,
+    Adjusted,
+    AdjustmentDecided,
+    CardMovement,
+    PaidOut,
+    Redeemed,
+    ToppedUp,
+    Transferred,
+)
+from processing.state import Account, Card, Pending, Posting, State
 from processing.units import MAX_AMOUNT, MONEY
 
 MAX_EXPIRES_DAYS = 36_500
+
+APPROVED, REJECTED, PENDING = "approved", "rejected", "pending"
 
 
 def top_up(state: State, command: TopUp) -> ToppedUp:
@@ -22,14 +40,13 @@ def top_up(state: State, command: TopUp) -> ToppedUp:
 
     def do() -> tuple[ToppedUp, int | None]:
         amount = _positive(command.amount)
-        if state.directory.unit(command.amount.unit).kind != MONEY:
-            raise BadAmount("only money is topped up", unit=command.amount.unit)
+        _check_money(state, command.amount.unit)
         card = state.card([command.card])
         check_usable(card, state.now)
         store = state.store(command.store)
         account = state.account(card.wallet_id, command.amount.unit)
-        cash = Posting(state.directory.system(store.partner_id, CASH, account.unit), account.unit, -amount)
-        postings = [cash, *accrue(state, store, account, amount, day_terms(store.zone, state.now), {})]
+        _, postings = accrue(state, store, account, amount, money_terms(state, store, card), {})
+        postings.append(_system(state, store, CASH, account, -amount))
         operation_id = state.post("top_up", store, postings, actor=command.actor)
         moved = movement(state, account, card.number, 0, amount)
         return ToppedUp(operation_id=operation_id, at=state.now, card=moved), operation_id
@@ -37,47 +54,281 @@ def top_up(state: State, command: TopUp) -> ToppedUp:
     return once(state, command, ToppedUp, do)
 
 
-def adjust(state: State, command: Adjust) -> Adjusted:
-    """A correction with a reason, against the partner's account of corrections."""
+def pay_out(state: State, command: PayOut) -> PaidOut:
+    """Money leaves the card against cash; with ``close`` the card ends with it."""
 
-    def do() -> tuple[Adjusted, int | None]:
-        amount = command.amount.amount
-        if amount == 0 or abs(amount) > MAX_AMOUNT:
-            raise BadAmount("a correction moves something", unit=command.amount.unit)
-        if command.expires_days is not None and not 0 <= command.expires_days <= MAX_EXPIRES_DAYS:
-            raise BadAmount(f"expires_days is 0 to {MAX_EXPIRES_DAYS}", unit=command.amount.unit)
+    def do() -> tuple[PaidOut, int | None]:
+        _check_money(state, command.unit)
         card = state.card([command.card])
-        if card.status in (CLOSED, REPLACED):
-            raise CardClosed()
+        check_usable(card, state.now)
+        check_pin(state, card, command.pin)
         store = state.store(command.store)
-        account = state.account(card.wallet_id, command.amount.unit)
-        flags: tuple[str, ...] = ()
-        if amount > 0:
-            terms = day_terms(store.zone, state.now, 0, command.expires_days)
-            postings = accrue(state, store, account, amount, terms, {})
-        else:
-            free = max(available(account.lots.values(), state.now), 0)
-            if -amount > free and not command.allow_debt:
-                raise short_of(state, account, free, -amount)
-            moves, _ = draw(account.lots.values(), min(-amount, free), state.now)
-            postings = state.moved(account, moves)
-            if -amount > free:
-                flags = (DEBT,)
-                postings += state.moved(account, [(state.debt(account, store.partner_id), amount + free)])
-        system = state.directory.system(store.partner_id, ADJUSTED, account.unit)
-        postings.append(Posting(system, account.unit, -amount))
+        account = state.account(card.wallet_id, command.unit)
+        amount = _asked(state, account, command.amount)
+        moves, _ = draw(account.lots.values(), amount, state.now)
+        postings = [*state.moved(account, moves), _system(state, store, CASH, account, amount)]
+        operation_id = state.post("pay_out", store, postings, actor=command.actor)
+        if command.close:
+            card.status = CLOSED
+            state.changed_cards[card.id] = card
+            state.audit(command, "card_closed", masked(card.number))
+        moved = movement(state, account, card.number, amount, 0)
+        return PaidOut(
+            operation_id=operation_id, at=state.now, card=moved, card_id=card.id, status=card.status
+        ), operation_id
+
+    return once(state, command, PaidOut, do)
+
+
+def redeem(state: State, command: Redeem) -> Redeemed:
+    """Value leaves the card for a purchase that is not told; a fact's shortage is debt."""
+
+    def do() -> tuple[Redeemed, int | None]:
+        card, flags = _card(state, command)
+        store = state.store(command.store)
+        if card is None:
+            amount = _positive(Amount(command.unit, command.amount or 0))
+            return _in_suspense(state, command, store, REDEEMED, Amount(command.unit, amount), flags)
+        if not command.fact:
+            check_pin(state, card, command.pin)
+        account = state.account(card.wallet_id, command.unit)
+        free = max(available(account.lots.values(), state.now), 0)
+        amount = free if command.amount is None else _positive(Amount(command.unit, command.amount))
+        if amount == 0 or (amount > free and not command.fact):
+            raise short_of(state, account, free, amount)
+        moves, rest = draw(account.lots.values(), min(amount, free), state.now)
+        rest += max(amount - free, 0)
+        postings = state.moved(account, moves)
+        if rest:
+            flags.append(DEBT)
+            postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
+        postings.append(_system(state, store, REDEEMED, account, amount))
+        operation_id = state.post("redemption", store, postings, actor=command.actor, flags=flags)
+        moved = movement(state, account, card.number, amount, 0)
+        return Redeemed(operation_id=operation_id, at=state.now, card=moved, flags=tuple(flags)), operation_id
+
+    return once(state, command, Redeemed, do)
+
+
+def accrue_points(state: State, command: Accrue) -> Accrued:
+    """Points for something that is not told, on the terms of the card's programme."""
+
+    def do() -> tuple[Accrued, int | None]:
+        amount = _positive(command.amount)
+        unit = state.directory.unit(command.amount.unit).code
+        card, flags = _card(state, command)
+        store = state.store(command.store)
+        if card is None:
+            moved, operation_id = _suspended(state, command, store, ISSUED, Amount(unit, -amount), flags)
+            return Accrued(operation_id=operation_id, at=state.now, card=moved, flags=tuple(flags)), operation_id
+        account = state.account(card.wallet_id, unit)
+        active = state.directory.programme_of(card.product)
+        programme = active.programme if active.programme.unit == unit else None
+        _, postings = accrue(state, store, account, amount, lot_terms(programme, store.zone, state.now), {})
+        postings.append(_system(state, store, ISSUED, account, -amount))
         operation_id = state.post(
-            "adjustment",
-            store,
+            "accrual", store, postings, actor=command.actor, programme_version_id=active.version_id
+        )
+        moved = movement(state, account, card.number, 0, amount)
+        return Accrued(operation_id=operation_id, at=state.now, card=moved), operation_id
+
+    return once(state, command, Accrued, do)
+
+
+def _card(state: State, command: Redeem | Accrue) -> tuple[Card | None, list[str]]:
+    """The card; None where a fact names one that is unknown or cannot be used. Errors: as check_usable."""
+    try:
+        card = state.card([command.card])
+        check_usable(card, state.now)
+        return card, []
+    except Refusal:
+        if not command.fact:
+            raise
+        return None, [SUSPENSE_FLAG]
+
+
+def _in_suspense(
+    state: State, command: Redeem, store: StoreInfo, kind: str, amount: Amount, flags: list[str]
+) -> tuple[Redeemed, int | None]:
+    moved, operation_id = _suspended(state, command, store, kind, amount, flags)
+    return Redeemed(operation_id=operation_id, at=state.now, card=moved, flags=tuple(flags)), operation_id
+
+
+def _suspended(
+    state: State, command: Redeem | Accrue, store: StoreInfo, kind: str, amount: Amount, flags: list[str]
+) -> tuple[CardMovement, int]:
+    """A fact without a usable card: the partner's suspense stands for it until somebody finds out whose it is."""
+    unit = state.directory.unit(amount.unit)
+    system = [state.directory.system(store.partner_id, name, unit.code) for name in (kind, SUSPENSE)]
+    postings = [Posting(system[0], unit.code, amount.amount), Posting(system[1], unit.code, -amount.amount)]
+    name = "redemption" if kind == REDEEMED else "accrual"
+    operation_id = state.post(name, store, postings, actor=command.actor, flags=flags)
+    redeemed, earned = max(amount.amount, 0), max(-amount.amount, 0)
+    moved = CardMovement(
+        card="",
+        account=0,
+        unit=unit.code,
+        scale=unit.scale,
+        redeemed=redeemed,
+        earned=earned,
+        balance=0,
+        available=0,
+    )
+    return moved, operation_id
+
+
+def transfer(state: State, command: Transfer) -> Transferred:
+    """Value moves between two wallets, lot by lot with its terms; the target's debt is repaid first."""
+
+    def do() -> tuple[Transferred, int | None]:
+        amount = _positive(command.amount)
+        source, target = state.card([command.source]), state.card([command.target])
+        for card in (source, target):
+            check_usable(card, state.now)
+        if source.wallet_id == target.wallet_id:
+            raise SameWallet("both cards share one wallet")
+        giving = state.account(source.wallet_id, command.amount.unit)
+        taking = state.account(target.wallet_id, command.amount.unit)
+        postings = moved_lots(state, giving, taking, _asked(state, giving, amount))
+        operation_id = state.post(
+            "transfer",
+            state.store(command.store),
             postings,
             actor=command.actor,
-            flags=flags,
-            explanation=[{"rule": "adjustment", "reason": command.reason}],
+            explanation=[{"rule": "transfer", "reason": command.reason}],
         )
-        moved = movement(state, account, card.number, max(-amount, 0), max(amount, 0))
-        return Adjusted(operation_id=operation_id, at=state.now, card=moved), operation_id
+        state.audit(command, "transfer", masked(source.number), into=masked(target.number), reason=command.reason)
+        cards = (
+            movement(state, giving, source.number, amount, 0),
+            movement(state, taking, target.number, 0, amount),
+        )
+        return Transferred(operation_id=operation_id, at=state.now, cards=cards), operation_id
+
+    return once(state, command, Transferred, do)
+
+
+def moved_lots(state: State, giving: Account, taking: Account, amount: int) -> list[Posting]:
+    """The entries that take an amount out of one account's lots and put it into equal ones of another."""
+    moves, _ = draw(giving.lots.values(), amount, state.now)
+    postings = state.moved(giving, moves)
+    repaid: dict[int, int] = {}
+    for lot, moved in moves:
+        terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
+        into = state.open_lot(taking, *terms)
+        postings += state.moved(taking, [(into, -moved), *repay(taking.lots.values(), into, -moved, repaid)])
+    return postings
+
+
+# Corrections -----------------------------------------------------------------------------------------------
+
+
+def adjust(state: State, command: Adjust) -> Adjusted:
+    """A correction with a reason, against the partner's account of corrections; a large one waits for a decision."""
+
+    def do() -> tuple[Adjusted, int | None]:
+        limit = state.directory.unit(command.amount.unit).adjust_limit
+        if limit is None or abs(command.amount.amount) <= limit:
+            return _adjusted(state, command)
+        card = _check_adjustment(state, command)
+        account = state.account(card.wallet_id, command.amount.unit)
+        place = (state.store(command.store).id, state.heads(command)[0].key)
+        state.pending[place] = Pending(command, command.actor, state.now, is_changed=True)
+        state.audit(command, "adjustment_asked", masked(card.number), reason=command.reason)
+        return Adjusted(at=state.now, card=movement(state, account, card.number, 0, 0), outcome=PENDING), None
 
     return once(state, command, Adjusted, do)
+
+
+def decide_adjustment(state: State, command: DecideAdjustment) -> AdjustmentDecided:
+    """A second person books a pending correction, or rejects it for ever."""
+
+    def do() -> tuple[AdjustmentDecided, int | None]:
+        place = (state.store(command.store).id, command.adjustment)
+        waiting = state.pending.get(place)
+        if waiting is None or waiting.state != PENDING:
+            raise AdjustmentNotFound("no correction waits under this key")
+        if not command.actor or command.actor == waiting.asked_by:
+            raise SecondPersonNeeded("somebody else has to decide")
+        head = state.claims[place]
+        if command.approve:
+            result, operation_id = _adjusted(state, waiting.asked)
+        else:
+            stored = head.stored()
+            assert isinstance(stored, Adjusted)
+            result, operation_id = Adjusted(at=state.now, card=stored.card, outcome=REJECTED), None
+        head.settle(head.state, result, operation_id, state.now)
+        waiting.state = APPROVED if command.approve else REJECTED
+        waiting.decided_by, waiting.decided_at, waiting.operation_id = command.actor, state.now, operation_id
+        waiting.is_changed = True
+        state.audit(command, f"adjustment_{waiting.state}", masked(result.card.card), asked_by=waiting.asked_by)
+        return AdjustmentDecided(
+            outcome=waiting.state, at=state.now, booked_id=operation_id or 0, card=result.card
+        ), None
+
+    return once(state, command, AdjustmentDecided, do)
+
+
+def _check_adjustment(state: State, command: Adjust) -> Card:
+    """Errors: BadAmount, CardNotFound, CardClosed."""
+    amount = command.amount.amount
+    if amount == 0 or abs(amount) > MAX_AMOUNT:
+        raise BadAmount("a correction moves something", unit=command.amount.unit)
+    if command.expires_days is not None and not 0 <= command.expires_days <= MAX_EXPIRES_DAYS:
+        raise BadAmount(f"expires_days is 0 to {MAX_EXPIRES_DAYS}", unit=command.amount.unit)
+    card = state.card([command.card])
+    if card.status in (CLOSED, REPLACED):
+        raise CardClosed()
+    return card
+
+
+def _adjusted(state: State, command: Adjust) -> tuple[Adjusted, int | None]:
+    card = _check_adjustment(state, command)
+    amount = command.amount.amount
+    store = state.store(command.store)
+    account = state.account(card.wallet_id, command.amount.unit)
+    flags: tuple[str, ...] = ()
+    if amount > 0:
+        terms = day_terms(store.zone, state.now, 0, command.expires_days)
+        _, postings = accrue(state, store, account, amount, terms, {})
+    else:
+        free = max(available(account.lots.values(), state.now), 0)
+        if -amount > free and not command.allow_debt:
+            raise short_of(state, account, free, -amount)
+        moves, _ = draw(account.lots.values(), min(-amount, free), state.now)
+        postings = state.moved(account, moves)
+        if -amount > free:
+            flags = (DEBT,)
+            postings += state.moved(account, [(state.debt(account, store.partner_id), amount + free)])
+    postings.append(_system(state, store, ADJUSTED, account, -amount))
+    operation_id = state.post(
+        "adjustment",
+        store,
+        postings,
+        actor=command.actor,
+        flags=flags,
+        explanation=[{"rule": "adjustment", "reason": command.reason}],
+    )
+    state.audit(command, "adjustment", masked(card.number), reason=command.reason, operation=operation_id)
+    moved = movement(state, account, card.number, max(-amount, 0), max(amount, 0))
+    return Adjusted(operation_id=operation_id, at=state.now, card=moved), operation_id
+
+
+def _system(state: State, store: StoreInfo, kind: str, account: Account, amount: int) -> Posting:
+    return Posting(state.directory.system(store.partner_id, kind, account.unit), account.unit, amount)
+
+
+def _asked(state: State, account: Account, amount: int | None) -> int:
+    """The amount, or all that is free; it must be there. Errors: BadAmount, InsufficientPoints."""
+    free = max(available(account.lots.values(), state.now), 0)
+    asked = free if amount is None else _positive(Amount(account.unit, amount))
+    if asked > free or asked == 0:
+        raise short_of(state, account, free, asked)
+    return asked
+
+
+def _check_money(state: State, unit: str) -> None:
+    if state.directory.unit(unit).kind != MONEY:
+        raise BadAmount("only money is topped up and paid out", unit=unit)
 
 
 def _positive(amount: Amount) -> int:

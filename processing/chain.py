@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from processing.units import Unit
+from processing.units import MAX_AMOUNT, Unit
 
 
 class Partner(msgspec.Struct, frozen=True):
@@ -28,7 +28,9 @@ class Store(msgspec.Struct, frozen=True):
 class Product(msgspec.Struct, frozen=True):
     """A kind of card. Its numbers have ``length`` digits in all: prefix, random digits, Luhn's check digit.
 
-    ``value`` tells cards that carry money, such as gift cards; ``valid_days`` counts from activation.
+    ``value`` tells cards that carry money, such as gift cards, in the unit ``value_unit``; ``amounts`` are what they
+    are sold for, in its minor units (empty: anything from ``least_amount`` to ``most_amount``); with ``pin`` they pay
+    only with their PIN. ``valid_days`` counts from activation.
     """
 
     code: str
@@ -40,6 +42,11 @@ class Product(msgspec.Struct, frozen=True):
     valid_days: int | None
     value: bool
     programme: str
+    value_unit: str = ""
+    amounts: tuple[int, ...] = ()
+    least_amount: int = 1
+    most_amount: int = MAX_AMOUNT
+    pin: bool = False
 
 
 class Chain(msgspec.Struct, frozen=True):
@@ -58,7 +65,9 @@ class Programme(msgspec.Struct, frozen=True):
 
     ``payable_hundredths`` is the greatest part of a receipt that points may pay. ``discount`` and ``bonus``
     are names, empty for none; a link maps them to what its till calls them. ``expires_days`` counts from the
-    day when points become available; ``None`` never expires.
+    day when points become available; ``None`` never expires. ``return_policy`` says what becomes of points that a
+    returned line earned and that are spent already; points given back to a lot that has expired meanwhile live
+    for ``return_grace_days`` more.
     """
 
     code: str
@@ -71,3 +80,5 @@ class Programme(msgspec.Struct, frozen=True):
     bonus: str
     excluded_categories: tuple[str, ...]
     minimum_price_minor: int
+    return_policy: Literal["debt", "deduct", "forgive"] = "debt"
+    return_grace_days: int = 0

@@ -13,17 +13,46 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from processing.results import (
+    Accrued,
     Adjusted,
+    AdjustmentDecided,
     Balances,
     CardActivated,
     CardIssued,
+    CardReplaced,
+    CardsFound,
+    CardStatusChanged,
+    CodeChecked,
+    CodeSent,
+    ConsentRecorded,
+    Exchanged,
+    GiftCardSold,
+    HoldCaptured,
+    HolderErased,
     HolderRegistered,
+    HoldersMerged,
+    HolderTold,
+    HolderUpdated,
+    HoldPlaced,
+    HoldReleased,
+    HoldTold,
     Identified,
+    Lots,
+    OperationTold,
+    PaidOut,
+    PinSet,
+    Quoted,
     ReceiptPosted,
     ReceiptRestored,
+    ReceiptReturned,
+    ReceiptTold,
     ReceiptVoided,
+    Redeemed,
     Result,
+    Statement,
+    TokenIssued,
     ToppedUp,
+    Transferred,
 )
 
 R = TypeVar("R", bound=Result, covariant=True)
@@ -32,21 +61,31 @@ MAX_KEY = 255
 MAX_KEYS = 8
 MAX_CARDS = 16
 MAX_LINES = 1_000
+# The till has to come back for its hold in this time; longer reservations are renewed.
+MAX_HOLD_SECONDS = 30 * 86_400
+DEFAULT_HOLD_SECONDS = 900
+MAX_WINDOW_SECONDS = 86_400
+MAX_PAGE = 500
 
 
 class Ref(msgspec.Struct, frozen=True):
     """What somebody calls a thing: ``Ref("card", "5550001234")``, ``Ref("barcode", "2100000012345")``.
 
     Schemes of cards: ``card`` (printed number; leading zeros do not matter), ``barcode``, ``track`` and any
-    scheme of an outside system, such as ``onec``.
+    scheme of an outside system, such as ``onec``. Schemes that lead to a wallet, and there to its newest usable
+    card: ``phone`` and ``email`` of its holder, ``holder`` and ``wallet`` (our numbers). ``token`` is a QR code
+    that IssueToken has made.
     """
 
     scheme: str
     value: str
 
 
-class Ask(msgspec.Struct, Generic[R], frozen=True, tag=True, kw_only=True):
-    """Anything the core answers; the type argument is what it answers with."""
+class Ask(msgspec.Struct, Generic[R], frozen=True, tag=True, kw_only=True, omit_defaults=True):
+    """Anything the core answers; the type argument is what it answers with.
+
+    Defaults are left out when it is encoded, so that a field added later changes no digest of an old message.
+    """
 
 
 class Query(Ask[R], frozen=True, tag=True, kw_only=True):
@@ -92,8 +131,11 @@ class Amount(msgspec.Struct, frozen=True):
     amount: int
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One position of a receipt. ``sum_minor`` is what it costs after discounts and before tenders."""
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One position of a receipt. ``sum_minor`` is what it costs after discounts and before tenders.
+
+    Lines that only load value on a card (``top_up``, ``gift_card``) neither earn points nor are paid with them.
+    """
 
     number: int
     goods: str
@@ -103,9 +145,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     price_minor: int = 0
     sum_minor: int
     discount_minor: int = 0
+    kind: Literal["goods", "top_up", "gift_card"] = "goods"
 
 
-class Tender(msgspec.Struct, frozen=True, kw_only=True):
+class Tender(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a part was paid. Change given back is a negative tender. ``unit`` names the purse of a card."""
 
     code: str
@@ -115,21 +158,26 @@ class Tender(msgspec.Struct, frozen=True, kw_only=True):
     card: str = ""
 
 
-class CardUse(msgspec.Struct, frozen=True, kw_only=True):
+class CardUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one receipt does with one card.
 
     ``refs`` name the card as in Identify. ``redeem`` are the payments from its purses, positive.
     ``earn`` is what the till has computed; ``None`` leaves it to the programme. ``spend_minor`` is the
-    holder's own money, by which the accrual is shared when a receipt names several cards.
+    holder's own money, by which the accrual is shared when a receipt names several cards. ``top_up`` is money
+    that the guest loads on the card with this receipt. ``hold`` is the request key of a hold of the same store:
+    what it pins pays first, and the rest of it is released. ``pin`` is for bearer cards of value.
     """
 
     refs: tuple[Ref, ...]
     redeem: tuple[Amount, ...] = ()
     earn: tuple[Amount, ...] | None = None
     spend_minor: int = 0
+    top_up: tuple[Amount, ...] = ()
+    hold: str = ""
+    pin: str = ""
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A closed purchase as the till tells it; a till that sends no goods sends no lines."""
 
     number: str
@@ -150,7 +198,8 @@ class PostReceipt(Command[ReceiptPosted], frozen=True, tag=True, kw_only=True):
     is a newer version (it reverses and replaces what was posted) or, with a strictly older stamp, a stale one
     (answered with the current result). ``notes`` are doubts of the adapter that an operator should see.
     Errors: CardNotFound, CardBlocked, CardExpired, CardNotActive, CardClosed, InsufficientPoints,
-    LimitExceeded, AlreadyVoided, KeyReused, UnitNotFound.
+    LimitExceeded, AlreadyVoided, KeyReused, UnitNotFound, HoldNotFound, HoldEnded, HoldExpired, PinRequired,
+    WrongPin, PinLocked.
     """
 
     receipt: Receipt
@@ -178,11 +227,168 @@ class RestoreReceipt(Command[ReceiptRestored], frozen=True, tag=True, kw_only=Tr
     stamp: datetime | None = None
 
 
+class ReturnLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """So much of a sold line comes back: named by the sale's line number, or by the goods where that is 0.
+
+    A till that counts only money tells ``sum_minor`` and no quantity; neither means all that is left.
+    """
+
+    number: int = 0
+    goods: str = ""
+    quantity_thousandths: int | None = None
+    sum_minor: int | None = None
+
+
+class ReturnReceipt(Command[ReceiptReturned], frozen=True, tag=True, kw_only=True):
+    """Goods come back: a receipt of its own, in any number of steps, never past what was sold (design law 4).
+
+    ``sale`` is a request key of the sale, of ``sale_store`` where it was sold elsewhere in the chain. ``lines``
+    empty: all that is left of it. What the lines earned is taken back and what paid for them is given back, by the
+    sale's stored allocation; ``cards`` is not read. Without ``sale`` each of ``cards`` gets back ``redeem`` and
+    loses ``earn`` (``None``: what the programme would give for ``receipt`` today).
+    ``can_deduct``: the till can keep back money for points that are spent already; without it they become debt.
+    Errors: ReceiptNotFound (``sale``), ReturnExceeds, CardNotFound, AlreadyVoided, KeyReused, UnitNotFound.
+    """
+
+    receipt: Receipt
+    sale: str = ""
+    sale_store: str = ""
+    lines: tuple[ReturnLine, ...] = ()
+    cards: tuple[CardUse, ...] = ()
+    can_deduct: bool = False
+    stamp: datetime | None = None
+    supersede: bool = False
+    fact: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Exchange(Command[Exchanged], frozen=True, tag=True, kw_only=True):
+    """A return and a sale, both or neither. Each is known by its own keys; ``keys`` of the exchange are not read.
+
+    Errors: those of both.
+    """
+
+    keys: tuple[str, ...] = ()
+    returned: ReturnReceipt
+    sold: PostReceipt
+
+
+# Holds -----------------------------------------------------------------------------------------------------
+
+
+class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
+    """Set aside value of a card until a deadline; its own request key names the hold from then on.
+
+    ``amount`` None: all that is free, be it nothing. ``owner`` is who holds (a till, an order): what it held on
+    this account before is released. ``order_minor``: no more than the programme lets points pay of it.
+    Errors: as PostReceipt for the card; InsufficientPoints, LimitExceeded, BadAmount, WalletMerging.
+    """
+
+    card: Ref
+    unit: str
+    amount: int | None = None
+    seconds: int = DEFAULT_HOLD_SECONDS
+    owner: str = ""
+    order_minor: int | None = None
+    pin: str = ""
+
+
+class CaptureHold(Command[HoldCaptured], frozen=True, tag=True, kw_only=True):
+    """Take what is held, or a part of it; the rest is released.
+
+    ``hold`` is the request key of PlaceHold in the same store. After its deadline it takes what is available; a
+    shortage becomes debt when it is a fact. Errors: HoldNotFound, HoldEnded (captured, released), HoldExpired
+    (late, and not enough is left), BadAmount (more than was held; a fact takes it from what else is there).
+    """
+
+    hold: str
+    amount: int | None = None
+    fact: bool = False
+
+
+class ReleaseHold(Command[HoldReleased], frozen=True, tag=True, kw_only=True):
+    """Give up a hold. Before its PlaceHold it leaves a tombstone. Never refused by the rules."""
+
+    hold: str
+
+
+# Value without a receipt -----------------------------------------------------------------------------------
+
+
+class Redeem(Command[Redeemed], frozen=True, tag=True, kw_only=True):
+    """Take value off a card against a purchase that is not told. ``amount`` None: all that is free.
+
+    Tills that send no key tell a ``likeness`` (what makes two messages alike) instead: within
+    ``window_seconds`` of the last one alike it is the same again. Errors: as PostReceipt.
+    """
+
+    keys: tuple[str, ...] = ()
+    card: Ref
+    unit: str
+    amount: int | None = None
+    likeness: str = ""
+    window_seconds: int = 0
+    pin: str = ""
+    fact: bool = False
+
+
+class Accrue(Command[Accrued], frozen=True, tag=True, kw_only=True):
+    """Give points for something that is not told, on the programme's terms. ``likeness`` as in Redeem."""
+
+    keys: tuple[str, ...] = ()
+    card: Ref
+    amount: Amount
+    likeness: str = ""
+    window_seconds: int = 0
+    fact: bool = False
+
+
+class Transfer(Command[Transferred], frozen=True, tag=True, kw_only=True):
+    """Move value from one card's wallet to another's, lots with their terms.
+
+    Errors: as PostReceipt for both cards, SameWallet, InsufficientPoints, BadAmount.
+    """
+
+    source: Ref
+    target: Ref
+    amount: Amount
+    reason: str = ""
+
+
+class SellGiftCard(Command[GiftCardSold], frozen=True, tag=True, kw_only=True):
+    """Activate a card of value and load it with what was paid for it; its validity starts now.
+
+    ``card`` is one that was issued, or ``product`` asks for a new one. ``amount`` None: the product's only one.
+    Errors: CardNotFound, CardStatusWrong (not issued), NotGiftCard, ProductNotFound, BadAmount.
+    """
+
+    card: Ref | None = None
+    product: str = ""
+    amount: int | None = None
+
+
+class PayOut(Command[PaidOut], frozen=True, tag=True, kw_only=True):
+    """Money leaves the card against cash: a deposit's rest, or a gift card's refund.
+
+    ``amount`` None: all that is free. ``close``: the card ends with it. Errors: as PostReceipt, BadAmount
+    (points are not paid out).
+    """
+
+    card: Ref
+    unit: str
+    amount: int | None = None
+    close: bool = False
+    pin: str = ""
+
+
+# Cards -----------------------------------------------------------------------------------------------------
+
+
 class IssueCard(Command[CardIssued], frozen=True, tag=True, kw_only=True):
     """A new card of a product with a wallet of its own, or in the wallet of another card.
 
     ``number`` is for cards that are printed already; without it a number is generated.
-    Errors: ProductNotFound, CardNumberTaken, CardNotFound (``wallet_of``), BadAmount (number unfit).
+    Errors: ProductNotFound, CardNumberTaken, CardNotFound (``wallet_of``), BadAmount (number unfit), RangeFull.
     """
 
     product: str
@@ -198,10 +404,50 @@ class ActivateCard(Command[CardActivated], frozen=True, tag=True, kw_only=True):
     card: Ref
 
 
+class BlockCard(Command[CardStatusChanged], frozen=True, tag=True, kw_only=True):
+    """The card can not be used until it is unblocked; its value stays. Errors: CardNotFound, CardStatusWrong."""
+
+    card: Ref
+    reason: str
+
+
+class UnblockCard(Command[CardStatusChanged], frozen=True, tag=True, kw_only=True):
+    """A blocked card is active again, and the tries of its PIN start anew. Errors: as BlockCard."""
+
+    card: Ref
+    reason: str
+
+
+class ReplaceCard(Command[CardReplaced], frozen=True, tag=True, kw_only=True):
+    """A new card in the same wallet; the old one is replaced for ever.
+
+    ``product`` empty: the old card's. ``number`` and ``identifiers`` as in IssueCard; names of an outside system
+    (no card, barcode, track) move to the new card. Errors: CardNotFound, CardStatusWrong (closed or replaced),
+    CardNumberTaken, ProductNotFound, BadAmount, RangeFull.
+    """
+
+    card: Ref
+    product: str = ""
+    number: str = ""
+    identifiers: tuple[Ref, ...] = ()
+    reason: str = ""
+
+
+class SetPin(Command[PinSet], frozen=True, tag=True, kw_only=True):
+    """Give a card a PIN of 4 to 8 digits, or another one; its tries start anew. Errors: CardNotFound, BadMessage."""
+
+    card: Ref
+    pin: str
+
+
+# Holders ---------------------------------------------------------------------------------------------------
+
+
 class RegisterHolder(Command[HolderRegistered], frozen=True, tag=True, kw_only=True):
     """A person takes the card's wallet; no entry moves. Errors: CardNotFound, HolderExists, PhoneTaken.
 
-    ``phone`` in any usual spelling; it is kept as E.164, encrypted, and found by a blind index.
+    ``phone`` in any usual spelling; it is kept as E.164, encrypted, and found by a blind index. ``product`` makes
+    the card one of another product with the same number, as when a bearer card becomes a personal one.
     """
 
     card: Ref
@@ -209,6 +455,82 @@ class RegisterHolder(Command[HolderRegistered], frozen=True, tag=True, kw_only=T
     phone: str = ""
     email: str = ""
     birthday: date | None = None
+    product: str = ""
+
+
+class UpdateHolder(Command[HolderUpdated], frozen=True, tag=True, kw_only=True):
+    """Change what is known of a holder; ``None`` leaves a field as it is, an empty text removes it.
+
+    Errors: CardNotFound, HolderNotFound, PhoneTaken, BadMessage.
+    """
+
+    card: Ref
+    name: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    birthday: date | None = None
+
+
+class MergeHolders(Command[HoldersMerged], frozen=True, tag=True, kw_only=True):
+    """The wallet of ``source`` goes into that of ``target``, with cards, lots and contacts.
+
+    Holds that are open on the source are waited for: until they end nothing new is held there, and a worker
+    finishes the merge. Errors: CardNotFound, SameWallet, WalletMerging.
+    """
+
+    source: Ref
+    target: Ref
+    reason: str = ""
+
+
+class EraseHolder(Command[HolderErased], frozen=True, tag=True, kw_only=True):
+    """Forget a person: the key to their data is destroyed; sums, cards and entries stay.
+
+    Errors: CardNotFound, HolderNotFound.
+    """
+
+    card: Ref
+    reason: str
+
+
+class GiveConsent(Command[ConsentRecorded], frozen=True, tag=True, kw_only=True):
+    """The holder agrees to a purpose in the words of a document's version. Errors: CardNotFound, HolderNotFound."""
+
+    card: Ref
+    purpose: str
+    document: str
+    channel: str = ""
+
+
+class WithdrawConsent(Command[ConsentRecorded], frozen=True, tag=True, kw_only=True):
+    """The holder no longer agrees; the record of the agreement stays. Errors: as GiveConsent."""
+
+    card: Ref
+    purpose: str
+    channel: str = ""
+
+
+class SendCode(Command[CodeSent], frozen=True, tag=True, kw_only=True):
+    """A code of 6 digits for the phone of the card's holder. Whoever asks makes ``code`` and sends it afterwards.
+
+    Valid for five minutes and three tries; per phone 3 in an hour and 10 in a day.
+    Errors: CardNotFound, HolderNotFound (no phone), TooManyCodes.
+    """
+
+    card: Ref
+    purpose: str
+    code: str
+
+
+class CheckCode(Command[CodeChecked], frozen=True, tag=True, kw_only=True):
+    """Whether this is the code that was sent last for the purpose; it works once. Errors: WrongCode, CodeExpired."""
+
+    card: Ref
+    purpose: str
+    code: str
+
+
+# Money and corrections -------------------------------------------------------------------------------------
 
 
 class TopUp(Command[ToppedUp], frozen=True, tag=True, kw_only=True):
@@ -221,7 +543,8 @@ class TopUp(Command[ToppedUp], frozen=True, tag=True, kw_only=True):
 class Adjust(Command[Adjusted], frozen=True, tag=True, kw_only=True):
     """An operator's correction, with a reason; negative takes away, into debt only with ``allow_debt``.
 
-    ``expires_days`` counts from today in the store's zone; ``None`` never expires.
+    ``expires_days`` counts from today in the store's zone; ``None`` never expires. Above the unit's
+    ``adjust_limit`` nothing is booked until somebody else approves it (``outcome`` "pending").
     Errors: CardNotFound, CardClosed, InsufficientPoints, BadAmount, UnitNotFound.
     """
 
@@ -232,5 +555,131 @@ class Adjust(Command[Adjusted], frozen=True, tag=True, kw_only=True):
     allow_debt: bool = False
 
 
-AnyCommand = PostReceipt | VoidReceipt | RestoreReceipt | IssueCard | ActivateCard | RegisterHolder | TopUp | Adjust
-AnyQuery = Identify | ReadBalances
+class DecideAdjustment(Command[AdjustmentDecided], frozen=True, tag=True, kw_only=True):
+    """A second person approves or rejects a pending correction; ``adjustment`` is its request key in this store.
+
+    Errors: AdjustmentNotFound, SecondPersonNeeded (the one who asked), and those of Adjust.
+    """
+
+    adjustment: str
+    approve: bool
+
+
+# Queries ---------------------------------------------------------------------------------------------------
+
+
+class FindCards(Query[CardsFound], frozen=True, tag=True, kw_only=True):
+    """Cards by whatever was typed or scanned: a QR token, a number, a phone, an e-mail, a part of a name.
+
+    The list may be empty. A part of a name has at least three letters.
+    """
+
+    store: str
+    text: str
+    limit: int = 20
+
+
+class Quote(Query[Quoted], frozen=True, tag=True, kw_only=True):
+    """What PostReceipt would do with this receipt now, without doing it. Errors: as PostReceipt for the cards."""
+
+    store: str
+    receipt: Receipt
+    cards: tuple[CardUse, ...] = ()
+
+
+class ReadLots(Query[Lots], frozen=True, tag=True, kw_only=True):
+    """The wallet's lots at an instant, with what they hold and until when; ``None`` is now. Errors: CardNotFound."""
+
+    refs: tuple[Ref, ...]
+    as_of: datetime | None = None
+
+
+class ReadStatement(Query[Statement], frozen=True, tag=True, kw_only=True):
+    """The wallet's movements, newest first, in pages. Errors: CardNotFound, BadMessage (a foreign cursor)."""
+
+    refs: tuple[Ref, ...]
+    unit: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: str = ""
+    limit: int = 50
+
+
+class ReadOperation(Query[OperationTold], frozen=True, tag=True, kw_only=True):
+    """One operation with its entries and why it was decided so. Errors: OperationNotFound."""
+
+    operation_id: int
+
+
+class ReadReceipt(Query[ReceiptTold], frozen=True, tag=True, kw_only=True):
+    """The receipt that stands under a key of the store, and what has come back of it. Errors: ReceiptNotFound."""
+
+    store: str
+    key: str
+
+
+class ReadHold(Query[HoldTold], frozen=True, tag=True, kw_only=True):
+    """The hold placed under a key of the store. Errors: HoldNotFound."""
+
+    store: str
+    key: str
+
+
+class ReadHolder(Query[HolderTold], frozen=True, tag=True, kw_only=True):
+    """The person behind a card, in the clear, with consents and cards. Errors: CardNotFound, HolderNotFound."""
+
+    refs: tuple[Ref, ...]
+
+
+class IssueToken(Query[TokenIssued], frozen=True, tag=True, kw_only=True):
+    """A signed name of the card for a QR code, good for a few minutes. Errors: CardNotFound."""
+
+    refs: tuple[Ref, ...]
+    seconds: int = 300
+
+
+AnyCommand = (
+    PostReceipt
+    | VoidReceipt
+    | RestoreReceipt
+    | ReturnReceipt
+    | Exchange
+    | PlaceHold
+    | CaptureHold
+    | ReleaseHold
+    | Redeem
+    | Accrue
+    | Transfer
+    | SellGiftCard
+    | PayOut
+    | IssueCard
+    | ActivateCard
+    | BlockCard
+    | UnblockCard
+    | ReplaceCard
+    | SetPin
+    | RegisterHolder
+    | UpdateHolder
+    | MergeHolders
+    | EraseHolder
+    | GiveConsent
+    | WithdrawConsent
+    | SendCode
+    | CheckCode
+    | TopUp
+    | Adjust
+    | DecideAdjustment
+)
+AnyQuery = (
+    Identify
+    | FindCards
+    | Quote
+    | ReadBalances
+    | ReadLots
+    | ReadStatement
+    | ReadOperation
+    | ReadReceipt
+    | ReadHold
+    | ReadHolder
+    | IssueToken
+)

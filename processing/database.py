@@ -28,11 +28,10 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
-    insert,
     text,
 )
 from sqlalchemy import exc as sa_exc
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.sql.elements import TextClause
 
@@ -59,8 +58,8 @@ class Statement:
 
     ``:name`` is a parameter. ``IN_IDS(:name)`` and ``IN_TEXTS(:name)`` test against a JSON array,
     ``IN_ROWS(SELECT ... END_ROWS)`` against a query that is run first, so that what is compared with it is found
-    by its index whatever the planner believes. ``FOR_UPDATE`` locks rows where rows can be locked. ``columns``
-    give SQLite's results their types.
+    by its index whatever the planner believes. ``FOR_UPDATE`` locks rows where rows can be locked,
+    ``FOR_UPDATE_SKIPPING`` those of them that nobody else holds. ``columns`` give SQLite's results their types.
     """
 
     def __init__(self, sql: str, *columns: ColumnClause[Any], sqlite: str | None = None) -> None:
@@ -72,12 +71,19 @@ class Statement:
                 + f" FROM json_array_elements_text({m[2]}::json)))"
             ),
             sql,
-        ).replace("FOR_UPDATE", "FOR UPDATE")
+        )
+        on_postgresql = on_postgresql.replace("FOR_UPDATE_SKIPPING", "FOR UPDATE SKIP LOCKED")
+        on_postgresql = on_postgresql.replace("FOR_UPDATE", "FOR UPDATE")
         on_postgresql = on_postgresql.replace("IN_ROWS(", "= ANY (ARRAY(").replace("END_ROWS)", "))")
         self.postgresql = re.sub(r"(?<!:):(\w+)", r"%(\1)s", on_postgresql)
         self.has_rows = sql.lstrip().startswith("SELECT") or "RETURNING" in sql
         on_sqlite = re.sub(r"IN_(IDS|TEXTS)\((:\w+)\)", r"IN (SELECT value FROM json_each(\2))", sqlite or sql)
-        on_sqlite = on_sqlite.replace("FOR_UPDATE", "").replace("IN_ROWS(", "IN (").replace("END_ROWS)", ")")
+        on_sqlite = (
+            on_sqlite.replace("FOR_UPDATE_SKIPPING", "")
+            .replace("FOR_UPDATE", "")
+            .replace("IN_ROWS(", "IN (")
+            .replace("END_ROWS)", ")")
+        )
         clause: TextClause = text(on_sqlite)
         self.sqlite = clause.columns(*columns) if columns else clause
 
@@ -186,7 +192,7 @@ def write(connection: Connection, rows_by_table: Mapping[Table, list[dict[str, A
         _driver(connection).execute(text_of_all, params)
     for table, rows in rows_by_table.items():
         if table not in plain:
-            connection.execute(insert(table), rows)
+            connection.execute(_statement_apart(table, table in upserted), rows)
 
 
 @cache
@@ -318,6 +324,21 @@ def _sqlite_statement(table: Table, is_upsert: bool) -> sqlite.Insert:
     statement = sqlite.insert(table)
     if not is_upsert:
         return statement
-    names, key = table.columns.keys(), table.primary_key.columns.keys()
-    changes = {name: statement.excluded[name] for name in names if name not in key}
+    key, changes = _upsert(table, statement.excluded)
     return statement.on_conflict_do_update(index_elements=key, set_=changes)
+
+
+@cache
+def _statement_apart(table: Table, is_upsert: bool) -> postgresql.Insert:
+    """For the tables whose rows JSON cannot carry."""
+    statement = postgresql.insert(table)
+    if not is_upsert:
+        return statement
+    key, changes = _upsert(table, statement.excluded)
+    return statement.on_conflict_do_update(index_elements=key, set_=changes)
+
+
+def _upsert(table: Table, excluded: Any) -> tuple[list[str], dict[str, Any]]:
+    """The primary key, and what takes the place of the rest."""
+    names, key = table.columns.keys(), table.primary_key.columns.keys()
+    return key, {name: excluded[name] for name in names if name not in key}

@@ -30,10 +30,13 @@ ISSUED, REDEEMED, EXPIRED, ADJUSTED, CASH, SUSPENSE = (
     "cash",
     "suspense",
 )
+# What belongs to no store: the work of time, such as expiry.
+CENTRE_ID = 0
+
 SYSTEM_KINDS = (ISSUED, REDEEMED, EXPIRED, ADJUSTED, CASH, SUSPENSE)
 
 # Ids below this belong to the configuration: partners, stores and system accounts take max(id) + 1.
-BLOCK_NAMES = ("operation", "lot", "wallet", "account", "card", "holder")
+BLOCK_NAMES = ("operation", "lot", "wallet", "account", "card", "holder", "hold", "consent", "confirmation_code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class StoreInfo:
     code: str
     partner_id: int
     zone: ZoneInfo
+
+
+CENTRE = StoreInfo(CENTRE_ID, "", 0, ZoneInfo("UTC"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,14 @@ class Directory:
     programmes: dict[str, ActiveProgramme]
     system_accounts: dict[tuple[int, str, str], int]
     system_units: dict[int, str]
+    partners: dict[int, str]
+
+    def store_of(self, store_id: int) -> StoreInfo:
+        """The store with this number; the centre for 0."""
+        return next((store for store in self.stores.values() if store.id == store_id), CENTRE)
+
+    def partner_code(self, partner_id: int) -> str:
+        return self.partners[partner_id]
 
     def store(self, code: str) -> StoreInfo:
         """Errors: ForeignStore."""
@@ -85,6 +99,11 @@ class Directory:
     def programme_of(self, product: str) -> ActiveProgramme:
         return self.programmes[self.product(product).programme]
 
+    def grace_days(self, unit: str) -> int:
+        """How long points live on that go back to a lot which has expired: by the unit's most generous programme."""
+        programmes = (active.programme for active in self.programmes.values())
+        return max((programme.return_grace_days for programme in programmes if programme.unit == unit), default=0)
+
     def system(self, partner_id: int, kind: str, unit: str) -> int:
         """The id of the partner's system account."""
         return self.system_accounts[partner_id, kind, self.unit(unit).code]
@@ -92,7 +111,10 @@ class Directory:
 
 def load(connection: Connection) -> Directory:
     """The directory as the database holds it now."""
-    units = {row.code: Unit(row.code, row.kind, row.scale) for row in connection.execute(select(tables.unit))}
+    units = {
+        row.code: Unit(row.code, row.kind, row.scale, row.adjust_limit)
+        for row in connection.execute(select(tables.unit))
+    }
     stores = {
         row.code: StoreInfo(row.id, row.code, row.partner_id, ZoneInfo(row.zone))
         for row in connection.execute(select(tables.store))
@@ -113,6 +135,7 @@ def load(connection: Connection) -> Directory:
         programmes,
         {(row.partner_id, row.kind, row.unit): row.id for row in system},
         {row.id: row.unit for row in system},
+        {row.id: row.code for row in connection.execute(select(tables.partner))},
     )
 
 
@@ -130,6 +153,9 @@ def sync(database: Database, chain: Chain, programmes: dict[str, Programme]) -> 
             stored = _ensure(connection, tables.unit, {"code": unit.code}, {"kind": unit.kind, "scale": unit.scale})
             if (stored["kind"], stored["scale"]) != (unit.kind, unit.scale):
                 raise ConfigError(f"chain.yaml: units.{unit.code}: kind and scale cannot change once they are booked")
+            connection.execute(
+                update(tables.unit).where(tables.unit.c.code == unit.code).values(adjust_limit=unit.adjust_limit)
+            )
         for partner in chain.partners:
             _ensure(connection, tables.partner, {"code": partner.code}, {"name": partner.name}, numbered=True)
         partners: dict[str, int] = {

@@ -121,6 +121,112 @@ class BadAmount(Refusal):
     code = "bad_amount"
 
 
+class ReturnExceeds(Refusal):
+    """More comes back than is left of what was sold. Details: ``line``, ``left`` and ``asked`` in thousandths."""
+
+    code = "return_exceeds"
+
+
+class OperationNotFound(Refusal):
+    code = "operation_not_found"
+
+
+class HoldNotFound(Refusal):
+    """No hold was placed under this key of this store."""
+
+    code = "hold_not_found"
+
+
+class HoldEnded(Refusal):
+    """The hold was captured or released already. Details: ``state``."""
+
+    code = "hold_ended"
+
+
+class HoldExpired(Refusal):
+    """The hold's deadline has passed, and not enough is left. Details as InsufficientPoints."""
+
+    code = "hold_expired"
+
+
+class SameWallet(Refusal):
+    """Both cards belong to one wallet already."""
+
+    code = "same_wallet"
+
+
+class WalletMerging(Refusal):
+    """The wallet is about to become part of another one and takes no new holds or merges."""
+
+    code = "wallet_merging"
+
+
+class NotGiftCard(Refusal):
+    """The card's product carries no value that could be sold."""
+
+    code = "not_gift_card"
+
+
+class RangeFull(Refusal):
+    """The product's numbers would become dense enough to be guessed: it needs longer ones."""
+
+    code = "range_full"
+
+
+class PinRequired(Refusal):
+    """The card is one of value and pays only with its PIN, which was not sent or never set."""
+
+    code = "pin_required"
+
+
+class WrongPin(Refusal):
+    """Details: ``left``, the tries that remain. Counted, although it is a refusal."""
+
+    code = "wrong_pin"
+
+
+class PinLocked(Refusal):
+    """The PIN was wrong too often; an operator unblocks the card or sets another PIN."""
+
+    code = "pin_locked"
+
+
+class HolderNotFound(Refusal):
+    """The card has no holder, or no phone to send a code to."""
+
+    code = "holder_not_found"
+
+
+class WrongCode(Refusal):
+    """Details: ``left``, the tries that remain. Counted, although it is a refusal."""
+
+    code = "wrong_code"
+
+
+class CodeExpired(Refusal):
+    """No code is valid for this purpose: none was sent, it is too old, used, or tried too often."""
+
+    code = "code_expired"
+
+
+class TooManyCodes(Refusal):
+    """This phone got as many codes as it may. Details: ``retry_seconds``."""
+
+    code = "too_many_codes"
+
+
+class AdjustmentNotFound(Refusal):
+    """No correction waits under this key."""
+
+    code = "adjustment_not_found"
+
+
+class SecondPersonNeeded(Refusal):
+    """Whoever asked for a correction does not approve it."""
+
+    code = "second_person_needed"
+
+
 class ForeignStore(Refusal):
     """The message names a store that this link may not speak for."""
 
@@ -152,6 +258,19 @@ class Failed(LoyaltyError):
 
 class BadCredentials(LoyaltyError):
     code = "bad_credentials"
+
+
+class Forbidden(LoyaltyError):
+    """The caller is known and may not do this. Details: ``scope`` or ``store``."""
+
+    code = "forbidden"
+
+
+class RateLimited(LoyaltyError):
+    """Too many requests of this caller. Details: ``retry_seconds``."""
+
+    code = "rate_limited"
+    retryable = True
 
 
 class NoSuchRoute(LoyaltyError):

@@ -14,27 +14,64 @@ from typing import Any
 
 import structlog
 
-from processing import accounts, cards, holders, ledger, queries, receipts
+from processing import (
+    accounts,
+    cards,
+    codes,
+    gift_cards,
+    holders,
+    holds,
+    ledger,
+    merging,
+    people,
+    queries,
+    receipts,
+)
+from processing.claims import named_keys, parts
 from processing.commands import (
     MAX_CARDS,
     MAX_KEY,
     MAX_KEYS,
     MAX_LINES,
+    MAX_WINDOW_SECONDS,
+    Accrue,
     ActivateCard,
     Adjust,
     AnyQuery,
+    BlockCard,
+    CaptureHold,
+    CheckCode,
     Command,
+    DecideAdjustment,
+    EraseHolder,
+    Exchange,
+    GiveConsent,
     IssueCard,
+    MergeHolders,
+    PayOut,
+    PlaceHold,
     PostReceipt,
+    Redeem,
     RegisterHolder,
+    ReleaseHold,
+    ReplaceCard,
     RestoreReceipt,
+    ReturnReceipt,
+    SellGiftCard,
+    SendCode,
+    SetPin,
     TopUp,
+    Transfer,
+    UnblockCard,
+    UpdateHolder,
     VoidReceipt,
+    WithdrawConsent,
 )
 from processing.database import Database, is_lock_timeout, is_retryable, sqlstate, trace
 from processing.directory import Directory
 from processing.errors import BadAmount, BadMessage, Busy, Failed, LoyaltyError, TooLarge
 from processing.ids import Ids
+from processing.keys import is_by_likeness
 from processing.ledger import Work
 from processing.results import Result
 from processing.secrets import Vault
@@ -48,16 +85,42 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
     PostReceipt: receipts.post_receipt,
     VoidReceipt: receipts.void_receipt,
     RestoreReceipt: receipts.restore_receipt,
+    ReturnReceipt: receipts.return_receipt,
+    Exchange: receipts.exchange,
+    PlaceHold: holds.place_hold,
+    CaptureHold: holds.capture_hold,
+    ReleaseHold: holds.release_hold,
+    Redeem: accounts.redeem,
+    Accrue: accounts.accrue_points,
+    Transfer: accounts.transfer,
+    SellGiftCard: gift_cards.sell_gift_card,
+    PayOut: accounts.pay_out,
     IssueCard: cards.issue_card,
     ActivateCard: cards.activate_card,
+    BlockCard: cards.block_card,
+    UnblockCard: cards.unblock_card,
+    ReplaceCard: cards.replace_card,
+    SetPin: cards.set_pin,
     RegisterHolder: holders.register_holder,
+    UpdateHolder: holders.update_holder,
+    MergeHolders: merging.merge_holders,
+    EraseHolder: holders.erase_holder,
+    GiveConsent: holders.give_consent,
+    WithdrawConsent: holders.withdraw_consent,
+    SendCode: codes.send_code,
+    CheckCode: codes.check_code,
     TopUp: accounts.top_up,
     Adjust: accounts.adjust,
+    DecideAdjustment: accounts.decide_adjustment,
 }
 
 MAX_BATCH = 256
-# Of tills, receipt numbers and actors.
+# Of tills, receipt numbers, owners and actors.
 MAX_NAME = 64
+# What makes two messages alike has room for the time when it is laid aside.
+MAX_LIKENESS = 200
+# The lots that one merge or transfer may open.
+MOVED_LOTS = 1_000
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.005
 
@@ -108,15 +171,23 @@ class Core:
     def _unfit(self, command: Command[Any]) -> LoyaltyError | None:
         """The refusal that a command meets before any transaction: it would spoil the batch for others."""
         try:
-            self.work.directory.store(command.store)
-            check_keys(command)
-            if isinstance(command, PostReceipt):
-                check_receipt(command)
-            if isinstance(command, RegisterHolder):
-                holders.contacts_of(self.work.vault, command)
+            for part in parts(command):
+                self._check(part)
         except LoyaltyError as error:
             return error
         return None
+
+    def _check(self, command: Command[Any]) -> None:
+        """Errors: whatever makes a command unfit by itself."""
+        self.work.directory.store(command.store)
+        check_keys(command)
+        for store, key in named_keys(command):
+            self.work.directory.store(store)
+            check_key(key)
+        if isinstance(command, PostReceipt | ReturnReceipt):
+            check_receipt(command)
+        if isinstance(command, RegisterHolder | UpdateHolder):
+            people.contacts_of(self.work.vault, command)
 
     def _tried(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         if not commands:
@@ -169,16 +240,29 @@ def check_keys(command: Command[Any]) -> None:
     """Errors: BadMessage for no key, too many, or one that does not fit."""
     if len(command.actor) > MAX_NAME:
         raise BadMessage(f"longer than {MAX_NAME} characters", where="actor")
+    if len(getattr(command, "owner", "")) > MAX_NAME:
+        raise BadMessage(f"longer than {MAX_NAME} characters", where="owner")
+    if is_by_likeness(command) and command.likeness:
+        if len(command.likeness) > MAX_LIKENESS or not command.likeness.isprintable():
+            raise BadMessage(f"up to {MAX_LIKENESS} printable characters", where="likeness")
+        if not 0 <= command.window_seconds <= MAX_WINDOW_SECONDS:
+            raise BadMessage(f"0 to {MAX_WINDOW_SECONDS} seconds", where="window_seconds")
+        return
     if not command.keys or len(command.keys) > MAX_KEYS:
         raise BadMessage(f"1 to {MAX_KEYS} request keys are needed", where="keys")
     for key in command.keys:
-        if not key or len(key) > MAX_KEY or not key.isprintable():
-            raise BadMessage(f"a request key has 1 to {MAX_KEY} printable characters", where="keys")
+        check_key(key)
 
 
-def check_receipt(command: PostReceipt) -> None:
+def check_key(key: str) -> None:
+    """Errors: BadMessage."""
+    if not key or len(key) > MAX_KEY or not key.isprintable():
+        raise BadMessage(f"a request key has 1 to {MAX_KEY} printable characters", where="keys")
+
+
+def check_receipt(command: PostReceipt | ReturnReceipt) -> None:
     """Errors: TooLarge for more lines or cards than a receipt can have, BadMessage and BadAmount for what is unfit."""
-    if len(command.receipt.lines) > MAX_LINES or len(command.cards) > MAX_CARDS:
+    if len(command.receipt.lines) > MAX_LINES or len(command.cards) > MAX_CARDS or _lines_back(command) > MAX_LINES:
         raise TooLarge("too many lines or cards", where="receipt")
     if abs(command.receipt.total_minor) > MAX_AMOUNT:
         raise BadAmount("the receipt's total is too large", where="total_minor")
@@ -187,15 +271,26 @@ def check_receipt(command: PostReceipt) -> None:
             raise BadMessage(f"longer than {MAX_NAME} characters", where=where)
 
 
+def _lines_back(command: PostReceipt | ReturnReceipt) -> int:
+    return len(command.lines) if isinstance(command, ReturnReceipt) else 0
+
+
 def _ids_needed(commands: Sequence[Command[Any]], units: int) -> dict[str, int]:
     """A bound on the ids that a batch may take."""
-    uses = sum(len(command.cards) for command in commands if isinstance(command, PostReceipt))
-    count = len(commands)
+    asked = [part for command in commands for part in parts(command)]
+    uses = sum(len(part.cards) for part in asked if isinstance(part, PostReceipt | ReturnReceipt))
+    moving = sum(isinstance(part, MergeHolders | Transfer) for part in asked)
+    count = len(asked)
+    # A late fact may undo an expiry a day of its lots.
+    late = sum(MAX_CARDS for part in asked if isinstance(part, PostReceipt) and part.fact)
     return {
-        "operation": 2 * count,
-        "lot": 4 * uses + 2 * MAX_CARDS * count,
+        "operation": 2 * count + late,
+        "lot": 4 * uses + 2 * MAX_CARDS * count + MOVED_LOTS * moving,
         "account": units * (count + uses),
         "wallet": count,
         "card": count,
         "holder": count,
+        "hold": count,
+        "consent": count,
+        "confirmation_code": count,
     }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
-from processing.commands import Command
+from processing.claims import POSTED, Claim
+from processing.commands import Accrue, Command, Redeem
 from processing.errors import AlreadyVoided, KeyReused
 from processing.results import Result
-from processing.state import POSTED, Claim, State
+from processing.state import State
 
 R = TypeVar("R", bound=Result)
 
@@ -34,10 +36,15 @@ def replay(state: State, claim: Claim, command: Command[Any], expected: type[R])
     """The stored answer to the same content. Errors: KeyReused."""
     if claim.content != content(state, command):
         raise KeyReused("the same key came with other content")
-    stored = claim.stored()
+    stored = claim.again()
     if not isinstance(stored, expected):
         raise KeyReused("the same key came with another command")
     return stored
+
+
+def is_by_likeness(command: Command[Any]) -> TypeGuard[Redeem | Accrue]:
+    """Whether a command has no key and is the same as the last one alike, for a while."""
+    return isinstance(command, Redeem | Accrue) and not command.keys
 
 
 def once(state: State, command: Command[Any], expected: type[R], do: Callable[[], tuple[R, int | None]]) -> R:
@@ -48,6 +55,13 @@ def once(state: State, command: Command[Any], expected: type[R], do: Callable[[]
     head, *others = state.heads(command)
     if others:
         raise KeyReused("the keys name different things")
+    if head.state == POSTED and is_by_likeness(command):
+        again = head.again()
+        if state.now - (head.stamp or state.now) <= timedelta(seconds=command.window_seconds) and isinstance(
+            again, expected
+        ):
+            return again
+        state.lay_aside(head)
     if head.state == POSTED:
         answer = replay(state, head, command, expected)
         state.attach(command, head)

@@ -8,179 +8,50 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
-from itertools import compress
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Table, column
+import msgspec
+from sqlalchemy import Connection, Table, delete, text
 
-from processing import tables
+from processing import audit, people, selects, tables
+from processing.claims import Claim, named_keys, own_keys, parts
 from processing.commands import (
-    ActivateCard,
-    Adjust,
     Command,
+    DecideAdjustment,
     IssueCard,
+    MergeHolders,
+    PlaceHold,
     PostReceipt,
     Ref,
-    RegisterHolder,
-    TopUp,
+    ReplaceCard,
+    RestoreReceipt,
+    ReturnReceipt,
+    Transfer,
 )
-from processing.database import Database, Statement, array, run, to_json, write
+from processing.database import Database, Row, Statement, array, run, to_json, write
 from processing.directory import Directory
-from processing.holders import contacts_of
+from processing.errors import Busy
 from processing.ids import Ids
 from processing.lots import Lot
-from processing.numbers import spare_numbers
-from processing.results import cards_of
+from processing.names import derived
+from processing.numbers import capacity, products_of, spare_numbers
+from processing.results import HoldPlaced, ReceiptReturned, accounts_of
 from processing.secrets import Vault
-from processing.state import Account, Booked, Card, Claim, State, canonical
-
-_key, _card, _account, _lot, _entry = (
-    tables.request_key.c,
-    tables.card.c,
-    tables.account.c,
-    tables.lot.c,
-    tables.entry.c,
-)
+from processing.state import Account, Booked, Card, Hold, Pending, Returned, State, Wallet, canonical
 
 # A till may invent station codes without end; beyond this many nothing more is learned.
 MAX_TILLS = 10_000
+# A key leads to its head, a return to its sale: no more than this many steps.
+CLAIM_ROUNDS = 4
 
-_CLAIM_COLUMNS = "store_id, key, same_as, state, content, stamp, operation_id, answer, void_stamp"
-CLAIM = Statement(
-    f"""
-    WITH asked AS (SELECT (pair->>0)::bigint AS store_id, pair->>1 AS key FROM json_array_elements(:keys ::json) pair)
-    INSERT INTO request_key (store_id, key)
-    SELECT store_id, key FROM (
-        SELECT store_id, key FROM asked UNION
-        SELECT a.store_id, (SELECT r.same_as FROM request_key r WHERE r.store_id = a.store_id AND r.key = a.key)
-        FROM asked a
-    ) named WHERE key IS NOT NULL ORDER BY store_id, key COLLATE "C"
-    ON CONFLICT (store_id, key) DO UPDATE SET key = excluded.key
-    RETURNING {_CLAIM_COLUMNS}
-    """,
-    _key.store_id,
-    _key.key,
-    _key.same_as,
-    _key.state,
-    _key.content,
-    _key.stamp,
-    _key.operation_id,
-    _key.answer,
-    _key.void_stamp,
-    sqlite=f"""
-    INSERT INTO request_key (store_id, key)
-    SELECT value->>0, value->>1 FROM json_each(:keys) WHERE true
-    ON CONFLICT (store_id, key) DO UPDATE SET key = excluded.key
-    RETURNING {_CLAIM_COLUMNS}
-    """,
-)
-RESOLVE = Statement(
-    """
-    SELECT i.scheme, i.value, i.card_id, (SELECT c.wallet_id FROM card c WHERE c.id = i.card_id)
-    FROM identifier i WHERE i.value IN_TEXTS(:values)
-    """,
-    tables.identifier.c.scheme,
-    tables.identifier.c.value,
-    tables.identifier.c.card_id,
-    _card.wallet_id,
-)
-BOOKED = Statement(
-    """
-    SELECT operation_id, account_id, lot_id, amount FROM entry
-    WHERE operation_id IN_IDS(:operations) ORDER BY operation_id, n
-    """,
-    _entry.operation_id,
-    _entry.account_id,
-    _entry.lot_id,
-    _entry.amount,
-)
-WALLETS = Statement(
-    "SELECT DISTINCT wallet_id FROM account WHERE id IN_IDS(:accounts) AND wallet_id IS NOT NULL",
-    _account.wallet_id,
-)
-LOCK_WALLETS = Statement(
-    "SELECT id, wallet_id, unit, balance FROM account WHERE wallet_id IN_IDS(:wallets) ORDER BY id FOR_UPDATE",
-    _account.id,
-    _account.wallet_id,
-    _account.unit,
-    _account.balance,
-)
-# The clock comes with the first statement after the locks, and also when there is no card at all.
-CARDS = Statement(
-    """
-    SELECT clock_timestamp(),
-           c.id, c.wallet_id, c.product, c.number, c.status, c.issued_at, c.activated_at, c.expires_at
-    FROM (SELECT 1) always LEFT JOIN card c ON c.id IN_IDS(:cards)
-    """,
-    column("clock", Integer),
-    _card.id,
-    _card.wallet_id,
-    _card.product,
-    _card.number,
-    _card.status,
-    _card.issued_at,
-    _card.activated_at,
-    _card.expires_at,
-    sqlite="""
-    SELECT 0, c.id, c.wallet_id, c.product, c.number, c.status, c.issued_at, c.activated_at, c.expires_at
-    FROM (SELECT 1) always LEFT JOIN card c ON c.id IN_IDS(:cards)
-    """,
-)
-_LOT_COLUMNS = """
-    l.id, l.account_id, l.issuer_id, l.price_millionths, l.remaining, l.is_open,
-    l.available_from, l.expires_at, l.is_debt"""
-_LOT_TYPES = (
-    _lot.id,
-    _lot.account_id,
-    _lot.issuer_id,
-    _lot.price_millionths,
-    _lot.remaining,
-    _lot.is_open,
-    _lot.available_from,
-    _lot.expires_at,
-    _lot.is_debt,
-)
-RELEASE = Statement(
-    """
-    DELETE FROM request_key r USING json_array_elements(:keys ::json) pair
-    WHERE r.store_id = (pair->>0)::bigint AND r.key = pair->>1
-    """,
-    sqlite="""
-    DELETE FROM request_key WHERE (store_id, key) IN (SELECT value->>0, value->>1 FROM json_each(:keys))
-    """,
-)
-TILLS = Statement(
-    """
-    INSERT INTO till (store_id, code, first_seen_at)
-    SELECT (t->>0)::bigint, t->>1, (t->>2)::timestamptz FROM json_array_elements(:tills ::json) t
-    ON CONFLICT DO NOTHING
-    """,
-    sqlite="""
-    INSERT INTO till (store_id, code, first_seen_at)
-    SELECT value->>0, value->>1, CAST(unixepoch(value->>2) AS INTEGER) * 1000000 FROM json_each(:tills) WHERE true
-    ON CONFLICT DO NOTHING
-    """,
-)
-OPEN_LOTS = Statement(
-    f"""
-    SELECT {_LOT_COLUMNS} FROM lot l
-    WHERE l.is_open AND l.account_id IN_ROWS(SELECT a.id FROM account a WHERE a.wallet_id IN_IDS(:wallets) END_ROWS)
-    """,
-    *_LOT_TYPES,
-)
-NAMED_LOTS = Statement(f"SELECT {_LOT_COLUMNS} FROM lot l WHERE l.id IN_IDS(:lots)", *_LOT_TYPES)
-CONTACTS = Statement(
-    "SELECT kind, holder_id FROM contact WHERE kind = :kind AND blind_index = :blind_index",
-    tables.contact.c.kind,
-    tables.contact.c.holder_id,
-)
-HOLDERS = Statement(
-    "SELECT wallet_id, id FROM holder WHERE wallet_id IN_IDS(:wallets)",
-    tables.holder.c.wallet_id,
-    tables.holder.c.id,
-)
+# Printed names stay with the piece of plastic.
+MOVE_NAMES = """
+UPDATE identifier SET card_id = :new WHERE card_id = :old AND scheme NOT IN ('card', 'barcode', 'track')
+"""
+MOVE_CARDS = "UPDATE card SET wallet_id = :new WHERE wallet_id = :old"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,99 +67,312 @@ class Work:
 
 def refs_of(command: Command[Any]) -> list[Ref]:
     """The names of cards by which a command finds or makes what it works on."""
-    if isinstance(command, PostReceipt):
+    if isinstance(command, PostReceipt | ReturnReceipt):
         return [ref for use in command.cards for ref in use.refs]
-    if isinstance(command, ActivateCard | RegisterHolder | TopUp | Adjust):
-        return [command.card]
     if isinstance(command, IssueCard):
         own = [Ref("card", command.number)] if command.number else []
         return own + list(command.identifiers) + ([command.wallet_of] if command.wallet_of else [])
-    return []
+    if isinstance(command, ReplaceCard):
+        own = [Ref("card", command.number)] if command.number else []
+        return [command.card, *own, *command.identifiers]
+    if isinstance(command, Transfer | MergeHolders):
+        return [command.source, command.target]
+    card = getattr(command, "card", None)
+    return [card] if isinstance(card, Ref) else []
+
+
+@dataclass(slots=True)
+class _Past:
+    """What earlier operations, which the batch may undo or continue, have left behind."""
+
+    operations: list[int]
+    booked: dict[int, list[Booked]] = field(default_factory=dict)
+    returns: dict[int, list[Returned]] = field(default_factory=dict)
+    documents: dict[int, str] = field(default_factory=dict)
+    voided: dict[int, Row] = field(default_factory=dict)
+    wallets: set[int] = field(default_factory=set)
+    accounts: set[int] = field(default_factory=set)
+    lots: set[int] = field(default_factory=set)
+    holds: set[int] = field(default_factory=set)
+    cards: set[int] = field(default_factory=set)
 
 
 def claim_and_read(connection: Connection, work: Work, commands: Sequence[Command[Any]]) -> State:
     """Claim the keys, lock the accounts, read the clock and then everything the handlers may look at."""
-    spare = spare_numbers(work.directory, commands)
-    claims, cards = _claim(connection, work, commands, [n for numbers in spare.values() for n in numbers])
-    operations = sorted({claim.operation_id for claim in claims.values() if claim.operation_id is not None})
-    booked, wallets = _booked(connection, operations)
-    wallets |= {wallet_id for _, wallet_id in cards.values()}
-    # A card that neither paid nor earned is told of in the answer, but in no entry.
-    wallets |= {moved.account for claim in claims.values() if claim.operation_id for moved in cards_of(claim.stored())}
-    lots = sorted({entry.lot_id for entries in booked.values() for entry in entries if entry.lot_id is not None})
-    contacts = sorted(
-        {
-            contact.index
-            for command in commands
-            if isinstance(command, RegisterHolder)
-            for contact in contacts_of(work.vault, command)
-        }
+    asked = [part for command in commands for part in parts(command)]
+    spare = spare_numbers(work.directory, asked)
+    claims, names = _claim(connection, work, asked, [n for numbers in spare.values() for n in numbers])
+    past = _past(connection, asked, claims)
+    pending, more = _pending(connection, work, asked)
+    names |= more
+    wallets = past.wallets | {wallet_id for _, wallet_id in names.values()}
+    state = State(
+        work.database.clock(work.database.host_clock()),
+        work.directory,
+        work.vault,
+        work.ids,
+        claims=claims,
+        booked=past.booked,
+        returns=past.returns,
+        documents=past.documents,
+        voided=past.voided,
+        pending=pending,
     )
-    wallet_ids = array(sorted(wallets))
-    reads: list[tuple[Statement, Mapping[str, Any]]] = [
-        (LOCK_WALLETS, {"wallets": wallet_ids}),
-        (CARDS, {"cards": array(sorted({card_id for card_id, _ in cards.values()}))}),
-        (OPEN_LOTS, {"wallets": wallet_ids}),
-        (NAMED_LOTS, {"lots": array(lots)}),
-        (HOLDERS, {"wallets": wallet_ids}),
-        *((CONTACTS, {"kind": kind, "blind_index": index}) for kind, index in contacts),
-    ]
-    registers = any(isinstance(command, RegisterHolder) for command in commands)
-    wanted = [True, True, True, bool(lots), registers, *(True for _ in contacts)]
-    rows = iter(run(connection, list(compress(reads, wanted))))
-    locked, card_rows, open_lots, named_lots, holders, *found = (next(rows) if want else [] for want in wanted)
-    now = work.database.read_clock(card_rows[0][0])
-    state = State(now, work.directory, work.vault, work.ids, claims=claims, booked=booked, locked_wallets=wallets)
-    for row in locked:
-        account = Account(*row)
-        state.accounts[account.wallet_id, account.unit] = state.accounts_by_id[account.id] = account
-    for row in (*open_lots, *named_lots):
-        lot = Lot(*row)
-        state.accounts_by_id[lot.account_id].lots[lot.id] = lot
-    by_id = {row[1]: Card(*row[1:]) for row in card_rows if row[1] is not None}
-    state.cards = {ref: by_id[card_id] for ref, (card_id, _) in cards.items()}
+    cards = {card_id for card_id, _ in names.values()} | past.cards
+    _read(connection, work, state, wallets, _reads_of(work, asked, past, wallets), selects.LOCK_WALLETS, cards)
+    state.cards = {ref: state.cards_by_id[card_id] for ref, (card_id, _) in names.items()}
     state.spare_numbers = {
         product: [number for number in numbers if canonical(Ref("card", number)) not in state.cards]
         for product, numbers in spare.items()
     }
-    state.holders = {row[0]: row[1] for row in holders}
-    state.contacts = {contact: rows[0][1] for contact, rows in zip(contacts, found, strict=True) if rows}
+    if any(card.wallet_id not in state.locked_wallets for card in state.cards_by_id.values()):
+        raise Busy("a card's wallet was merged meanwhile")
+    people.read(connection, work.vault, state.people, asked, state.locked_wallets, state.now)
     return state
 
 
+def read_wallets(connection: Connection, work: Work, wallets: set[int], is_patient: bool) -> State:
+    """The locked state of wallets for work that no command asks for.
+
+    ``is_patient``: accounts that somebody else holds just now are left out instead of waited for.
+    """
+    state = State(work.database.host_clock(), work.directory, work.vault, work.ids)
+    lock = selects.SKIP_WALLETS if is_patient else selects.LOCK_WALLETS
+    _read(connection, work, state, wallets, {"wallets": (selects.WALLET_ROWS, {"wallets": _ids(wallets)})}, lock, set())
+    return state
+
+
+Reads = dict[str, tuple[Statement, Mapping[str, Any]]]
+
+
+def _ids(values: Iterable[int]) -> str:
+    return array(sorted(values))
+
+
+def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: set[int]) -> Reads:
+    """What this batch has to know beside cards, open lots and open holds."""
+    reads: Reads = {}
+    if past.lots:
+        reads["named_lots"] = (selects.NAMED_LOTS, {"lots": _ids(past.lots)})
+    if past.holds:
+        reads["named_holds"] = (selects.NAMED_HOLDS, {"holds": _ids(past.holds)})
+    if past.wallets:
+        reads["merged"] = (selects.MERGED, {"wallets": _ids(past.wallets)})
+    if any(isinstance(command, PlaceHold | MergeHolders) for command in asked):
+        reads["wallets"] = (selects.WALLET_ROWS, {"wallets": _ids(wallets)})
+    happened = [at for command in asked if (at := _happened_at(command)) is not None]
+    if happened:
+        since = work.database.instant(min(happened))
+        reads["expired"] = (selects.EXPIRED, {"wallets": _ids(wallets), "since": since})
+    for product in products_of(work.directory, asked):
+        if product.value and not product.pin:
+            most = capacity(product) + 1
+            reads[f"issued {product.code}"] = (selects.ON_SALE, {"product": product.code, "most": most})
+    return reads
+
+
+def _happened_at(command: Command[Any]) -> datetime | None:
+    """When a fact took place that draws points; some of them may have expired since."""
+    if isinstance(command, PostReceipt) and command.fact and any(use.redeem for use in command.cards):
+        return command.receipt.closed_at
+    return None
+
+
+def _read(
+    connection: Connection,
+    work: Work,
+    state: State,
+    wallets: set[int],
+    more: Reads,
+    lock: Statement,
+    cards: set[int],
+) -> None:
+    """Lock the accounts of the wallets, then read the clock and what is behind them into the state."""
+    wallet_ids = _ids(wallets)
+    reads: Reads = {
+        "locked": (lock, {"wallets": wallet_ids}),
+        "cards": (selects.CARDS, {"cards": _ids(cards)}),
+        "open_lots": (selects.OPEN_LOTS, {"wallets": wallet_ids}),
+        "open_holds": (selects.OPEN_HOLDS, {"wallets": wallet_ids}),
+        **more,
+    }
+    found = dict(zip(reads, run(connection, list(reads.values())), strict=True))
+    state.now = work.database.read_clock(found["cards"][0][0])
+    state.locked_wallets = wallets
+    for row in found["locked"]:
+        account = Account(*row)
+        state.accounts[account.wallet_id, account.unit] = state.accounts_by_id[account.id] = account
+    for row in (*found["open_lots"], *found.get("named_lots", ())):
+        _keep_lot(state, row)
+    state.cards_by_id = {row[1]: Card(*row[1:]) for row in found["cards"] if row[1] is not None}
+    for row in (*found["open_holds"], *found.get("named_holds", ())):
+        _keep_hold(state, row)
+    for row in found.get("expired", ()):
+        _keep_expired(state, row)
+    for row in found.get("wallets", ()):
+        state.wallets[row[0]] = Wallet(*row)
+    state.merged = {row[0]: row[1] for row in found.get("merged", ())}
+    if any(target not in wallets for target in state.merged.values()):
+        raise Busy("a wallet was merged meanwhile")
+    state.issued = {name.removeprefix("issued "): rows[0][0] for name, rows in found.items() if " " in name}
+    state.end_due_holds()
+
+
+def _keep_lot(state: State, row: Row) -> Lot | None:
+    """A lot of a locked account; None for one that had to be skipped."""
+    account = state.accounts_by_id.get(row[1])
+    return None if account is None else account.lots.setdefault(row[0], Lot(*row))
+
+
+def _keep_hold(state: State, row: Row) -> None:
+    account = state.accounts_by_id.get(row[3])
+    if account is None:
+        return
+    *told, lot_id, amount = row
+    hold = state.holds.setdefault(told[0], Hold(*told))
+    if lot_id is not None and lot_id not in hold.pins:
+        hold.pins[lot_id] = amount
+        account.lots[lot_id].held += amount
+
+
+def _keep_expired(state: State, row: Row) -> None:
+    """What was booked as expired, and undone, of one lot at one instant: what is left of it counts."""
+    account_id, effective_at, amount, *told = row
+    lot = _keep_lot(state, told)
+    if lot is not None:
+        by_place = state.expired.setdefault(account_id, {})
+        by_place[lot.id, effective_at] = by_place.get((lot.id, effective_at), 0) - amount
+
+
 def _claim(
-    connection: Connection, work: Work, commands: Sequence[Command[Any]], spare: Sequence[str]
+    connection: Connection, work: Work, asked: Sequence[Command[Any]], spare: Sequence[str]
 ) -> tuple[dict[tuple[int, str], Claim], dict[Ref, tuple[int, int]]]:
     """The locked claims of all keys, and which (card, wallet) each name leads to."""
-    keys = sorted({(work.directory.store(c.store).id, key) for c in commands for key in c.keys})
-    refs = {canonical(ref) for command in commands for ref in refs_of(command)}
+    keys = {(work.directory.store(command.store).id, key) for command in asked for key in own_keys(command)}
+    keys |= {(work.directory.store(store).id, key) for command in asked for store, key in named_keys(command)}
+    refs = {canonical(ref) for command in asked for ref in refs_of(command)}
     refs |= {canonical(Ref("card", number)) for number in spare}
     claimed, resolved = run(
         connection,
         [
-            (CLAIM, {"keys": array_of_pairs(keys)}),
-            (RESOLVE, {"values": array(sorted({ref.value for ref in refs}))}),
+            (selects.CLAIM, {"keys": array_of_pairs(sorted(keys))}),
+            (selects.RESOLVE, {"values": array(sorted({ref.value for ref in refs}))}),
         ],
     )
     claims = {(row[0], row[1]): Claim(*row) for row in claimed}
-    heads = sorted({(c.store_id, c.same_as) for c in claims.values() if c.same_as is not None} - claims.keys())
-    if heads:
-        (rows,) = run(connection, [(CLAIM, {"keys": array_of_pairs(heads)})])
+    for _ in range(CLAIM_ROUNDS):
+        behind = sorted(_behind(work.directory, claims) - claims.keys())
+        if not behind:
+            break
+        (rows,) = run(connection, [(selects.CLAIM, {"keys": array_of_pairs(behind)})])
         claims |= {(row[0], row[1]): Claim(*row) for row in rows}
     found = {Ref(scheme, value): (card_id, wallet_id) for scheme, value, card_id, wallet_id in resolved}
-    return claims, {ref: found[ref] for ref in refs if ref in found}
+    names = {ref: found[ref] for ref in refs if ref in found}
+    return claims, names | derived(connection, work.vault, refs, work.database.clock(work.database.host_clock()))
 
 
-def _booked(connection: Connection, operations: list[int]) -> tuple[dict[int, list[Booked]], set[int]]:
-    """The entries of operations that may be reversed, and the wallets that they touched."""
-    if not operations:
-        return {}, set()
-    booked: dict[int, list[Booked]] = {operation_id: [] for operation_id in operations}
-    (rows,) = run(connection, [(BOOKED, {"operations": array(operations)})])
-    for operation_id, account_id, lot_id, amount in rows:
-        booked[operation_id].append(Booked(account_id, lot_id, amount))
-    (wallets,) = run(connection, [(WALLETS, {"accounts": array(sorted({row[1] for row in rows}))})])
-    return booked, {row[0] for row in wallets}
+def _behind(directory: Directory, claims: Mapping[tuple[int, str], Claim]) -> set[tuple[int, str]]:
+    """The keys that claimed ones lead to: their heads, and the sales of returns."""
+    found = {(claim.store_id, claim.same_as) for claim in claims.values() if claim.same_as is not None}
+    for claim in claims.values():
+        if claim.operation_id is not None and claim.answer is not None and '"sale":' in claim.answer:
+            stored = claim.stored()
+            if isinstance(stored, ReceiptReturned) and stored.sale:
+                found.add((directory.store(stored.sale_store).id, stored.sale))
+    return found
+
+
+def _past(connection: Connection, asked: Sequence[Command[Any]], claims: Mapping[tuple[int, str], Claim]) -> _Past:
+    """The entries of operations that may be reversed, what came back of them, and whom they touched."""
+    past = _Past(sorted({claim.operation_id for claim in claims.values() if claim.operation_id is not None}))
+    for claim in claims.values():
+        if claim.answer is not None:
+            _recall(past, claim)
+    if past.operations:
+        _read_past(connection, asked, past)
+    if past.wallets or past.accounts:
+        asking = {"wallets": _ids(past.wallets), "accounts": _ids(past.accounts)}
+        (rows,) = run(connection, [(selects.FOLLOW, asking)])
+        past.wallets |= {wallet_id for row in rows for wallet_id in row if wallet_id is not None}
+    return past
+
+
+def _read_past(connection: Connection, asked: Sequence[Command[Any]], past: _Past) -> None:
+    ids = {"operations": array(past.operations)}
+    reads: Reads = {"booked": (selects.BOOKED, ids), "returns": (selects.RETURNS, ids)}
+    if any(isinstance(command, ReturnReceipt) for command in asked):
+        reads["documents"] = (selects.DOCUMENTS, ids)
+    if any(isinstance(command, RestoreReceipt) for command in asked):
+        reads["voided"] = (selects.VOIDED, ids)
+    found = dict(zip(reads, run(connection, list(reads.values())), strict=True))
+    past.documents = {row[0]: row[1] for row in found.get("documents", ())}
+    past.voided = {row[0]: row for row in found.get("voided", ())}
+    booked = list(found["booked"])
+    _keep_returns(past, found["returns"])
+    further: Reads = {}
+    if past.returns:
+        standing = [each.operation_id for some in past.returns.values() for each in some]
+        further["booked"] = (selects.BOOKED, {"operations": _ids(standing)})
+    if past.voided:
+        further["returns"] = (selects.RETURNS, {"operations": _ids(row[1] for row in past.voided.values())})
+    if further:
+        more = dict(zip(further, run(connection, list(further.values())), strict=True))
+        booked += more.get("booked", ())
+        _keep_returns(past, more.get("returns", ()))
+    past.booked = {operation_id: [] for operation_id in past.operations}
+    for operation_id, account_id, lot_id, amount in booked:
+        past.booked.setdefault(operation_id, []).append(Booked(account_id, lot_id, amount))
+        if lot_id is not None:
+            past.lots.add(lot_id)
+            past.accounts.add(account_id)
+
+
+def _recall(past: _Past, claim: Claim) -> None:
+    """Whom a settled key touched: also a card that neither paid nor earned, and stands in no entry."""
+    answer = claim.answer or ""
+    if claim.operation_id is None and '"HoldPlaced"' not in answer and '"outcome":"pending"' not in answer:
+        return
+    stored = claim.stored()
+    past.wallets |= accounts_of(stored)
+    if isinstance(stored, HoldPlaced):
+        past.holds.add(stored.hold_id)
+    card_id = getattr(stored, "card_id", None)
+    if isinstance(card_id, int):
+        past.cards.add(card_id)
+
+
+class _ReturnedLines(msgspec.Struct):
+    """Of a return's document what says which lines of the sale came back."""
+
+    returned: tuple[tuple[int, int], ...] = ()
+
+
+_decode_returned = msgspec.json.Decoder(_ReturnedLines).decode
+
+
+def _keep_returns(past: _Past, rows: Iterable[Row]) -> None:
+    for base_id, operation_id, document in rows:
+        past.returns.setdefault(base_id, []).append(Returned(operation_id, _decode_returned(document).returned))
+
+
+def _pending(
+    connection: Connection, work: Work, asked: Sequence[Command[Any]]
+) -> tuple[dict[tuple[int, str], Pending], dict[Ref, tuple[int, int]]]:
+    """The corrections that somebody decides about now, and the cards they are for."""
+    pending: dict[tuple[int, str], Pending] = {}
+    for command in asked:
+        if isinstance(command, DecideAdjustment):
+            place = (work.directory.store(command.store).id, command.adjustment)
+            (rows,) = run(connection, [(selects.PENDING, {"store_id": place[0], "key": place[1]})])
+            if rows:
+                pending[place] = Pending.of(rows[0])
+    refs = {canonical(waiting.asked.card) for waiting in pending.values()}
+    if not refs:
+        return pending, {}
+    (rows,) = run(connection, [(selects.RESOLVE, {"values": array(sorted({ref.value for ref in refs}))})])
+    found = {Ref(scheme, value): (card_id, wallet_id) for scheme, value, card_id, wallet_id in rows}
+    found |= derived(connection, work.vault, refs, work.database.clock(work.database.host_clock()))
+    return pending, {ref: found[ref] for ref in refs if ref in found}
 
 
 def array_of_pairs(keys: Iterable[tuple[int, str]]) -> str:
@@ -299,24 +383,71 @@ def write_state(connection: Connection, work: Work, state: State) -> None:
     """The difference between what was read and what the handlers made of it, as a few statements."""
     unused = sorted(key for key, claim in state.claims.items() if claim.is_fresh)
     if unused:
-        run(connection, [(RELEASE, {"keys": array_of_pairs(unused)})])
+        run(connection, [(selects.RELEASE, {"keys": array_of_pairs(unused)})])
     new_tills = sorted(state.seen_tills - work.known_tills)
     if new_tills and len(work.known_tills) < MAX_TILLS:
         tills = [(store_id, code, state.now.isoformat()) for store_id, code in new_tills]
-        run(connection, [(TILLS, {"tills": to_json(tills).decode()})])
+        run(connection, [(selects.TILLS, {"tills": to_json(tills).decode()})])
+    for table, keys in state.deletes.items():
+        for key in keys:
+            connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
+    write(connection, _changed(state) | state.inserts, UPSERTED)
+    if state.moved_names:
+        moved = [{"old": old, "new": new} for old, new in state.moved_names]
+        connection.execute(text(MOVE_NAMES), moved)
+    if state.moved_cards:
+        connection.execute(text(MOVE_CARDS), [{"old": old, "new": new} for old, new in state.moved_cards])
+    if state.audits:
+        audit.append(connection, state.audits, state.now)
+
+
+def _changed(state: State) -> dict[Table, list[dict[str, Any]]]:
+    """The rows of what is new or has changed, by table, in the order in which they refer to each other."""
     accounts = state.new_accounts | state.changed_accounts
     cards = state.new_cards | state.changed_cards
-    rows: dict[Table, list[dict[str, Any]]] = {
-        tables.wallet: state.new_wallets,
+    holds = state.changed_holds
+    return {
+        tables.wallet: [_row(tables.wallet, wallet) for wallet in state.changed_wallets.values()],
         tables.account: [_row(tables.account, account) for account in accounts.values()],
         tables.card: [_row(tables.card, card) for card in cards.values()],
         tables.lot: [_row(tables.lot, lot) for lot in state.changed_lots.values()],
-        tables.request_key: [_row(tables.request_key, claim) for claim in state.claims.values() if claim.is_changed],
+        tables.request_key: [
+            _row(tables.request_key, claim)
+            for claim in state.claims.values()
+            if claim.is_changed and not claim.is_fresh
+        ],
+        tables.hold: [_row(tables.hold, hold) for hold in holds.values()],
+        tables.hold_pin: [
+            {"hold_id": hold.id, "lot_id": lot_id, "amount": amount}
+            for hold in holds.values()
+            for lot_id, amount in hold.pins.items()
+        ],
+        tables.pending_adjustment: [
+            waiting.row(place) for place, waiting in state.pending.items() if waiting.is_changed
+        ],
+        tables.holder: [_row(tables.holder, holder) for holder in state.people.changed_holders.values()],
+        tables.confirmation_code: [
+            _row(tables.confirmation_code, code) for code in state.people.changed_codes.values()
+        ],
+        tables.person: [_row(tables.person, person) for person in state.people.changed_persons.values()],
     }
-    write(connection, rows | state.inserts, UPSERTED)
 
 
-UPSERTED = frozenset({tables.account, tables.card, tables.lot, tables.request_key})
+UPSERTED = frozenset(
+    {
+        tables.wallet,
+        tables.account,
+        tables.card,
+        tables.lot,
+        tables.request_key,
+        tables.hold,
+        tables.hold_pin,
+        tables.pending_adjustment,
+        tables.holder,
+        tables.confirmation_code,
+        tables.person,
+    }
+)
 
 
 @cache

@@ -15,7 +15,10 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Lot:
-    """``price_millionths``: what one minor unit settles at, in millionths of a minor unit of money."""
+    """``price_millionths``: what one minor unit settles at, in millionths of a minor unit of money.
+
+    ``held`` is what open holds pin of it; nobody else takes that.
+    """
 
     id: int
     account_id: int
@@ -26,6 +29,15 @@ class Lot:
     available_from: datetime
     expires_at: datetime | None
     is_debt: bool = False
+    held: int = 0
+
+    @property
+    def free(self) -> int:
+        """What can be taken; a debt's is negative."""
+        return self.remaining - self.held
+
+    def is_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
 
     def is_available(self, now: datetime) -> bool:
         return self.available_from <= now and (self.expires_at is None or self.expires_at > now)
@@ -35,21 +47,21 @@ Move = tuple[Lot, int]
 
 
 def available(lots: Iterable[Lot], now: datetime) -> int:
-    """What can be spent now: available lots, less all debt."""
-    return sum(lot.remaining for lot in lots if lot.remaining < 0 or lot.is_available(now))
+    """What can be spent now: what is free in available lots, less all debt."""
+    return sum(lot.free for lot in lots if lot.remaining < 0 or lot.is_available(now))
 
 
-def _soonest_first(lot: Lot) -> tuple[datetime, datetime, int]:
+def soonest_first(lot: Lot) -> tuple[datetime, datetime, int]:
     return (lot.expires_at or FOREVER, lot.available_from, lot.id)
 
 
 def draw(lots: Iterable[Lot], amount: int, now: datetime) -> tuple[list[Move], int]:
     """Take the amount from available lots, soonest expiring first; the moves, and what could not be taken."""
     moves: list[Move] = []
-    for lot in sorted((lot for lot in lots if lot.remaining > 0 and lot.is_available(now)), key=_soonest_first):
+    for lot in sorted((lot for lot in lots if lot.free > 0 and lot.is_available(now)), key=soonest_first):
         if amount == 0:
             break
-        taken = min(lot.remaining, amount)
+        taken = min(lot.free, amount)
         moves.append((lot, -taken))
         amount -= taken
     return moves, amount
@@ -91,13 +103,13 @@ def reverse(booked: Sequence[tuple[int, int]], lots: Mapping[int, Lot], now: dat
 
     ``booked`` are (lot id, amount) as the operation posted them, ``lots`` the account's lots by id, these
     included. What was drawn goes back to the lot it came from. What was put in is taken from its own lot,
-    then from others, soonest expiring first.
+    then from others, soonest expiring first; what is held stays.
     """
     net: dict[int, int] = {}
     for lot_id, amount in booked:
         net[lot_id] = net.get(lot_id, 0) - amount
     undone = Reversal([], {}, {})
-    left = {lot_id: lot.remaining for lot_id, lot in lots.items()}
+    left = {lot_id: lot.free for lot_id, lot in lots.items()}
     for lot_id, amount in net.items():
         if amount > 0:
             _give_back(lots[lot_id], amount, left, undone)
@@ -105,7 +117,7 @@ def reverse(booked: Sequence[tuple[int, int]], lots: Mapping[int, Lot], now: dat
         if amount < 0:
             _take_back(lots[lot_id], -amount, left, undone)
     for lot_id, short in undone.owed.items():
-        for lot in sorted(lots.values(), key=_soonest_first):
+        for lot in sorted(lots.values(), key=soonest_first):
             taken = min(max(left[lot.id], 0), short) if lot.is_available(now) else 0
             if taken:
                 undone.moves.append((lot, -taken))

@@ -13,9 +13,9 @@ from typing import Any
 from stdnum import luhn
 
 from processing.chain import Product
-from processing.commands import Command, IssueCard
+from processing.commands import Command, IssueCard, ReplaceCard, SellGiftCard
 from processing.directory import Directory
-from processing.errors import BadAmount, ProductNotFound
+from processing.errors import BadAmount
 
 # Candidates per card to issue: with ranges this sparse, a second is hardly ever needed.
 SPARES = 3
@@ -52,14 +52,30 @@ def check(product: Product, number: str) -> None:
         raise BadAmount("the check digit is wrong", product=product.code)
 
 
+def products_of(directory: Directory, commands: Sequence[Command[Any]]) -> list[Product]:
+    """The products of which the commands ask for new cards; unknown ones are left out."""
+    codes = dict.fromkeys(
+        command.product
+        for command in commands
+        if isinstance(command, IssueCard | ReplaceCard | SellGiftCard) and command.product
+    )
+    return [directory.products[code] for code in codes if code in directory.products]
+
+
 def spare_numbers(directory: Directory, commands: Sequence[Command[Any]]) -> dict[str, list[str]]:
-    """Candidates for every card in the batch that needs a number, by product."""
+    """Candidates for every card in the batch that needs a number, by product.
+
+    A card that is replaced by one of its own kind may be of any product.
+    """
     spare: dict[str, list[str]] = {}
     for command in commands:
-        if isinstance(command, IssueCard) and not command.number:
-            try:
-                product = directory.product(command.product)
-            except ProductNotFound:
-                continue
-            spare.setdefault(product.code, []).extend(generate(product) for _ in range(SPARES))
+        if not isinstance(command, IssueCard | ReplaceCard | SellGiftCard) or getattr(command, "number", None):
+            continue
+        if isinstance(command, SellGiftCard) and command.card is not None:
+            continue
+        codes = [command.product] if command.product else list(directory.products)
+        for code in codes:
+            if code in directory.products:
+                product = directory.products[code]
+                spare.setdefault(code, []).extend(generate(product) for _ in range(SPARES))
     return spare

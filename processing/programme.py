@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from processing.allocation import GOODS, lines_of, weights
 from processing.chain import Programme
 from processing.commands import Line, Receipt
 from processing.units import percent_of, spread
@@ -55,8 +56,8 @@ def decide(receipt: Receipt, parts: Sequence[Part]) -> Decision:
     Points are earned on the holder's own money: what purses have paid is spread over all lines first and
     leaves the base. Each line counts when the programme lets it. Rounds down, once per part.
     """
-    lines = receipt.lines or (Line(number=0, goods="", sum_minor=receipt.total_minor, price_minor=receipt.total_minor),)
-    sums = [max(line.sum_minor, 0) for line in lines]
+    lines = lines_of(receipt)
+    sums = weights(lines)
     redeemed = min(sum(part.redeemed_minor for part in parts), sum(sums))
     paid_by_points = spread(redeemed, sums)
     own_money = [total - points for total, points in zip(sums, paid_by_points, strict=True)]
@@ -102,6 +103,8 @@ def _earn(
 
 def _why_not(programme: Programme, line: Line) -> str:
     """Why a line earns nothing; empty when it earns."""
+    if line.kind != GOODS:
+        return "loads_value"
     if line.category and line.category in programme.excluded_categories:
         return "excluded_category"
     if line.price_minor < programme.minimum_price_minor:
@@ -112,6 +115,11 @@ def _why_not(programme: Programme, line: Line) -> str:
 def payable(programme: Programme, total_minor: int) -> int:
     """The most of a receipt that points may pay; rounds down."""
     return percent_of(max(total_minor, 0), programme.payable_hundredths)
+
+
+def payable_total(receipt: Receipt) -> int:
+    """What of a receipt points may pay at all: lines that load value on a card are paid with money."""
+    return receipt.total_minor - sum(weights(receipt.lines, is_goods=False))
 
 
 def lot_terms(programme: Programme | None, zone: ZoneInfo, at: datetime) -> LotTerms:

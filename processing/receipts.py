@@ -1,4 +1,4 @@
-"""Receipts: post, void, restore. What a request key stands for moves between a few states.
+"""Receipts: post, return, void, restore. What a request key stands for moves between a few states.
 
     none ── post ──> posted ── void ──> rolled_back / returned ── post, newer ──> posted
       └──── void ──> tombstone ── post, newer ──> posted     returned ── restore ──> posted
@@ -6,52 +6,84 @@
 An attempt that is not newer than the void it meets is refused, whichever of the two came first. A newer
 version of a posted receipt reverses it and takes its place in the same transaction; refused, it still
 reverses it, because the till has abandoned what it sent before (docs/decisions/0003-receipt-versions.md).
+A return is a receipt of its own, with the same states; of its sale it takes back what the lines are worth.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from processing.commands import Command, PostReceipt, RestoreReceipt, VoidReceipt
-from processing.errors import (
-    AlreadyVoided,
-    KeyReused,
-)
+from processing import purchases, returns
+
+from processing.cards import undo_status
+from processing.claims import NONE, POSTED, RETURNED, ROLLED_BACK, TOMBSTONE, Claim
+from processing.commands import Command, Exchange, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
+from processing.errors import AlreadyVoided, KeyReused
 from processing.keys import KEYS_CONFLICT, content, replay
-from processing.purchases import DEBT, movement, post
-from processing.results import CardMovement, ReceiptPosted, ReceiptRestored, ReceiptVoided, cards_of
-from processing.state import (
-    NONE,
-    POSTED,
-    RETURNED,
-    ROLLED_BACK,
-    TOMBSTONE,
-    Claim,
-    State,
+from processing.purchases import DEBT, movement
+from processing.results import (
+    CardMovement,
+    Exchanged,
+    ReceiptPosted,
+    ReceiptRestored,
+    ReceiptReturned,
+    ReceiptVoided,
+    Result,
+    cards_of,
 )
+from processing.state import State
 
 REVERSED, NOTHING, ORPHAN, RESTORED = "reversed", "nothing", "orphan", "restored"
-SUPERSEDED = "superseded"
+SUPERSEDED, RETURNS_UNDONE = "superseded", "returns_undone"
+
+R = TypeVar("R", ReceiptPosted, ReceiptReturned)
 
 
 def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
     """Post a receipt, or say again what was said, or replace an older version."""
+    return _versioned(state, command, ReceiptPosted, purchases.post)
+
+
+def return_receipt(state: State, command: ReturnReceipt) -> ReceiptReturned:
+    """Take goods back, likewise."""
+    return _versioned(state, command, ReceiptReturned, returns.post)
+
+
+def exchange(state: State, command: Exchange) -> Exchanged:
+    """A return and a sale, both or neither."""
+    with state.all_or_nothing():
+        returned = return_receipt(state, command.returned)
+        sold = post_receipt(state, command.sold)
+    return Exchanged(returned=returned, sold=sold, replayed=returned.replayed and sold.replayed)
+
+
+def _versioned(
+    state: State,
+    command: PostReceipt | ReturnReceipt,
+    expected: type[R],
+    post: Callable[[State, Any, list[str]], R],
+) -> R:
     head, conflict = _head(state, command)
     stamp = command.stamp or state.now
     flags = list(command.notes) + ([KEYS_CONFLICT] if conflict else [])
     if head.state == POSTED:
         if head.content == content(state, command) or not command.supersede:
-            answer = replay(state, head, command, ReceiptPosted)
+            answer = replay(state, head, command, expected)
             _seen(head, stamp)
             state.attach(command, head)
             return answer
-        current = _posted(head)
+        current = _posted(head, expected)
         if head.stamp is not None and stamp < head.stamp:
             state.attach(command, head)
             return current
+        if not _is_on_its_sale(state, head):
+            raise AlreadyVoided("the sale of this return was voided")
+        if state.returns.get(head.operation_id or 0):
+            flags.append(RETURNS_UNDONE)
         _reverse(state, command.store, head, SUPERSEDED)
-        head.settle(NONE, current, None, stamp)
+        head.settle(NONE, head.stored(), None, stamp)
         flags.append(SUPERSEDED)
     elif not head.is_fresh and not _is_newer(head, command.stamp):
         raise AlreadyVoided("this attempt of the receipt was voided")
@@ -75,10 +107,10 @@ def _head(state: State, command: Command[Any]) -> tuple[Claim, bool]:
     return (same or posted or newest)[0], len(heads) > 1
 
 
-def _posted(head: Claim) -> ReceiptPosted:
-    """The answer under a key that stands for a receipt. Errors: KeyReused."""
-    stored = head.stored()
-    if not isinstance(stored, ReceiptPosted):
+def _posted(head: Claim, expected: type[R]) -> R:
+    """The answer under a key that stands for a receipt of this kind. Errors: KeyReused."""
+    stored = head.again()
+    if not isinstance(stored, expected):
         raise KeyReused("the same key came with another command")
     return stored
 
@@ -103,7 +135,8 @@ def _is_newer(head: Claim, stamp: datetime | None) -> bool:
 def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
     """Reverse what is posted under the key, or leave a tombstone for the attempt that is still under way.
 
-    Errors: KeyReused when the key stands for something that booked nothing, such as a card's issue.
+    Errors: KeyReused when the key stands for something that booked nothing, such as a card's issue, or for
+    something that cannot be undone.
     """
     head, _ = _head(state, command)
     stamp = command.stamp or state.now
@@ -113,6 +146,10 @@ def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
         raise KeyReused("the key stands for nothing that was booked")
     if head.state == POSTED and command.stamp is not None and command.stamp == head.void_stamp:
         # The void before this payment, sent again.
+        state.attach(command, head)
+        return ReceiptVoided(outcome=NOTHING, at=state.now)
+    if head.state == POSTED and not _is_on_its_sale(state, head):
+        # Its sale was voided as a whole, and this return with it.
         state.attach(command, head)
         return ReceiptVoided(outcome=NOTHING, at=state.now)
     if head.state == POSTED:
@@ -131,33 +168,54 @@ def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
 
 
 def _voided(head: Claim) -> ReceiptVoided:
-    stored = head.stored()
-    assert isinstance(stored, ReceiptVoided)
+    """The answer under a key that was voided. Errors: KeyReused for the tombstone of a hold."""
+    stored = head.again()
+    if not isinstance(stored, ReceiptVoided):
+        raise KeyReused("the key stands for a hold that was given up")
     return stored
+
+
+def _is_on_its_sale(state: State, head: Claim) -> bool:
+    """Whether what a key stands for can be undone by itself: a return only while its sale stands as it was."""
+    stored = head.stored()
+    if not isinstance(stored, ReceiptReturned) or not stored.sale:
+        return True
+    sale = state.head(state.store(stored.sale_store).id, stored.sale)
+    return sale.state == POSTED and sale.operation_id == stored.base_id
 
 
 def _reverse(state: State, store: str, head: Claim, kind: str) -> tuple[int, tuple[CardMovement, ...]]:
     """Book the opposite of the operation under a key; its id, and what it did to the cards."""
     assert head.operation_id is not None
-    postings, went_into_debt = state.reversal(head.operation_id)
+    stored = head.stored()
+    postings, went_into_debt = state.reversal(head.operation_id, state.store(store))
     flags = [DEBT] if went_into_debt else []
     operation_id = state.post(kind, state.store(store), postings, reverses_id=head.operation_id, flags=flags)
-    return operation_id, tuple(_movement_now(state, old) for old in cards_of(head.stored()))
+    if isinstance(stored, ReceiptReturned) and stored.base_id:
+        standing = state.returns.get(stored.base_id, [])
+        state.returns[stored.base_id] = [each for each in standing if each.operation_id != head.operation_id]
+    undo_status(state, stored, went_into_debt)
+    return operation_id, tuple(_movement_now(state, old) for old in cards_of(stored))
 
 
 def _movement_now(state: State, old: CardMovement) -> CardMovement:
-    account = state.account(old.account, old.unit)
+    account = state.account(state.merged.get(old.account, old.account), old.unit)
     return movement(state, account, old.card, old.redeemed, old.earned)
 
 
 def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
-    """Post again what a return has reversed. Points that were spent in between become debt."""
+    """Post again what a return has reversed. Points that were spent in between become debt.
+
+    Errors: KeyReused for what is no receipt.
+    """
     head, _ = _head(state, command)
     if head.state == POSTED:
-        posted = _posted(head)
+        posted = _posted(head, ReceiptPosted)
         state.attach(command, head)
         if RESTORED in posted.flags:
-            return ReceiptRestored(outcome=RESTORED, operation_id=posted.operation_id, at=posted.at, cards=posted.cards)
+            return ReceiptRestored(
+                outcome=RESTORED, operation_id=posted.operation_id, at=posted.at, cards=posted.cards, replayed=True
+            )
         return ReceiptRestored(outcome=NOTHING, at=state.now)
     if head.is_fresh:
         return ReceiptRestored(outcome=ORPHAN, at=state.now)
@@ -166,18 +224,16 @@ def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
         return ReceiptRestored(outcome=NOTHING, at=state.now)
     voided = _voided(head)
     assert head.operation_id is not None
-    postings, went_into_debt = state.reversal(head.operation_id)
+    again = purchases.kept_receipt(state, head.operation_id)
+    postings, went_into_debt = state.reversal(head.operation_id, state.store(command.store))
     flags = (RESTORED, DEBT) if went_into_debt else (RESTORED,)
     operation_id = state.post(
         "restore", state.store(command.store), postings, reverses_id=head.operation_id, flags=flags
     )
+    purchases.keep(state, operation_id, again)
     cards = tuple(_movement_now(state, old) for old in voided.cards)
     stamp = max(command.stamp or state.now, head.stamp or state.now)
-    head.settle(
-        POSTED,
-        ReceiptPosted(operation_id=operation_id, at=state.now, cards=cards, flags=flags),
-        operation_id,
-        stamp,
-    )
+    result: Result = ReceiptPosted(operation_id=operation_id, at=state.now, cards=cards, flags=flags)
+    head.settle(POSTED, result, operation_id, stamp)
     state.attach(command, head)
     return ReceiptRestored(outcome=RESTORED, operation_id=operation_id, at=state.now, cards=cards)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 import msgspec
 
 
-class Result(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """The answer to a command or query that was carried out."""
+class Result(msgspec.Struct, frozen=True, tag=True, kw_only=True, omit_defaults=True):
+    """The answer to a command or query that was carried out.
+
+    ``replayed``: the command had been carried out before under this key, and this is what was said then.
+    """
+
+    replayed: bool = False
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """One unit of a wallet, in minor units.
 
-    ``balance`` is what the books hold, ``available`` what can be spent now (pending and expired lots do not
-    count, debt does), ``pending`` what becomes available later.
+    ``balance`` is what the books hold, ``available`` what can be spent now (pending, expired and held parts do
+    not count, debt does), ``pending`` what becomes available later, ``held`` what open holds have set aside.
     """
 
     unit: str
@@ -23,6 +29,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     balance: int
     available: int
     pending: int = 0
+    held: int = 0
 
 
 class Identified(Result, frozen=True, tag=True, kw_only=True):
@@ -46,10 +53,206 @@ class Identified(Result, frozen=True, tag=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class FoundCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A card of a list; fields as in Identified."""
+
+    number: str
+    account: int
+    holder_id: int
+    holder_name: str
+    status: str
+    usable: str
+    product: str
+
+
+class CardsFound(Result, frozen=True, tag=True, kw_only=True):
+    """Cards that a text leads to, usable ones first; ``more``: there are others beyond the limit."""
+
+    cards: tuple[FoundCard, ...]
+    more: bool = False
+
+
+class QuotedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What would happen to a line: its discount, the most that points may pay of it, what it would earn."""
+
+    number: int
+    discount_minor: int
+    payable_minor: int
+    earned: int
+
+
+class QuotedCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a card would get and might pay, in the minor units of its programme's unit."""
+
+    card: str
+    account: int
+    unit: str
+    scale: int
+    available: int
+    payable: int
+    earned: int
+    usable: str
+
+
+class Quoted(Result, frozen=True, tag=True, kw_only=True):
+    """``explanation`` as an operation would keep it, one per card."""
+
+    at: datetime
+    total_minor: int
+    lines: tuple[QuotedLine, ...]
+    cards: tuple[QuotedCard, ...]
+    explanation: tuple[dict[str, Any], ...] = ()
+
+
 class Balances(Result, frozen=True, tag=True, kw_only=True):
     as_of: datetime
     account: int
     balances: tuple[Balance, ...]
+
+
+class LotTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A lot: what it holds (negative: debt), what of it is held, its terms, and which partner owes it."""
+
+    lot_id: int
+    unit: str
+    scale: int
+    remaining: int
+    held: int
+    issuer: str
+    available_from: datetime
+    expires_at: datetime | None
+    is_debt: bool
+
+
+class Lots(Result, frozen=True, tag=True, kw_only=True):
+    as_of: datetime
+    account: int
+    lots: tuple[LotTold, ...]
+
+
+class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one operation did to one unit of the wallet."""
+
+    operation_id: int
+    kind: str
+    store: str
+    unit: str
+    scale: int
+    amount: int
+    effective_at: datetime
+    booked_at: datetime
+    flags: tuple[str, ...] = ()
+
+
+class Statement(Result, frozen=True, tag=True, kw_only=True):
+    """``cursor`` asks for the next page; empty on the last one."""
+
+    account: int
+    lines: tuple[StatementLine, ...]
+    cursor: str = ""
+
+
+class EntryTold(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry: of a wallet's account (``account`` is the wallet's number) or a partner's (``account`` 0)."""
+
+    account: int
+    partner: str
+    kind: str
+    unit: str
+    scale: int
+    amount: int
+    lot_id: int | None
+
+
+class OperationTold(Result, frozen=True, tag=True, kw_only=True):
+    """An operation, its entries, and the facts and rules that decided it.
+
+    ``reverses_id`` and ``reversed_by`` are 0 for none. ``programme`` is code and version id, or empty and 0.
+    """
+
+    operation_id: int
+    kind: str
+    store: str
+    actor: str
+    effective_at: datetime
+    booked_at: datetime
+    entries: tuple[EntryTold, ...]
+    flags: tuple[str, ...] = ()
+    explanation: Any = None
+    programme: str = ""
+    programme_version: int = 0
+    reverses_id: int = 0
+    reversed_by: int = 0
+
+
+class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a sold line so much came back: in thousandths, or in minor money where the till sends no quantity."""
+
+    number: int
+    amount: int
+
+
+class ReceiptTold(Result, frozen=True, tag=True, kw_only=True):
+    """A receipt as it stands: ``kind`` receipt or return. ``document`` holds goods and allocation."""
+
+    operation_id: int
+    kind: str
+    store: str
+    state: str
+    at: datetime
+    document: dict[str, Any]
+    returned: tuple[ReturnedLine, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+class HoldTold(Result, frozen=True, tag=True, kw_only=True):
+    """A hold. ``state``: open, captured, released, expired; a hold past its deadline is told as expired."""
+
+    hold_id: int
+    key: str
+    store: str
+    account: int
+    unit: str
+    scale: int
+    owner: str
+    amount: int
+    captured: int
+    state: str
+    placed_at: datetime
+    until: datetime
+    ended_at: datetime | None
+    operation_id: int
+
+
+class Consent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a holder agreed to or withdrew, as it was recorded."""
+
+    purpose: str
+    document: str
+    given: bool
+    channel: str
+    store: str
+    at: datetime
+
+
+class HolderTold(Result, frozen=True, tag=True, kw_only=True):
+    """A person in the clear. ``consents``: every record, newest first."""
+
+    holder_id: int
+    account: int
+    name: str
+    phone: str
+    email: str
+    birthday: date | None
+    registered_at: datetime
+    cards: tuple[FoundCard, ...]
+    consents: tuple[Consent, ...]
+
+
+class TokenIssued(Result, frozen=True, tag=True, kw_only=True):
+    token: str
+    number: str
+    expires_at: datetime
 
 
 class CardMovement(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +295,109 @@ class ReceiptRestored(Result, frozen=True, tag=True, kw_only=True):
     cards: tuple[CardMovement, ...] = ()
 
 
+class ReceiptReturned(Result, frozen=True, tag=True, kw_only=True):
+    """In ``cards`` ``redeemed`` is what was given back and ``earned`` what was taken back; both positive.
+
+    ``keep_back_minor``: money that the till keeps from the refund, for points that were spent already.
+    ``sale`` and ``sale_store`` name the receipt that it belongs to, ``base_id`` is its operation; empty without one.
+    """
+
+    operation_id: int
+    at: datetime
+    cards: tuple[CardMovement, ...] = ()
+    lines: tuple[ReturnedLine, ...] = ()
+    keep_back_minor: int = 0
+    sale: str = ""
+    sale_store: str = ""
+    base_id: int = 0
+    flags: tuple[str, ...] = ()
+
+
+class Exchanged(Result, frozen=True, tag=True, kw_only=True):
+    """Both are kept under their own keys; this is never stored."""
+
+    returned: ReceiptReturned
+    sold: ReceiptPosted
+
+
+class HoldPlaced(Result, frozen=True, tag=True, kw_only=True):
+    """``available`` is what is left to others."""
+
+    hold_id: int
+    card: str
+    account: int
+    unit: str
+    scale: int
+    amount: int
+    available: int
+    at: datetime
+    until: datetime
+
+
+class HoldCaptured(Result, frozen=True, tag=True, kw_only=True):
+    """``released`` is what the hold gave back."""
+
+    operation_id: int
+    at: datetime
+    card: CardMovement
+    released: int
+    flags: tuple[str, ...] = ()
+
+
+class HoldReleased(Result, frozen=True, tag=True, kw_only=True):
+    """``outcome``: released; nothing (it had ended already); orphan (the hold was never seen).
+
+    ``unit`` and ``scale`` are those of ``amount``; empty and 0 where nothing was released.
+    """
+
+    outcome: str
+    at: datetime
+    amount: int = 0
+    unit: str = ""
+    scale: int = 0
+
+
+class Redeemed(Result, frozen=True, tag=True, kw_only=True):
+    operation_id: int
+    at: datetime
+    card: CardMovement
+    flags: tuple[str, ...] = ()
+
+
+class Accrued(Result, frozen=True, tag=True, kw_only=True):
+    operation_id: int
+    at: datetime
+    card: CardMovement
+    flags: tuple[str, ...] = ()
+
+
+class Transferred(Result, frozen=True, tag=True, kw_only=True):
+    """``cards``: the source, then the target."""
+
+    operation_id: int
+    at: datetime
+    cards: tuple[CardMovement, ...]
+
+
+class GiftCardSold(Result, frozen=True, tag=True, kw_only=True):
+    operation_id: int
+    at: datetime
+    card: CardMovement
+    card_id: int
+    number: str
+    expires_at: datetime | None = None
+
+
+class PaidOut(Result, frozen=True, tag=True, kw_only=True):
+    """``card.redeemed`` is the money to hand over."""
+
+    operation_id: int
+    at: datetime
+    card: CardMovement
+    card_id: int
+    status: str
+
+
 class CardIssued(Result, frozen=True, tag=True, kw_only=True):
     card_id: int
     account: int
@@ -105,9 +411,76 @@ class CardActivated(Result, frozen=True, tag=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class CardStatusChanged(Result, frozen=True, tag=True, kw_only=True):
+    number: str
+    status: str
+    at: datetime
+
+
+class CardReplaced(Result, frozen=True, tag=True, kw_only=True):
+    card_id: int
+    account: int
+    number: str
+    old_number: str
+    at: datetime
+
+
+class PinSet(Result, frozen=True, tag=True, kw_only=True):
+    number: str
+    at: datetime
+
+
 class HolderRegistered(Result, frozen=True, tag=True, kw_only=True):
     holder_id: int
     account: int
+
+
+class HolderUpdated(Result, frozen=True, tag=True, kw_only=True):
+    holder_id: int
+    account: int
+    at: datetime
+
+
+class HoldersMerged(Result, frozen=True, tag=True, kw_only=True):
+    """``outcome``: merged, or waiting for ``holds`` open holds. ``account`` is the target's, ``source`` the other.
+
+    ``merge_id`` is the operation that moved the lots.
+    """
+
+    outcome: str
+    account: int
+    source: int
+    at: datetime
+    merge_id: int = 0
+    holds: int = 0
+
+
+class HolderErased(Result, frozen=True, tag=True, kw_only=True):
+    holder_id: int
+    at: datetime
+
+
+class ConsentRecorded(Result, frozen=True, tag=True, kw_only=True):
+    consent_id: int
+    holder_id: int
+    purpose: str
+    document: str
+    given: bool
+    at: datetime
+
+
+class CodeSent(Result, frozen=True, tag=True, kw_only=True):
+    """The code itself is not told; ``phone`` shows its last four digits."""
+
+    code_id: int
+    phone: str
+    at: datetime
+    expires_at: datetime
+
+
+class CodeChecked(Result, frozen=True, tag=True, kw_only=True):
+    purpose: str
+    at: datetime
 
 
 class ToppedUp(Result, frozen=True, tag=True, kw_only=True):
@@ -117,9 +490,21 @@ class ToppedUp(Result, frozen=True, tag=True, kw_only=True):
 
 
 class Adjusted(Result, frozen=True, tag=True, kw_only=True):
-    operation_id: int
+    """``outcome``: done; pending (no operation yet, nothing moved); rejected."""
+
+    operation_id: int = 0
     at: datetime
     card: CardMovement
+    outcome: str = "done"
+
+
+class AdjustmentDecided(Result, frozen=True, tag=True, kw_only=True):
+    """``outcome``: approved or rejected; ``booked_id`` is the operation, which stands under the key of its Adjust."""
+
+    outcome: str
+    at: datetime
+    booked_id: int = 0
+    card: CardMovement | None = None
 
 
 def cards_of(result: Result) -> tuple[CardMovement, ...]:
@@ -131,13 +516,52 @@ def cards_of(result: Result) -> tuple[CardMovement, ...]:
     return tuple(cards)
 
 
+def accounts_of(result: Result) -> set[int]:
+    """The wallets that a stored result tells of."""
+    account = getattr(result, "account", None)
+    return {moved.account for moved in cards_of(result)} | ({account} if isinstance(account, int) else set())
+
+
 AnyStoredResult = (
     ReceiptPosted
     | ReceiptVoided
     | ReceiptRestored
+    | ReceiptReturned
+    | Exchanged
+    | HoldPlaced
+    | HoldCaptured
+    | HoldReleased
+    | Redeemed
+    | Accrued
+    | Transferred
+    | GiftCardSold
+    | PaidOut
     | CardIssued
     | CardActivated
+    | CardStatusChanged
+    | CardReplaced
+    | PinSet
     | HolderRegistered
+    | HolderUpdated
+    | HoldersMerged
+    | HolderErased
+    | ConsentRecorded
+    | CodeSent
+    | CodeChecked
     | ToppedUp
     | Adjusted
+    | AdjustmentDecided
+)
+AnyRead = (
+    Identified
+    | CardsFound
+    | Quoted
+    | Balances
+    | Lots
+    | Statement
+    | OperationTold
+    | ReceiptTold
+    | HoldTold
+    | HolderTold
+    | TokenIssued
 )

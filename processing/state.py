@@ -6,8 +6,10 @@ it does, so that a refused command drops only its own changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,25 +17,29 @@ import msgspec
 from sqlalchemy import Table
 
 from processing import tables
-from processing.commands import Command, Ref
+from processing.audit import Audited
+from processing.claims import NONE, Claim, own_keys
+from processing.commands import Adjust, Command, Ref
+from processing.database import Row
 from processing.directory import Directory, StoreInfo
-from processing.errors import CardNotFound
+from processing.errors import CardNotFound, HoldNotFound, LoyaltyError
 from processing.ids import Ids
-from processing.lots import Lot, Move, reverse
-from processing.results import AnyStoredResult, Result
+from processing.lots import Lot, Move, reverse, soonest_first
+from processing.people import People
+from processing.programme import day_terms
+from processing.results import HoldPlaced
 from processing.secrets import Vault
-
-# States of a request key: what it stands for.
-NONE = "none"
-POSTED = "posted"
-ROLLED_BACK = "rolled_back"
-RETURNED = "returned"
-TOMBSTONE = "tombstone"
 
 # One point of scale 2 settles at one minor unit of money until programmes set a price of their own.
 SETTLEMENT_PRICE_MILLIONTHS = 1_000_000
 
-_decode_answer: Any = msgspec.json.Decoder(AnyStoredResult).decode
+# Names of cards that are worked out, not kept as identifiers.
+PHONE, EMAIL, HOLDER, WALLET, TOKEN = "phone", "email", "holder", "wallet", "token"  # a scheme's name
+DERIVED = frozenset({PHONE, EMAIL, HOLDER, WALLET, TOKEN})
+
+# States of a hold.
+OPEN, CAPTURED, RELEASED, HOLD_EXPIRED = "open", "captured", "released", "expired"
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,6 +53,9 @@ class Card:
     issued_at: datetime
     activated_at: datetime | None
     expires_at: datetime | None
+    pin: str | None = None
+    pin_wrong: str | None = None
+    pin_tries: int = 0
 
 
 @dataclass(slots=True)
@@ -63,42 +72,73 @@ class Account:
 
 
 @dataclass(slots=True)
-class Claim:
-    """A request key, locked. ``answer`` is the stored one as JSON, ``result`` the same decoded.
+class Hold:
+    """Value set aside until a deadline. ``pins``: how much of which lot, while it is open."""
 
-    ``stamp`` is the till's time of the newest attempt that is known, ``void_stamp`` the last void's own. State
-    ``none`` with a stamp: a newer version was refused, and what is older than it was abandoned by the till.
-    """
-
+    id: int
     store_id: int
     key: str
-    same_as: str | None = None
-    state: str = NONE
-    content: str | None = None
-    stamp: datetime | None = None
+    account_id: int
+    owner: str
+    amount: int
+    captured: int
+    state: str
+    placed_at: datetime
+    until: datetime
+    ended_at: datetime | None
+    operation_id: int | None
+    pins: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Wallet:
+    """``merged_into``: where it went; ``merging_into``: where it goes when its holds have ended."""
+
+    id: int
+    merged_into: int | None
+    merging_into: int | None
+    created_at: datetime
+
+
+@dataclass(slots=True, frozen=True)
+class Returned:
+    """A return that stands: its operation, and the sold lines that came back, as its receipt tells them."""
+
+    operation_id: int
+    lines: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True)
+class Pending:
+    """A correction that waits for a second person."""
+
+    asked: Adjust
+    asked_by: str
+    asked_at: datetime
+    state: str = "pending"
+    decided_by: str | None = None
+    decided_at: datetime | None = None
     operation_id: int | None = None
-    answer: str | None = None
-    void_stamp: datetime | None = None
-    result: Result | None = None
     is_changed: bool = False
 
-    @property
-    def is_fresh(self) -> bool:
-        """Nobody has used this key before, or nothing came of it."""
-        return self.state == NONE and self.stamp is None and self.same_as is None
+    @classmethod
+    def of(cls, row: Row) -> Pending:
+        """From the columns of its table."""
+        _, _, command, *told = row
+        return cls(msgspec.json.decode(command, type=Adjust), *told)
 
-    def stored(self) -> Result:
-        """The answer given when this key was settled."""
-        if self.result is None:
-            self.result = _decode_answer(self.answer)
-        assert self.result is not None
-        return self.result
-
-    def settle(self, state: str, result: Result, operation_id: int | None, stamp: datetime) -> None:
-        """What the key stands for from now on, and how it is answered when it comes again."""
-        self.state, self.operation_id, self.stamp = state, operation_id, stamp
-        self.result, self.answer = result, _encode(result).decode()
-        self.is_changed = True
+    def row(self, place: tuple[int, str]) -> dict[str, Any]:
+        return {
+            "store_id": place[0],
+            "key": place[1],
+            "command": msgspec.Raw(_encode(self.asked)),
+            "asked_by": self.asked_by,
+            "asked_at": self.asked_at,
+            "state": self.state,
+            "decided_by": self.decided_by,
+            "decided_at": self.decided_at,
+            "operation_id": self.operation_id,
+        }
 
 
 @dataclass(slots=True, frozen=True)
@@ -131,24 +171,50 @@ class State:
     ids: Ids
     claims: dict[tuple[int, str], Claim] = field(default_factory=dict)
     cards: dict[Ref, Card] = field(default_factory=dict)
+    cards_by_id: dict[int, Card] = field(default_factory=dict)
     accounts: dict[tuple[int, str], Account] = field(default_factory=dict)
     accounts_by_id: dict[int, Account] = field(default_factory=dict)
     locked_wallets: set[int] = field(default_factory=set)
     booked: dict[int, list[Booked]] = field(default_factory=dict)
-    contacts: dict[tuple[str, bytes], int] = field(default_factory=dict)
-    holders: dict[int, int] = field(default_factory=dict)
+    # By the operation of the sale: the returns that stand, and its receipt's document.
+    returns: dict[int, list[Returned]] = field(default_factory=dict)
+    documents: dict[int, str] = field(default_factory=dict)
+    # By a void's operation: the receipt that it reversed, as ``selects.VOIDED`` tells it.
+    voided: dict[int, Row] = field(default_factory=dict)
+    holds: dict[int, Hold] = field(default_factory=dict)
+    # By account, for facts that happened before it: what lots lost by expiry, under (lot id, instant).
+    expired: dict[int, dict[tuple[int, datetime], int]] = field(default_factory=dict)
+    # Wallets as far as merges are concerned; ``merged`` leads from one that is gone to the one it is part of.
+    wallets: dict[int, Wallet] = field(default_factory=dict)
+    merged: dict[int, int] = field(default_factory=dict)
+    people: People = field(default_factory=People)
+    pending: dict[tuple[int, str], Pending] = field(default_factory=dict)
+    # How many cards of a product of value there are, as far as it matters.
+    issued: dict[str, int] = field(default_factory=dict)
     spare_numbers: dict[str, list[str]] = field(default_factory=dict)
 
-    new_wallets: list[dict[str, Any]] = field(default_factory=list)
     new_accounts: dict[int, Account] = field(default_factory=dict)
     new_cards: dict[int, Card] = field(default_factory=dict)
     inserts: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
+    # Cards whose names in outside systems another card takes over.
+    moved_names: list[tuple[int, int]] = field(default_factory=list)
+    # Wallets whose cards all go to another one.
+    moved_cards: list[tuple[int, int]] = field(default_factory=list)
+    deletes: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
+    audits: list[Audited] = field(default_factory=list)
     seen_tills: set[tuple[int, str]] = field(default_factory=set)
     changed_cards: dict[int, Card] = field(default_factory=dict)
     changed_accounts: dict[int, Account] = field(default_factory=dict)
     changed_lots: dict[int, Lot] = field(default_factory=dict)
+    changed_holds: dict[int, Hold] = field(default_factory=dict)
+    changed_wallets: dict[int, Wallet] = field(default_factory=dict)
 
     # Reading ------------------------------------------------------------------------------------------------
+
+    def audit(self, command: Command[Any], action: str, target: str, **details: Any) -> None:
+        """Remember an administrative change, without personal data."""
+        store_id = self.store(command.store).id
+        self.audits.append(Audited(command.actor, action, store_id, target, details))
 
     def store(self, code: str) -> StoreInfo:
         return self.directory.store(code)
@@ -179,17 +245,30 @@ class State:
         Keys that nobody has used stand for nothing; when all are fresh the first key will be the head.
         """
         store_id = self.store(command.store).id
-        claims = [self.claims[store_id, key] for key in command.keys]
+        claims = [self.claims[store_id, key] for key in own_keys(command)]
         heads: dict[str, Claim] = {}
         for claim in claims:
             if not claim.is_fresh:
-                head = claim if claim.same_as is None else self.claims[store_id, claim.same_as]
+                head = self.head(store_id, claim.key)
                 heads[head.key] = head
         return list(heads.values()) or claims[:1]
 
+    def head(self, store_id: int, key: str) -> Claim:
+        """The claim that keeps what this key of the store stands for."""
+        claim = self.claims[store_id, key]
+        return claim if claim.same_as is None else self.claims[store_id, claim.same_as]
+
+    def lay_aside(self, claim: Claim) -> None:
+        """Make a key free for something new; what it stood for is known by the key and its time from then on."""
+        kept = replace(claim, key=f"{claim.key}@{claim.stamp}", is_changed=True)
+        self.claims[kept.store_id, kept.key] = kept
+        claim.state, claim.content, claim.stamp, claim.operation_id = NONE, None, None, None
+        claim.answer = claim.result = claim.void_stamp = None
+        claim.is_changed = True
+
     def attach(self, command: Command[Any], head: Claim) -> None:
         """Keys of the command that nobody has used become further names of the head."""
-        for key in command.keys:
+        for key in own_keys(command):
             claim = self.claims[head.store_id, key]
             if claim is not head and claim.is_fresh:
                 claim.same_as = head.key
@@ -203,6 +282,24 @@ class State:
 
     def insert(self, table: Table, row: dict[str, Any]) -> None:
         self.inserts.setdefault(table, []).append(row)
+
+    def take_out(self, table: Table, key: dict[str, Any]) -> None:
+        """Delete a row; one that this batch has only just made is never written."""
+        rows = self.inserts.get(table, [])
+        kept = [row for row in rows if any(row[name] != value for name, value in key.items())]
+        if len(kept) < len(rows):
+            self.inserts[table] = kept
+        else:
+            self.deletes.setdefault(table, []).append(key)
+
+    def open_wallet(self) -> int:
+        """A new wallet with an account in every unit."""
+        wallet_id = self.ids.take("wallet")
+        self.locked_wallets.add(wallet_id)
+        self.wallets[wallet_id] = self.changed_wallets[wallet_id] = Wallet(wallet_id, None, None, self.now)
+        for unit in self.directory.units:
+            self.open_account(wallet_id, unit)
+        return wallet_id
 
     def open_account(self, wallet_id: int, unit: str) -> Account:
         account = Account(self.ids.take("account"), wallet_id, unit, 0)
@@ -313,27 +410,52 @@ class State:
         """The entries of moves between an account's lots and elsewhere."""
         return [Posting(account.id, account.unit, amount, account, lot) for lot, amount in moves]
 
-    def reversal(self, operation_id: int) -> tuple[list[Posting], bool]:
-        """The entries that undo an operation, and whether its points were gone and became debt."""
+    def reversal(self, operation_id: int, store: StoreInfo) -> tuple[list[Posting], bool]:
+        """The entries that undo an operation and its returns, and whether its points were gone and became debt."""
         postings: list[Posting] = []
         by_account: dict[int, list[tuple[int, int]]] = {}
         went_into_debt = False
-        for entry in self.booked[operation_id]:
+        undone = [operation_id, *(returned.operation_id for returned in self.returns.get(operation_id, ()))]
+        for entry in (entry for each in undone for entry in self.booked[each]):
             if entry.lot_id is None:
                 unit = self.directory.system_units[entry.account_id]
                 postings.append(Posting(entry.account_id, unit, -entry.amount))
             else:
-                by_account.setdefault(entry.account_id, []).append((entry.lot_id, entry.amount))
+                account, lot = self.living(entry.account_id, entry.lot_id)
+                by_account.setdefault(account.id, []).append((lot.id, entry.amount))
         for account_id, entries in by_account.items():
             account = self.accounts_by_id[account_id]
-            undone = reverse(entries, account.lots, self.now)
-            postings += self.moved(account, undone.moves)
-            for lot_id, amount in undone.owed.items():
+            reversal = reverse(entries, account.lots, self.now)
+            postings += self.moved(account, [self.graced(account, move, store) for move in reversal.moves])
+            for lot_id, amount in reversal.owed.items():
                 went_into_debt = True
                 postings += self.moved(account, [(self.debt(account, account.lots[lot_id].issuer_id), -amount)])
-            for lot_id, amount in undone.spare.items():
+            for lot_id, amount in reversal.spare.items():
                 postings += self.moved(account, [(self.spare(account, account.lots[lot_id].issuer_id), amount)])
         return postings, went_into_debt
+
+    def living(self, account_id: int, lot_id: int) -> tuple[Account, Lot]:
+        """The account and lot that stand for these today: those of a merged wallet went to equal ones."""
+        account = self.accounts_by_id[account_id]
+        lot = account.lots[lot_id]
+        if account.wallet_id not in self.merged:
+            return account, lot
+        home = self.account(self.merged[account.wallet_id], account.unit)
+        if lot.is_debt:
+            return home, self.debt(home, lot.issuer_id)
+        terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
+        return home, self.open_lot(home, *terms)
+
+    def graced(self, account: Account, move: Move, store: StoreInfo) -> Move:
+        """What goes back to a lot that has expired meanwhile lives on for the days that the programme grants."""
+        lot, amount = move
+        days = self.directory.grace_days(account.unit)
+        if amount <= 0 or days == 0 or not lot.is_expired(self.now):
+            return move
+        terms = day_terms(store.zone, self.now, 0, days)
+        return self.open_lot(
+            account, lot.issuer_id, terms.available_from, terms.expires_at, lot.price_millionths
+        ), amount
 
     def debt(self, account: Account, issuer_id: int) -> Lot:
         """The lot that carries the account's debt to a partner."""
@@ -346,9 +468,82 @@ class State:
         """Where points go whose debt was repaid before the redemption was undone: for ever, at the usual price."""
         return self.open_lot(account, issuer_id, self.now, None, SETTLEMENT_PRICE_MILLIONTHS)
 
+    # Holds --------------------------------------------------------------------------------------------------
+
+    def named_hold(self, store: str, key: str) -> Hold:
+        """The hold that was placed under a key of the store. Errors: HoldNotFound."""
+        head = self.head(self.store(store).id, key)
+        stored = head.stored() if head.answer is not None else None
+        if not isinstance(stored, HoldPlaced) or stored.hold_id not in self.holds:
+            raise HoldNotFound("no hold was placed under this key")
+        return self.holds[stored.hold_id]
+
+    def from_pins(self, account: Account, hold: Hold, amount: int) -> list[Move]:
+        """The moves that take an amount from what a hold pins, soonest expiring first, as far as it goes."""
+        moves: list[Move] = []
+        for lot in sorted((account.lots[lot_id] for lot_id in hold.pins), key=soonest_first):
+            taken = min(hold.pins[lot.id], amount)
+            if taken:
+                moves.append((lot, -taken))
+                amount -= taken
+        return moves
+
+    def open_holds(self, account: Account) -> list[Hold]:
+        return [hold for hold in self.holds.values() if hold.account_id == account.id and hold.state == OPEN]
+
+    def pin(self, account: Account, hold: Hold, moves: Iterable[Move]) -> None:
+        """Set aside what the moves would draw."""
+        for lot, amount in moves:
+            hold.pins[lot.id] = hold.pins.get(lot.id, 0) - amount
+            lot.held -= amount
+        self.holds[hold.id] = self.changed_holds[hold.id] = hold
+
+    def end_hold(
+        self, hold: Hold, state: str, at: datetime, captured: int = 0, operation_id: int | None = None
+    ) -> None:
+        """The hold is over: what it pinned is free, or drawn by whoever captures it."""
+        for lot_id, amount in hold.pins.items():
+            self.accounts_by_id[hold.account_id].lots[lot_id].held -= amount
+        hold.pins = {}
+        hold.state, hold.ended_at, hold.captured, hold.operation_id = state, at, captured, operation_id
+        self.changed_holds[hold.id] = hold
+
+    def end_due_holds(self) -> int:
+        """End what is past its deadline by the batch's clock; how many."""
+        due = [hold for hold in self.holds.values() if hold.state == OPEN and hold.until <= self.now]
+        for hold in due:
+            self.end_hold(hold, HOLD_EXPIRED, hold.until)
+        return len(due)
+
+    # All or nothing -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Whatever several handlers change inside; a refusal takes all of it back, but not the tries of PINs."""
+        # The schema's tables stand in some of it as keys; they are what they are.
+        memo: dict[int, Any] = {id(table): table for table in tables.metadata.tables.values()}
+        saved = {name: copy.deepcopy(getattr(self, name), memo) for name in _MUTABLE}
+        try:
+            yield
+        except LoyaltyError:
+            tries = {card.id: (card.pin_tries, card.pin_wrong) for card in self.changed_cards.values()}
+            for name, value in saved.items():
+                setattr(self, name, value)
+            for card in self.cards.values():
+                if card.id in tries and (card.pin_tries, card.pin_wrong) != tries[card.id]:
+                    card.pin_tries, card.pin_wrong = tries[card.id]
+                    self.changed_cards[card.id] = card
+            raise
+
 
 def canonical(ref: Ref) -> Ref:
     """The spelling under which a name is stored: a card's number without its leading zeros."""
     if ref.scheme == "card":
         return Ref("card", ref.value.strip().lstrip("0") or "0")
     return ref
+
+
+# What a batch changes; the rest of its state is given.
+_MUTABLE = tuple(
+    each.name for each in fields(State) if each.name not in ("now", "directory", "vault", "ids", "spare_numbers")
+)

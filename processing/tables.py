@@ -125,6 +125,8 @@ unit = Table(
     Column("code", String(16), primary_key=True),
     Column("kind", String(8), nullable=False),
     Column("scale", SmallInteger, nullable=False),
+    # What one person may correct alone, in minor units; empty: any amount.
+    Column("adjust_limit", BigInteger),
     CheckConstraint("kind IN ('money', 'points')", name="kind"),
 )
 
@@ -153,8 +155,17 @@ wallet = Table(
     "wallet",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=False),
-    Column("merged_into", Id, ForeignKey("wallet.id")),
+    # Where it went. Never a wallet that went on itself: a merge leads all that had come before along.
+    Column("merged_into", Id, ForeignKey("wallet.id"), index=True),
+    # Where it goes as soon as its holds have ended.
+    Column("merging_into", BigInteger),
     Column("created_at", Instant, nullable=False),
+    Index(
+        "ix_wallet_merging",
+        "merging_into",
+        postgresql_where=text("merging_into IS NOT NULL"),
+        sqlite_where=text("merging_into IS NOT NULL"),
+    ),
 )
 
 account = Table(
@@ -184,6 +195,10 @@ card = Table(
     Column("issued_at", Instant, nullable=False),
     Column("activated_at", Instant),
     Column("expires_at", Instant),
+    # HMACs in hex: of the PIN, and of the last wrong one, which does not count twice.
+    Column("pin", String(64)),
+    Column("pin_wrong", String(64)),
+    Column("pin_tries", SmallInteger, nullable=False, server_default=text("0")),
     CheckConstraint("status IN ('issued', 'active', 'blocked', 'expired', 'replaced', 'closed')", name="status"),
 )
 
@@ -202,6 +217,7 @@ holder = Table(
     Column("id", Id, primary_key=True, autoincrement=False),
     Column("wallet_id", Id, ForeignKey("wallet.id"), nullable=False, unique=True),
     Column("created_at", Instant, nullable=False),
+    Column("erased_at", Instant),
 )
 
 person = Table(
@@ -222,6 +238,44 @@ contact = Table(
     Column("kind", String(8), primary_key=True),
     Column("blind_index", LargeBinary(16), primary_key=True),
     Column("holder_id", Id, ForeignKey("holder.id"), nullable=False, index=True),
+)
+
+# Words of names and their beginnings, so that a cashier finds a holder by a part of the name.
+name_part = Table(
+    "name_part",
+    metadata,
+    Column("blind_index", LargeBinary(16), primary_key=True),
+    Column("holder_id", Id, ForeignKey("holder.id"), primary_key=True, index=True),
+)
+
+consent = Table(
+    "consent",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("holder_id", Id, ForeignKey("holder.id"), nullable=False, index=True),
+    Column("purpose", String(64), nullable=False),
+    # The version of the text that was agreed to.
+    Column("document", String(64), nullable=False),
+    Column("given", Boolean, nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("store_id", BigInteger, nullable=False),
+    Column("actor", String(64)),
+    Column("at", Instant, nullable=False),
+)
+
+confirmation_code = Table(
+    "confirmation_code",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    # The phone's blind index in hex; the code's HMAC is bound to both and to this row.
+    Column("phone_index", String(32), nullable=False),
+    Column("purpose", String(64), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("sent_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("tries", SmallInteger, nullable=False),
+    Column("used_at", Instant),
+    Index(None, "phone_index", "sent_at"),
 )
 
 # The books -------------------------------------------------------------------------------------------------
@@ -256,6 +310,13 @@ operation = Table(
     Column("explanation", Document),
     Column("effective_at", Instant, nullable=False),
     Column("booked_at", Instant, nullable=False),
+    Index(None, "booked_at"),
+    Index(
+        "ix_operation_reverses",
+        "reverses_id",
+        postgresql_where=text("reverses_id IS NOT NULL"),
+        sqlite_where=text("reverses_id IS NOT NULL"),
+    ),
 )
 
 entry = Table(
@@ -294,7 +355,43 @@ lot = Table(
     # Made by a shortage; its remainder is negative until accruals have repaid it.
     Column("is_debt", Boolean, nullable=False),
     Index("ix_lot_open", "account_id", postgresql_where=text("is_open"), sqlite_where=text("is_open")),
+    Index(
+        "ix_lot_due",
+        "expires_at",
+        postgresql_where=text("is_open AND expires_at IS NOT NULL"),
+        sqlite_where=text("is_open AND expires_at IS NOT NULL"),
+    ),
     postgresql_with={"fillfactor": 80},
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("store_id", BigInteger, nullable=False),
+    # The request key of its PlaceHold.
+    Column("key", String(255), nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("captured", BigInteger, nullable=False),
+    # open, captured, released, expired
+    Column("state", String(10), nullable=False),
+    Column("placed_at", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("operation_id", BigInteger),
+    Index("ix_hold_open", "account_id", postgresql_where=text("state = 'open'"), sqlite_where=text("state = 'open'")),
+    Index("ix_hold_due", "until", postgresql_where=text("state = 'open'"), sqlite_where=text("state = 'open'")),
+)
+
+# What an open hold has set aside of each lot; when it ends its pins count no more.
+hold_pin = Table(
+    "hold_pin",
+    metadata,
+    Column("hold_id", Id, primary_key=True, autoincrement=False),
+    Column("lot_id", BigInteger, primary_key=True, autoincrement=False, index=True),
+    Column("amount", BigInteger, nullable=False),
 )
 
 receipt = Table(
@@ -308,7 +405,64 @@ receipt = Table(
     Column("total_minor", BigInteger, nullable=False),
     # Lines, tenders and the allocation per line: read whole by returns and reports.
     Column("document", Document, nullable=False),
+    # The sale of which this is a return.
+    Column("base_id", BigInteger),
     Index(None, "store_id", "business_date"),
+    Index(
+        "ix_receipt_base",
+        "base_id",
+        postgresql_where=text("base_id IS NOT NULL"),
+        sqlite_where=text("base_id IS NOT NULL"),
+    ),
+)
+
+# Corrections above what one person may book alone, until another one decides.
+pending_adjustment = Table(
+    "pending_adjustment",
+    metadata,
+    Column("store_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", String(255), primary_key=True),
+    Column("command", Document, nullable=False),
+    Column("asked_by", String(64), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    # pending, approved, rejected
+    Column("state", String(10), nullable=False),
+    Column("decided_by", String(64)),
+    Column("decided_at", Instant),
+    Column("operation_id", BigInteger),
+)
+
+# What a system account took and gave on a day of its partner: reports need not read every entry.
+roll_up = Table(
+    "roll_up",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("day", Date, primary_key=True),
+    Column("debit", BigInteger, nullable=False),
+    Column("credit", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+)
+
+# How far recurring work has come: each partner's roll-ups, ...
+chore = Table(
+    "chore",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("done_until", Instant, nullable=False),
+)
+
+# Every administrative change, in one chain: a row's hash covers the row before it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("store_id", BigInteger, nullable=False),
+    Column("target", String(64), nullable=False),
+    Column("details", Document, nullable=False),
+    Column("hash", String(64), nullable=False),
 )
 
 id_block = Table(
@@ -355,6 +509,9 @@ api_client = Table(
     Column("name", String(64), nullable=False, unique=True),
     Column("key_sha256", LargeBinary(32), nullable=False, unique=True),
     Column("scopes", JSON, nullable=False),
+    # Codes of the stores for which it may speak; empty: all.
+    Column("stores", JSON),
+    Column("requests_per_minute", Integer),
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
 )

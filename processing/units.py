@@ -17,16 +17,21 @@ POINTS = "points"
 # A bigint holds 9.2e18; sums of many amounts must fit as well.
 MAX_AMOUNT = 10**15
 HUNDREDTHS_OF_PERCENT = 10_000
+MILLION = 1_000_000
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{0,18})?")
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """A kind of value: ``RUB`` (money, scale 2), ``BONUS`` (points, scale 2), ``STAMP`` (points, scale 0)."""
+    """A kind of value: ``RUB`` (money, scale 2), ``BONUS`` (points, scale 2), ``STAMP`` (points, scale 0).
+
+    A correction of more than ``adjust_limit`` minor units needs a second person; ``None``: none does.
+    """
 
     code: str
     kind: str
     scale: int
+    adjust_limit: int | None = None
 
 
 def scaled(text: str, scale: int) -> int:
@@ -82,6 +87,12 @@ def percent_of(amount: int, percent_hundredths: int) -> int:
     """``percent_hundredths`` (500 = 5.00 %) of the amount, rounded down towards zero: in the chain's favour."""
     share = abs(amount) * percent_hundredths // HUNDREDTHS_OF_PERCENT
     return share if amount >= 0 else -share
+
+
+def worth(amount: int, price_millionths: int) -> int:
+    """What so many minor units settle at, in minor money; rounds down towards zero."""
+    value = abs(amount) * price_millionths // MILLION
+    return value if amount >= 0 else -value
 
 
 def spread(total: int, weights: Sequence[int]) -> list[int]:

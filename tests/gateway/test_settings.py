@@ -91,15 +91,17 @@ def test_sample_configuration_loads_with_the_registered_adapters() -> None:
 def test_sample_configuration_says_what_it_shows() -> None:
     settings = good(CONFIGS)
     chain = settings.chain
-    assert (chain.code, chain.units) == ("example", (Unit("RUB", "money", 2), Unit("BONUS", "points", 2)))
+    assert (chain.code, chain.units) == ("example", (Unit("RUB", "money", 2), Unit("BONUS", "points", 2, 1_000_000)))
     assert chain.partners == (
         Partner("bistro-llc", "Bistro LLC"),
         Partner("coffee-ip", "Coffee, sole proprietor"),
     )
     assert chain.stores[2] == Store("coffee", "Coffee at the station", "coffee-ip", "Asia/Yekaterinburg")
     assert chain.products[0] == Product("guest", "Guest card", "personal", "2900", 16, True, None, False, "bonus")
+    gift = chain.products[1]
+    assert (gift.value, gift.value_unit, gift.amounts, gift.pin) == (True, "RUB", (100_000, 300_000, 500_000), False)
     assert settings.programmes["bonus"] == Programme(
-        "bonus", "BONUS", 500, 3000, 1, 365, "guest", "guest", ("tobacco", "alcohol"), 100
+        "bonus", "BONUS", 500, 3000, 1, 365, "guest", "guest", ("tobacco", "alcohol"), 100, "debt", 7
     )
     link = settings.links["bistro"]
     assert (link.adapter, link.store, link.enabled) == ("rkeeper", "bistro", True)
@@ -114,6 +116,23 @@ def test_sample_configuration_says_what_it_shows() -> None:
 def test_percent_is_exact_however_it_is_written(directory: Path, change: Change, text: str, hundredths: int) -> None:
     change("programmes/bonus.yaml", "cashback_percent: 5 ", f"cashback_percent: {text} ")
     assert good(directory).programmes["bonus"].cashback_hundredths == hundredths
+
+
+def test_amounts_of_a_product_have_the_scale_of_its_unit(directory: Path, change: Change) -> None:
+    change("chain.yaml", 'amounts: ["1000", "3000", "5000"]', 'least_amount: "99.90"')
+    gift = good(directory).chain.products[1]
+    assert (gift.amounts, gift.least_amount, gift.value_unit) == ((), 9_990, "RUB")
+    change("chain.yaml", 'least_amount: "99.90"', 'least_amount: "99.901"')
+    assert problems(directory) == ["chain.yaml: products.1.least_amount: expected at most 2 digits after the point"]
+    change("chain.yaml", 'least_amount: "99.901"', 'least_amount: "99"')
+    change("chain.yaml", "value_unit: RUB ", "value_unit: BONUS ")
+    assert problems(directory) == ["chain.yaml: products.1.value_unit: found 'BONUS', expected a unit of money"]
+
+
+def test_only_cards_of_value_are_sold_for_an_amount(directory: Path, change: Change) -> None:
+    change("chain.yaml", "    value: true\n", "    value: false\n")
+    (problem,) = problems(directory)
+    assert problem == "chain.yaml: products.1.value_unit: expected value: true, for cards that carry money"
 
 
 def test_price_has_the_scale_of_the_chains_money(directory: Path, change: Change) -> None:

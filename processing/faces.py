@@ -1,0 +1,131 @@
+"""Identify: what a till needs to know of a card, for all cards of a batch in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from processing import tables
+from processing.balances import BALANCE, BALANCE_TYPES, balance_now
+from processing.cards import why_unusable
+from processing.commands import Identify, Ref
+from processing.database import Row, Statement, array
+from processing.errors import CardNotFound
+from processing.holders import read_field
+from processing.names import DERIVED
+from processing.programme import payable
+from processing.reading import Reading
+from processing.results import Balance, Identified
+from processing.state import canonical
+
+_FACE = f"""
+    c.number, c.status, c.product, c.expires_at, c.wallet_id, h.id, p.name, p.wrapped_key, {BALANCE}"""
+_FACE_TYPES = (
+    tables.card.c.number,
+    tables.card.c.status,
+    tables.card.c.product,
+    tables.card.c.expires_at,
+    tables.card.c.wallet_id,
+    tables.holder.c.id,
+    tables.person.c.name,
+    tables.person.c.wrapped_key,
+    *BALANCE_TYPES,
+)
+_OF_CARD = """
+    JOIN account a ON a.wallet_id = c.wallet_id
+    LEFT JOIN holder h ON h.wallet_id = c.wallet_id
+    LEFT JOIN person p ON p.holder_id = h.id"""
+FACES = Statement(
+    f"""
+    SELECT i.scheme, i.value, {_FACE}
+    FROM identifier i JOIN card c ON c.id = i.card_id {_OF_CARD}
+    WHERE i.value IN_TEXTS(:values)
+    ORDER BY a.id
+    """,
+    tables.identifier.c.scheme,
+    tables.identifier.c.value,
+    *_FACE_TYPES,
+)
+# Where the account begins in a row that starts with the card's number.
+_ACCOUNT = len(_FACE_TYPES) - len(BALANCE_TYPES)
+# For cards that were found by what is worked out, not by a name that is kept.
+CARDS_FACES = Statement(
+    f"""
+    SELECT c.id, {_FACE} FROM card c {_OF_CARD}
+    WHERE c.id IN_IDS(:cards)
+      AND a.wallet_id IN_ROWS(SELECT x.wallet_id FROM card x WHERE x.id IN_IDS(:cards) END_ROWS)
+    ORDER BY a.id
+    """,
+    tables.card.c.id,
+    *_FACE_TYPES,
+)
+
+Faces = Mapping[Ref, Sequence[Row]]
+
+
+def faces(reading: Reading, refs: Iterable[Ref]) -> Faces:
+    """The rows of every card that one of these names leads to, by the name; a row per account.
+
+    Names that are kept cost one statement for all of them; of the others ``reading`` knows the cards.
+    """
+    wanted = set(refs)
+    values = sorted({ref.value for ref in wanted if ref.scheme not in DERIVED})
+    found: dict[Ref, list[Row]] = {}
+    if values:
+        for scheme, value, *row in reading.rows(FACES, values=array(values), now=reading.now):
+            found.setdefault(Ref(scheme, value), []).append(row)
+    derived = {ref: reading.cards[ref].card_id for ref in wanted if ref.scheme in DERIVED and ref in reading.cards}
+    by_card = faces_of_cards(reading, derived.values())
+    return found | {ref: by_card[card_id] for ref, card_id in derived.items()}
+
+
+def faces_of_cards(reading: Reading, card_ids: Iterable[int]) -> dict[int, list[Row]]:
+    """The same by the cards' ids."""
+    wanted = sorted(set(card_ids))
+    found: dict[int, list[Row]] = {}
+    if wanted:
+        for card_id, *row in reading.rows(CARDS_FACES, cards=array(wanted), now=reading.now):
+            found.setdefault(card_id, []).append(row)
+    return found
+
+
+def identified(reading: Reading, query: Identify, known: Faces) -> Identified:
+    """The face of the first card that one of the names leads to. Errors: ForeignStore, CardNotFound."""
+    reading.work.directory.store(query.store)
+    rows = next((known[ref] for ref in map(canonical, query.refs) if ref in known), None)
+    if rows is None:
+        raise CardNotFound("no such card", scheme=query.refs[0].scheme if query.refs else "")
+    number, status, product, expires_at, wallet_id, holder_id, name, wrapped_key, *_ = rows[0]
+    balances = balances_of(reading, rows)
+    programme = reading.work.directory.programme_of(product).programme
+    refusal = why_unusable(status, expires_at, reading.now)
+    limit = None if query.order_minor is None else payable(programme, query.order_minor)
+    # An erased holder is nobody any more.
+    is_known = wrapped_key is not None
+    return Identified(
+        number=number,
+        account=wallet_id,
+        holder_id=holder_id if is_known else 0,
+        holder_name=read_field(reading.work.vault, holder_id, wrapped_key, "name", name) if is_known else "",
+        status=status,
+        usable=refusal.code if refusal else "",
+        product=product,
+        balances=balances,
+        payable=tuple(
+            (balance.unit, most_payable(balance, limit if balance.unit == programme.unit else None))
+            for balance in balances
+        ),
+        discount=programme.discount,
+        bonus=programme.bonus,
+        expires_at=expires_at,
+    )
+
+
+def balances_of(reading: Reading, rows: Sequence[Row]) -> tuple[Balance, ...]:
+    """The balances in the rows of one card."""
+    return tuple(balance_now(reading, *row[_ACCOUNT:]) for row in rows)
+
+
+def most_payable(balance: Balance, limit: int | None) -> int:
+    """What of a balance an order may be paid with; the limit is the programme's unit's only."""
+    free = max(balance.available, 0)
+    return free if limit is None else min(free, limit)

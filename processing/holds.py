@@ -1,0 +1,180 @@
+"""Holds: value set aside until a deadline (design law 5). A hold pins lots and moves no entry.
+
+Its end is a state, written under the account's lock before anybody else may spend what it pinned: whoever
+locks an account ends what is due by the batch's own clock first (``State.end_due_holds``). What is pinned in a
+lot that expires meanwhile expires when the hold ends.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from processing.cards import check_pin, check_usable
+from processing.claims import TOMBSTONE
+from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
+from processing.directory import REDEEMED
+from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
+from processing.keys import once
+from processing.lots import Move, available, draw
+from processing.programme import payable
+from processing.purchases import DEBT, HOLD_LATE, movement, short_of
+from processing.results import HoldCaptured, HoldPlaced, HoldReleased
+from processing.state import CAPTURED, HOLD_EXPIRED, OPEN, RELEASED, Account, Card, Hold, Posting, State
+from processing.units import MAX_AMOUNT
+
+NOTHING, ORPHAN = "nothing", "orphan"
+
+
+def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
+    """Set aside value of the card's account until the deadline."""
+
+    def do() -> tuple[HoldPlaced, int | None]:
+        if not 1 <= command.seconds <= MAX_HOLD_SECONDS:
+            raise BadAmount(f"a hold lasts 1 to {MAX_HOLD_SECONDS} seconds", unit=command.unit)
+        card = state.card([command.card])
+        check_usable(card, state.now)
+        check_pin(state, card, command.pin)
+        account = state.account(card.wallet_id, command.unit)
+        if state.wallets[card.wallet_id].merging_into is not None:
+            raise WalletMerging("the wallet takes no new holds")
+        own = [hold for hold in state.open_holds(account) if command.owner and hold.owner == command.owner]
+        free = available(account.lots.values(), state.now) + sum(_would_free(state, account, hold) for hold in own)
+        amount = _amount(state, command, card, account, free)
+        for hold in own:
+            state.end_hold(hold, RELEASED, state.now)
+        moves, _ = draw(account.lots.values(), amount, state.now)
+        head = state.heads(command)[0]
+        until = state.now + timedelta(seconds=command.seconds)
+        hold = Hold(
+            state.ids.take("hold"),
+            state.store(command.store).id,
+            head.key,
+            account.id,
+            command.owner,
+            amount,
+            0,
+            OPEN,
+            state.now,
+            until,
+            None,
+            None,
+        )
+        state.pin(account, hold, moves)
+        return HoldPlaced(
+            hold_id=hold.id,
+            card=card.number,
+            account=card.wallet_id,
+            unit=account.unit,
+            scale=state.directory.unit(account.unit).scale,
+            amount=amount,
+            available=available(account.lots.values(), state.now),
+            at=state.now,
+            until=until,
+        ), None
+
+    return once(state, command, HoldPlaced, do)
+
+
+def _would_free(state: State, account: Account, hold: Hold) -> int:
+    """What becomes available when the hold ends: pins of lots that have expired do not."""
+    return sum(pin for lot_id, pin in hold.pins.items() if account.lots[lot_id].is_available(state.now))
+
+
+def _amount(state: State, command: PlaceHold, card: Card, account: Account, free: int) -> int:
+    """How much is to be held. Errors: BadAmount, InsufficientPoints, LimitExceeded."""
+    programme = state.directory.programme_of(card.product).programme
+    limit = MAX_AMOUNT
+    if command.order_minor is not None and programme.unit == account.unit:
+        limit = payable(programme, command.order_minor)
+    if command.amount is None:
+        return max(min(free, limit), 0)
+    if not 0 < command.amount <= MAX_AMOUNT:
+        raise BadAmount("an amount must be positive", unit=command.unit)
+    if command.amount > limit:
+        unit = state.directory.unit(account.unit)
+        raise LimitExceeded(
+            "more points than the programme allows", unit=unit.code, scale=unit.scale, asked=command.amount, limit=limit
+        )
+    if command.amount > free:
+        raise short_of(state, account, free, command.amount)
+    return command.amount
+
+
+def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
+    """Take what is held, or a part of it, as a redemption without a receipt."""
+
+    def do() -> tuple[HoldCaptured, int | None]:
+        hold = state.named_hold(command.store, command.hold)
+        if hold.state in (CAPTURED, RELEASED):
+            raise HoldEnded("the hold has ended", state=hold.state)
+        account, number = _place(state, command)
+        amount = hold.amount if command.amount is None else command.amount
+        if not 0 < amount <= MAX_AMOUNT or (amount > hold.amount and not command.fact):
+            raise BadAmount("a capture takes no more than was held", unit=account.unit)
+        moves, rest, flags = _captured(state, command, hold, account, amount)
+        store = state.store(command.store)
+        postings = state.moved(account, moves)
+        if rest:
+            flags.append(DEBT)
+            postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
+        postings.append(Posting(state.directory.system(store.partner_id, REDEEMED, account.unit), account.unit, amount))
+        operation_id = state.post("capture", store, postings, actor=command.actor, flags=flags)
+        was_open = hold.state == OPEN
+        taken = min(amount, hold.amount) if was_open else 0
+        if was_open:
+            state.end_hold(hold, CAPTURED, state.now, taken, operation_id)
+        else:
+            hold.state, hold.captured, hold.operation_id = CAPTURED, amount, operation_id
+            state.changed_holds[hold.id] = hold
+        return HoldCaptured(
+            operation_id=operation_id,
+            at=state.now,
+            card=movement(state, account, number, amount, 0),
+            released=hold.amount - taken if was_open else 0,
+            flags=tuple(flags),
+        ), operation_id
+
+    return once(state, command, HoldCaptured, do)
+
+
+def _place(state: State, command: CaptureHold) -> tuple[Account, str]:
+    """The account that is held, wherever a merge has taken it, and the card by which it was."""
+    stored = state.head(state.store(command.store).id, command.hold).stored()
+    assert isinstance(stored, HoldPlaced)
+    return state.account(state.merged.get(stored.account, stored.account), stored.unit), stored.card
+
+
+def _captured(
+    state: State, command: CaptureHold, hold: Hold, account: Account, amount: int
+) -> tuple[list[Move], int, list[str]]:
+    """The moves that pay, what a fact leaves as debt, and flags. Errors: HoldExpired."""
+    moves = state.from_pins(account, hold, amount) if hold.state == OPEN else []
+    rest = amount + sum(moved for _, moved in moves)
+    free = max(available(account.lots.values(), state.now), 0)
+    if rest > free and not command.fact:
+        raise HoldExpired("the hold has expired", **short_of(state, account, free, rest).details)
+    more, _ = draw(account.lots.values(), min(rest, free), state.now)
+    rest += sum(moved for _, moved in more)
+    return moves + more, rest, [HOLD_LATE] if hold.state == HOLD_EXPIRED else []
+
+
+def release_hold(state: State, command: ReleaseHold) -> HoldReleased:
+    """Give up a hold; one that is still under way finds a tombstone."""
+
+    def do() -> tuple[HoldReleased, int | None]:
+        head = state.head(state.store(command.store).id, command.hold)
+        if head.is_fresh:
+            result = HoldReleased(outcome=ORPHAN, at=state.now)
+            head.settle(TOMBSTONE, result, None, state.now)
+            return result, None
+        if head.state == TOMBSTONE:
+            return HoldReleased(outcome=NOTHING, at=state.now), None
+        hold = state.named_hold(command.store, command.hold)
+        if hold.state != OPEN:
+            return HoldReleased(outcome=NOTHING, at=state.now), None
+        amount = hold.amount
+        state.end_hold(hold, RELEASED, state.now)
+        unit = state.directory.unit(state.accounts_by_id[hold.account_id].unit)
+        return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale), None
+
+    return once(state, command, HoldReleased, do)

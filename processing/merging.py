@@ -1,0 +1,127 @@
+"""Merging: one wallet goes into another, with cards, lots and the person's contacts.
+
+Open holds are waited for: from the moment somebody asks, the source takes no new ones, and they end by
+themselves; then a worker finishes (processing/chores.py). From then on every name leads to the target, and what
+is undone of the source's past is undone there (``State.living``).
+"""
+
+from __future__ import annotations
+
+from processing import tables
+from processing.commands import MergeHolders
+from processing.directory import CENTRE, StoreInfo
+from processing.errors import HolderExists, SameWallet, WalletMerging
+from processing.holders import forget
+from processing.keys import once
+from processing.people import Holder
+from processing.results import HoldersMerged
+from processing.state import OPEN, Account, Posting, State
+
+MERGED, WAITING = "merged", "waiting"
+
+
+def merge_holders(state: State, command: MergeHolders) -> HoldersMerged:
+    """The source's wallet becomes part of the target's, now or when its holds have ended."""
+
+    def do() -> tuple[HoldersMerged, int | None]:
+        source, target = (state.card([ref]).wallet_id for ref in (command.source, command.target))
+        if source == target:
+            raise SameWallet("both cards share one wallet")
+        staying = state.people.holders.get(target)
+        if staying is not None and staying.erased_at is not None and source in state.people.holders:
+            raise HolderExists("the target's holder was erased: merge the other way round")
+        if any(state.wallets[wallet].merging_into is not None for wallet in (source, target)):
+            raise WalletMerging("one of the wallets is being merged already")
+        state.audit(command, "holders_merged", f"wallet {target}", source=source, reason=command.reason)
+        holds = open_holds(state, source)
+        if holds:
+            state.wallets[source].merging_into = target
+            state.changed_wallets[source] = state.wallets[source]
+            return HoldersMerged(outcome=WAITING, account=target, source=source, at=state.now, holds=holds), None
+        operation_id = merge(state, state.store(command.store), source, target, command.actor)
+        return HoldersMerged(outcome=MERGED, account=target, source=source, at=state.now, merge_id=operation_id), None
+
+    return once(state, command, HoldersMerged, do)
+
+
+def open_holds(state: State, wallet_id: int) -> int:
+    """How many holds are open on a locked wallet."""
+    return sum(
+        hold.state == OPEN and state.accounts_by_id[hold.account_id].wallet_id == wallet_id
+        for hold in state.holds.values()
+    )
+
+
+def merge(state: State, store: StoreInfo, source: int, target: int, actor: str) -> int:
+    """Move everything from one locked wallet to the other; the id of the operation that moved the lots."""
+    postings: list[Posting] = []
+    for (wallet_id, unit), account in list(state.accounts.items()):
+        if wallet_id == source:
+            postings += _emptied(state, account, state.account(target, unit))
+    operation_id = state.post("merge", store, postings, actor=actor)
+    for wallet in state.wallets.values():
+        if wallet.id == source or wallet.merged_into == source:
+            wallet.merged_into, wallet.merging_into = target, None
+            state.changed_wallets[wallet.id] = wallet
+    for card in state.cards_by_id.values():
+        if card.wallet_id == source:
+            card.wallet_id = target
+    state.merged[source] = target
+    state.moved_cards.append((source, target))
+    _merge_people(state, source, target)
+    return operation_id
+
+
+def can_finish(state: State, source: int, target: int) -> bool:
+    """Whether, now that both are locked, the source still waits and nothing is held there."""
+    wallets = state.wallets
+    return (
+        source in wallets
+        and wallets[source].merging_into is not None
+        and target in wallets
+        and wallets[target].merged_into is None
+        and not open_holds(state, source)
+    )
+
+
+def finish(state: State, source: int, target: int) -> int:
+    """A merge that waited for holds."""
+    return merge(state, CENTRE, source, target, "")
+
+
+def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
+    """Every lot into an equal one, debts into debts; then what is free repays what is owed."""
+    postings: list[Posting] = []
+    for lot in [lot for lot in giving.lots.values() if lot.remaining]:
+        if lot.is_debt:
+            into = state.debt(taking, lot.issuer_id)
+        else:
+            terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
+            into = state.open_lot(taking, *terms)
+        postings += state.moved(giving, [(lot, -lot.remaining)])
+        postings += state.moved(taking, [(into, lot.remaining)])
+    return postings
+
+
+def _merge_people(state: State, source: int, target: int) -> None:
+    """The target's holder stays and is found by the source's contacts too; without one the source's holder moves."""
+    people = state.people
+    leaving, staying = people.holders.pop(source, None), people.holders.get(target)
+    if leaving is None:
+        return
+    if staying is None:
+        leaving.wallet_id = target
+        people.holders[target] = people.changed_holders[leaving.id] = leaving
+        return
+    contacts = list(people.contacts.get(leaving.id, []))
+    forget(state, leaving)
+    leaving.erased_at = state.now
+    people.changed_holders[leaving.id] = leaving
+    _take_over(state, staying, contacts)
+
+
+def _take_over(state: State, holder: Holder, contacts: list[tuple[str, bytes]]) -> None:
+    for kind, index in contacts:
+        state.people.contacts.setdefault(holder.id, []).append((kind, index))
+        state.people.taken[kind, index] = holder.id
+        state.insert(tables.contact, {"kind": kind, "blind_index": index, "holder_id": holder.id})

@@ -1,0 +1,355 @@
+"""Returns: goods come back, by line and quantity, in any number of steps (design law 4).
+
+A return reads which lots its lines were paid from and earned into, as the sale's receipt keeps them, and never
+runs the rules again. What paid for a line goes back where it came from, and repays the account's debts first;
+what the line earned is taken from its own lot, then from others, and what is spent already follows the
+programme's policy: debt, money kept back by the till, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from processing.allocation import Counted, Share, count, lines_of, shares, spread_payments, undone
+from processing.claims import POSTED
+from processing.commands import Amount, CardUse, ReturnReceipt
+from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, StoreInfo
+from processing.errors import BadAmount, BadMessage, CardNotFound, ReceiptNotFound
+from processing.lots import Lot, Move, Reversal, repay, reverse
+from processing.programme import Part, decide, lot_terms
+from processing.purchases import (
+    DEBT,
+    SUSPENSE_FLAG,
+    ReceiptDocument,
+    accrue,
+    decode_document,
+    keep,
+    kept,
+    movement,
+)
+from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
+from processing.state import Account, Booked, Card, Posting, State
+from processing.units import MAX_AMOUNT, worth
+
+# Flags of an operation, for the operator.
+SALE_UNKNOWN, OVER_RETURNED, FORGIVEN, DEDUCTED = "sale_unknown", "over_returned", "forgiven", "deducted"
+POLICY_DEBT, POLICY_DEDUCT, POLICY_FORGIVE = "debt", "deduct", "forgive"
+
+
+@dataclass(slots=True)
+class _Undoing:
+    """What a return does to one account: shares of the sale, as positive amounts by lot."""
+
+    account: Account
+    drawn: dict[int, int] = field(default_factory=dict)
+    gained: dict[int, int] = field(default_factory=dict)
+    loaded: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Plan:
+    postings: list[Posting] = field(default_factory=list)
+    movements: list[CardMovement] = field(default_factory=list)
+    keep_back_minor: int = 0
+
+
+def post(state: State, command: ReturnReceipt, flags: list[str]) -> ReceiptReturned:
+    """Decide and book a return; refusals come before the first change. Errors: as ReturnReceipt."""
+    sale = _sale(state, command, flags) if command.sale else None
+    return _with_sale(state, command, *sale, flags) if sale else _without_sale(state, command, flags)
+
+
+def _sale(state: State, command: ReturnReceipt, flags: list[str]) -> tuple[ReceiptPosted, ReceiptDocument] | None:
+    """The sale as it stands, and its document; None where a fact names one that we do not know.
+
+    Errors: ReceiptNotFound.
+    """
+    head = state.head(state.store(command.sale_store or command.store).id, command.sale)
+    stored = head.stored() if head.state == POSTED else None
+    if isinstance(stored, ReceiptPosted) and stored.operation_id in state.documents:
+        return stored, decode_document(state.documents[stored.operation_id])
+    if not command.fact:
+        raise ReceiptNotFound("no sale stands under this key")
+    flags.append(SALE_UNKNOWN)
+    return None
+
+
+def _with_sale(
+    state: State, command: ReturnReceipt, sale: ReceiptPosted, document: ReceiptDocument, flags: list[str]
+) -> ReceiptReturned:
+    before = Counter(dict(document.returned))
+    for returned in state.returns.get(sale.operation_id, ()):
+        before.update(dict(returned.lines))
+    lines = lines_of(document.receipt)
+    counted, is_over = count(lines, before, command.lines, command.fact)
+    if is_over:
+        flags.append(OVER_RETURNED)
+    sold_at = state.store(command.sale_store or command.store)
+    active = state.directory.programmes.get(document.programme)
+    policy = active.programme.return_policy if active else POLICY_DEBT
+    if policy == POLICY_DEDUCT and not command.can_deduct:
+        policy = POLICY_DEBT
+    numbers = {(state.merged.get(m.account, m.account), m.unit): m.card for m in cards_of(sale)}
+    plan = _Plan()
+    for undoing in _undoings(state, sale, document, counted):
+        _undo(state, sold_at, undoing, policy, numbers, flags, plan)
+    store = state.store(command.store)
+    operation_id = state.post(
+        "return",
+        store,
+        plan.postings,
+        programme_version_id=active.version_id if active else None,
+        actor=command.actor,
+        flags=flags,
+        explanation=[_story(sale.operation_id, counted, policy, plan)],
+    )
+    back = tuple((line.number, line.now) for line in counted)
+    _keep(state, store, command, operation_id, ReceiptDocument(command.receipt, returned=back), sale.operation_id)
+    return ReceiptReturned(
+        operation_id=operation_id,
+        at=state.now,
+        cards=tuple(_now(state, told) for told in plan.movements),
+        lines=tuple(ReturnedLine(number=number, amount=amount) for number, amount in back),
+        keep_back_minor=plan.keep_back_minor,
+        sale=command.sale,
+        sale_store=command.sale_store or command.store,
+        base_id=sale.operation_id,
+        flags=tuple(flags),
+    )
+
+
+def _story(sale_id: int, counted: Sequence[Counted], policy: str, plan: _Plan) -> dict[str, Any]:
+    return {
+        "rule": "return",
+        "sale": sale_id,
+        "policy": policy,
+        "lines": [[line.number, line.before, line.now, line.size] for line in counted],
+        "keep_back_minor": plan.keep_back_minor,
+    }
+
+
+def _keep(
+    state: State,
+    store: StoreInfo,
+    command: ReturnReceipt,
+    operation_id: int,
+    document: ReceiptDocument,
+    base_id: int | None,
+) -> None:
+    keep(state, operation_id, kept(store, command.receipt, document, base_id))
+    state.see_till(store, command.receipt.till)
+
+
+def _undoings(
+    state: State, sale: ReceiptPosted, document: ReceiptDocument, counted: Sequence[Counted]
+) -> list[_Undoing]:
+    """The parts of the sale's shares that these lines undo, by the account where they live today."""
+    by_number = {line.number: line for line in counted}
+    drawn, gained = document.drawn, document.gained
+    if not drawn and not gained and not document.loaded:
+        drawn, gained = _spread(state, sale, document)
+    found: dict[int, _Undoing] = {}
+    for kind, some in (("drawn", drawn), ("gained", gained), ("loaded", document.loaded)):
+        for share in some:
+            amount = undone(share, by_number)
+            if amount:
+                account, lot = state.living(share.account_id, share.lot_id)
+                part = getattr(found.setdefault(account.id, _Undoing(account)), kind)
+                part[lot.id] = part.get(lot.id, 0) + amount
+    return list(found.values())
+
+
+def _spread(state: State, sale: ReceiptPosted, document: ReceiptDocument) -> tuple[tuple[Share, ...], ...]:
+    """The shares of a receipt from before they were kept: its entries, spread over its lines."""
+    lines = lines_of(document.receipt)
+    found: tuple[list[Share], list[Share]] = ([], [])
+    for entry in state.booked[sale.operation_id]:
+        if isinstance(entry, Booked) and entry.lot_id is not None:
+            account = state.accounts_by_id[entry.account_id]
+            (parts,) = spread_payments(lines, [abs(entry.amount)])
+            move: Move = (account.lots[entry.lot_id], entry.amount)
+            found[entry.amount > 0].extend(shares(entry.account_id, parts, [move]))
+    return tuple(found[0]), tuple(found[1])
+
+
+def _undo(
+    state: State,
+    sold_at: StoreInfo,
+    undoing: _Undoing,
+    policy: str,
+    numbers: dict[tuple[int, str], str],
+    flags: list[str],
+    plan: _Plan,
+) -> None:
+    """Give back and take back on one account."""
+    account = undoing.account
+    booked = [(lot_id, -amount) for lot_id, amount in undoing.drawn.items()]
+    booked += [(lot_id, amount) for part in (undoing.gained, undoing.loaded) for lot_id, amount in part.items()]
+    reversal = reverse(booked, account.lots, state.now)
+    given, taken = sum(undoing.drawn.values()), sum(undoing.gained.values())
+    loaded = sum(undoing.loaded.values())
+    short = sum(reversal.owed.values())
+    moves = [state.graced(account, move, sold_at) for move in reversal.moves]
+    moves += [(state.spare(account, account.lots[i].issuer_id), amount) for i, amount in reversal.spare.items()]
+    let_off = min(short, taken) if policy != POLICY_DEBT else 0
+    if let_off:
+        flags.append(DEDUCTED if policy == POLICY_DEDUCT else FORGIVEN)
+        if policy == POLICY_DEDUCT:
+            plan.keep_back_minor += _worth(account, reversal, let_off)
+    if short > let_off:
+        flags.append(DEBT)
+        moves += _owing(state, account, reversal, let_off)
+    else:
+        moves += _repaid(account, moves)
+    plan.postings += state.moved(account, moves)
+    for kind, amount in ((REDEEMED, -given), (ISSUED, taken - let_off), (CASH, loaded)):
+        system = state.directory.system(sold_at.partner_id, kind, account.unit)
+        plan.postings.append(Posting(system, account.unit, amount))
+    number = numbers.get((account.wallet_id, account.unit), "")
+    plan.movements.append(movement(state, account, number, given, taken - let_off + loaded))
+
+
+def _worth(account: Account, reversal: Reversal, amount: int) -> int:
+    """What points settle at that nobody has any more, in minor money; each lot at its own price."""
+    total = 0
+    for lot_id, short in reversal.owed.items():
+        part = min(short, amount)
+        total += worth(part, account.lots[lot_id].price_millionths)
+        amount -= part
+    return total
+
+
+def _owing(state: State, account: Account, reversal: Reversal, let_off: int) -> list[Move]:
+    """The debts for what is short beyond what the policy lets off."""
+    moves: list[Move] = []
+    for lot_id, short in reversal.owed.items():
+        part = min(short, let_off)
+        let_off -= part
+        if short > part:
+            moves.append((state.debt(account, account.lots[lot_id].issuer_id), part - short))
+    return moves
+
+
+def _repaid(account: Account, moves: Sequence[Move]) -> list[Move]:
+    """Debts of the account that are repaid from what has just come back."""
+    net: dict[int, int] = {}
+    lots: dict[int, Lot] = {}
+    for lot, amount in moves:
+        net[lot.id] = net.get(lot.id, 0) + amount
+        lots[lot.id] = lot
+    repaid = {lot_id: amount for lot_id, amount in net.items() if lots[lot_id].is_debt}
+    found: list[Move] = []
+    for lot_id, amount in net.items():
+        if amount > 0 and not lots[lot_id].is_debt:
+            found += repay(account.lots.values(), lots[lot_id], amount, repaid)
+    return found
+
+
+def _now(state: State, told: CardMovement) -> CardMovement:
+    """The movement with the balances after everything was posted."""
+    account = state.account(told.account, told.unit)
+    return movement(state, account, told.card, told.redeemed, told.earned)
+
+
+# Without a sale ----------------------------------------------------------------------------------------------
+
+
+def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> ReceiptReturned:
+    """A return of something that we do not know: what each card gets back and loses is told, or worked out."""
+    store = state.store(command.store)
+    plan = _Plan()
+    wallets: set[int] = set()
+    for use in command.cards:
+        card = _card(state, command, use, flags)
+        if card is not None and card.wallet_id in wallets:
+            raise BadMessage("two cards of one wallet: tell them as one", where="cards")
+        wallets |= {card.wallet_id} if card is not None else set()
+        _undo_use(state, store, command, use, card, flags, plan)
+    operation_id = state.post(
+        "return",
+        store,
+        plan.postings,
+        actor=command.actor,
+        flags=flags,
+        explanation=[{"rule": "return_without_sale", "keep_back_minor": plan.keep_back_minor}],
+    )
+    _keep(state, store, command, operation_id, ReceiptDocument(command.receipt), None)
+    return ReceiptReturned(
+        operation_id=operation_id,
+        at=state.now,
+        cards=tuple(_now(state, told) for told in plan.movements),
+        keep_back_minor=plan.keep_back_minor,
+        flags=tuple(flags),
+    )
+
+
+def _undo_use(
+    state: State,
+    store: StoreInfo,
+    command: ReturnReceipt,
+    use: CardUse,
+    card: Card | None,
+    flags: list[str],
+    plan: _Plan,
+) -> None:
+    """What one card gets back and loses."""
+    back = {amount.unit: amount.amount for amount in use.redeem}
+    lost = {amount.unit: amount.amount for amount in _lost(state, command, use, card)}
+    for unit in dict.fromkeys([*back, *lost]):
+        given, taken = back.get(unit, 0), lost.get(unit, 0)
+        if not 0 <= given <= MAX_AMOUNT or not 0 <= taken <= MAX_AMOUNT:
+            raise BadAmount("an amount must not be negative", unit=unit)
+        redeemed, issued = (state.directory.system(store.partner_id, kind, unit) for kind in (REDEEMED, ISSUED))
+        if card is None:
+            suspense = state.directory.system(store.partner_id, SUSPENSE, unit)
+            plan.postings += [Posting(redeemed, unit, -given), Posting(issued, unit, taken)]
+            plan.postings.append(Posting(suspense, unit, given - taken))
+            continue
+        account = state.account(card.wallet_id, unit)
+        programme = state.directory.programme_of(card.product).programme
+        policy: str = programme.return_policy
+        if policy == POLICY_DEDUCT and not command.can_deduct:
+            policy = POLICY_DEBT
+        own = state.open_lot(account, store.partner_id, state.now, None, 1_000_000)
+        reversal = reverse([(own.id, taken)] if taken else [], account.lots, state.now)
+        short = sum(reversal.owed.values())
+        let_off = short if policy != POLICY_DEBT else 0
+        if let_off:
+            flags.append(DEDUCTED if policy == POLICY_DEDUCT else FORGIVEN)
+            plan.keep_back_minor += _worth(account, reversal, let_off) if policy == POLICY_DEDUCT else 0
+        moves = list(reversal.moves)
+        if short > let_off:
+            flags.append(DEBT)
+            moves += _owing(state, account, reversal, let_off)
+        plan.postings += state.moved(account, moves)
+        if given:
+            terms = lot_terms(programme if programme.unit == unit else None, store.zone, state.now)
+            plan.postings += accrue(state, store, account, given, terms, {})[1]
+        plan.postings += [Posting(redeemed, unit, -given), Posting(issued, unit, taken - let_off)]
+        plan.movements.append(movement(state, account, card.number, given, taken - let_off))
+
+
+def _card(state: State, command: ReturnReceipt, use: CardUse, flags: list[str]) -> Card | None:
+    """Errors: CardNotFound; for a fact the amounts go to suspense."""
+    try:
+        return state.card(use.refs)
+    except CardNotFound:
+        if not command.fact:
+            raise
+        flags.append(SUSPENSE_FLAG)
+        return None
+
+
+def _lost(state: State, command: ReturnReceipt, use: CardUse, card: Card | None) -> tuple[Amount, ...]:
+    """What the card loses: as told, else what the programme would give for these goods today."""
+    if use.earn is not None or card is None:
+        return use.earn or ()
+    programme = state.directory.programme_of(card.product).programme
+    redeemed = sum(amount.amount for amount in use.redeem)
+    decision = decide(
+        command.receipt, [Part(programme=programme, spend_minor=use.spend_minor, redeemed_minor=redeemed)]
+    )
+    return (Amount(programme.unit, decision.earnings[0].amount),)
