@@ -28,6 +28,7 @@ from gateway.app import Parts
 from gateway.exchange_log import Recorded, read
 from gateway.master_keys import load_keys
 from gateway.settings import load
+from gateway.worker import worker_of
 from processing.database import Database
 from processing.secrets import load_vault
 from processing.verify import verify
@@ -170,6 +171,7 @@ def test_every_metric_is_exposed_and_has_samples_after_a_few_requests(
     browser: FlaskClient, made: Flask, parts: Parts
 ) -> None:
     seed.seed(parts.database.url.render_as_string(hide_password=False), 1)
+    worker_of(parts, lambda: False).run_once()
     before = samples(browser.get("/metrics").text)
     look_up = next(messages.lookups(TRANSACTIONS, HOST, messages.Cards(1, seed.FIRST_NUMBER, 1)))
     browser.post(TRANSACTIONS, data=receipt())
