@@ -14,7 +14,7 @@ import msgspec
 from adapters.contract import Link, WireRequest
 from adapters.parsing import bad, bounded
 from adapters.rkeeper.cards import default_unit, loads_by_sign, top_up_unit
-from adapters.rkeeper.keys import PREFIX, content_digest, names_a_receipt, records_key, stamp
+from adapters.rkeeper.keys import content_digest, names_a_receipt, records_key, stamp
 from adapters.rkeeper.messages import BONUS, PAYMENT, Message, Record, spellings
 from processing.commands import Accrue, Amount, CardUse, Line, Ref, TopUp, VoidReceipt
 from processing.errors import CardNotFound, Refusal
@@ -122,7 +122,7 @@ def _script_bonus(records: Sequence[Record], message: Message, request: WireRequ
     named = names_a_receipt(records)
     return Accrue(
         store=link.store,
-        keys=(key if named else f"{PREFIX}:script:{request.id}",),
+        keys=(key,) if named else (),
         content=digest,
         card=_card(records, message),
         amount=Amount(default_unit(link.options), _sum(records)),

@@ -63,10 +63,9 @@ class CheckLine(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct):
-    """One TRANSACTION. ``number`` 0: an additional one, which the package did not carry."""
+    """One TRANSACTION of the card with this code. ``number`` 0: an additional one, which no record told."""
 
     number: int
-    card: int
     code: str
     movements: Sequence[CardMovement]
     check_line: CheckLine | None = None
@@ -122,18 +121,20 @@ def _transaction(operation_id: int, place: int, row: Row) -> str:
 def _rows(done: Done, message: Message, options: Options) -> list[Row]:
     """A row for each record, and where the link wants them for what was earned beside the records."""
     movements, spelled = cards_of(done), spellings(message)
+    numbers = {unit: number for number, unit in units_by_number(options).items()}
     lines = _Lines.of(message) if options["slip_lines"] != "none" else _Lines()
-    by_card: dict[int, Sequence[CardMovement]] = {}
+    by_card: dict[str, Sequence[CardMovement]] = {}
     rows: list[Row] = []
     for number, record in enumerate(message.records, 1):
-        if record.card not in by_card:
-            by_card[record.card] = _movements(movements, record, message.records)
-        row = Row(number, record.card, spelled.get(record.card, str(record.card)), by_card[record.card])
-        row.check_line = lines.take(record)
-        row.purse = _purse(row, record, options)
+        code = spelled.get(record.card, str(record.card))
+        if code not in by_card:
+            by_card[code] = _movements(movements, record, message.records)
+        row = Row(number, code, by_card[code], lines.take(record))
+        row.purse = _purse(row, record, numbers, options)
         rows.append(row)
     if options["additional_transactions"] and isinstance(done, ReceiptPosted):
-        rows += _additional(movements, by_card, message, options)
+        carried = {(row.code, unit) for row, unit in zip(rows, _units_told(message, options), strict=True)}
+        rows += _additional(by_card | _without_records(movements, by_card, spelled), carried, numbers)
     if options["slip_lines"] == "any":
         _give_goods(rows, message)
     return rows
@@ -151,17 +152,16 @@ def _movements(movements: Sequence[CardMovement], record: Record, records: Seque
     )
 
 
-def _purse(row: Row, record: Record, options: Options) -> int:
+def _purse(row: Row, record: Record, numbers: Mapping[str, int], options: Options) -> int:
     """The number of the purse that the record has moved; 0 when it is none, or parts of several.
 
     The check's currency tells it where its amount is the record's and that purse did move; else the only purse
     that moved, or the only one by this amount.
     """
-    numbers = {unit: number for number, unit in units_by_number(options).items()}
-    if record.kind == PAYMENT:
-        moved = {m.unit: m.redeemed for m in row.movements if m.redeemed} or _earned(row.movements)
-    else:
-        moved = _earned(row.movements) if record.kind == BONUS else {}
+    if record.kind not in (PAYMENT, BONUS):
+        return 0
+    moved = _redeemed(row.movements) if record.kind == PAYMENT else {}
+    moved = moved or _earned(row.movements)
     found = row.check_line
     if found and found.amount == abs(record.summa) and found.code in options["purses"]:
         unit: str = options["purses"][found.code]["unit"]
@@ -172,34 +172,43 @@ def _purse(row: Row, record: Record, options: Options) -> int:
     return numbers.get(chosen[0], 0) if len(chosen) == 1 else 0
 
 
+def _redeemed(movements: Sequence[CardMovement]) -> dict[str, int]:
+    return {movement.unit: movement.redeemed for movement in movements if movement.redeemed}
+
+
 def _earned(movements: Sequence[CardMovement]) -> dict[str, int]:
     return {movement.unit: movement.earned for movement in movements if movement.earned}
 
 
+def _units_told(message: Message, options: Options) -> list[str]:
+    """The unit in which each record tells that something came to its card; or nothing."""
+    units = {BONUS: options["default_purse"], PAYMENT: options["top_up_unit"]}
+    return [units.get(record.kind, "") if record.summa > 0 else "" for record in message.records]
+
+
+def _without_records(
+    movements: Sequence[CardMovement], by_card: Mapping[str, Sequence[CardMovement]], spelled: Mapping[int, str]
+) -> dict[str, Sequence[CardMovement]]:
+    """Movements of cards that no record named, by the code of the card."""
+    known = [movement for found in by_card.values() for movement in found]
+    rest: dict[str, list[CardMovement]] = {}
+    for movement in movements:
+        if movement not in known:
+            code = spelled.get(card_number(movement.card) or 0) or fitted(movement.card, TEXT_BYTES)
+            rest.setdefault(code, []).append(movement)
+    return dict(rest)
+
+
 def _additional(
-    movements: Sequence[CardMovement],
-    by_card: Mapping[int, Sequence[CardMovement]],
-    message: Message,
-    options: Options,
+    by_card: Mapping[str, Sequence[CardMovement]], carried: set[tuple[str, str]], numbers: Mapping[str, int]
 ) -> list[Row]:
     """What was earned or loaded and no record told: a programme's accrual, a dish that tops up."""
-    numbers = {unit: number for number, unit in units_by_number(options).items()}
-    spelled = spellings(message)
-    carried = {
-        (record.card, options["default_purse"] if record.kind == BONUS else options["top_up_unit"])
-        for record in message.records
-        if record.summa > 0 and record.kind in (BONUS, PAYMENT)
-    }
-    shown = {id(movement): card for card, found in by_card.items() for movement in found}
-    rows = []
-    for movement in movements:
-        card = shown.get(id(movement), card_number(movement.card) or 0)
-        if movement.earned > 0 and (card, movement.unit) not in carried:
-            code = spelled.get(card) or (str(card) if id(movement) in shown else fitted(movement.card, TEXT_BYTES))
-            told = by_card.get(card) or [other for other in movements if other.card == movement.card]
-            purse = numbers.get(movement.unit, 0)
-            rows.append(Row(0, card, code, told, purse=purse, value=movement.earned))
-    return rows
+    return [
+        Row(0, code, movements, purse=numbers.get(movement.unit, 0), value=movement.earned)
+        for code, movements in by_card.items()
+        for movement in movements
+        if movement.earned > 0 and (code, movement.unit) not in carried
+    ]
 
 
 # Lines of the check ------------------------------------------------------------------------------------------
@@ -258,11 +267,11 @@ def _kopecks(fields: Fields) -> int | None:
 
 def _first_of_each_card(rows: Sequence[Row]) -> list[Row]:
     """Of each card the row for its slip: the first with a line of the check, else the first."""
-    found: dict[int, Row] = {}
+    found: dict[str, Row] = {}
     for row in rows:
-        known = found.setdefault(row.card, row)
+        known = found.setdefault(row.code, row)
         if row.check_line and not known.check_line:
-            found[row.card] = row
+            found[row.code] = row
     return list(found.values())
 
 

@@ -300,11 +300,8 @@ def commands_of(adapter: Adapter, sample: Sample) -> list[Command[Any]]:
 
 
 def names_of(adapter: Adapter, sample: Sample) -> list[tuple[tuple[str, ...], str]]:
-    """What makes each command happen once: its keys and content; a likeness instead of keys where one is told."""
-    return [
-        ((likeness,) if (likeness := getattr(ask, "likeness", "")) else ask.keys, ask.content)
-        for ask in commands_of(adapter, sample)
-    ]
+    """What makes each command happen once: its keys, or a likeness where it has none, and its content."""
+    return [(ask.keys or (getattr(ask, "likeness", ""),), ask.content) for ask in commands_of(adapter, sample)]
 
 
 def says_what_it_books(ask: Command[Any]) -> bool:
@@ -324,10 +321,11 @@ def check_sane(ask: Ask[Any], sample: Sample) -> None:
     """Errors: AssertionError for an ask that the core would refuse as nonsense, or that would break its laws."""
     if isinstance(ask, Command):
         assert ask.store == sample.link.store
-        assert 1 <= len(ask.keys) <= MAX_KEYS
+        likeness = getattr(ask, "likeness", "")
+        assert (0 if likeness else 1) <= len(ask.keys) <= MAX_KEYS
         assert all(0 < len(key) <= MAX_KEY and sample.link.code not in key for key in ask.keys)
         assert len(ask.content) <= MAX_CONTENT
-        assert not getattr(ask, "likeness", "") or getattr(ask, "window_seconds", 0) > 0
+        assert not likeness or getattr(ask, "window_seconds", 0) > 0
         stamp = getattr(ask, "stamp", None)
         assert stamp is None or stamp.tzinfo is not None
     for card in getattr(ask, "cards", ()):

@@ -14,9 +14,9 @@ from adapters.contract import Link, WireRequest
 from adapters.rkeeper import ADAPTER
 from adapters.rkeeper.answers import card_answer
 from adapters.rkeeper.refusals import ERROR_CODES, refuse
-from adapters.testing import converse, make_link
+from adapters.testing import make_link
 from processing.errors import BadCredentials, Busy, CardBlocked, CardNotFound, InsufficientPoints, by_code
-from processing.results import Balance, CardMovement, Identified, ReceiptPosted
+from processing.results import Balance, Identified
 
 AT = datetime(2026, 5, 4, 16, 52, 31, tzinfo=UTC)
 SETTINGS = {"code": "spb", "store": "spb-3", "zone": "Europe/Moscow"}
@@ -212,47 +212,3 @@ def test_a_refused_card_is_unknown_or_shown_locked(path: str) -> None:
         assert (told(error).get("Result"), told(error).get("Locked")) == ("0", "1")
         assert told(error).get("WhyLock")
         assert list(told(error).attrib) == ATTRIBUTES
-
-
-def transactions(result: ReceiptPosted, *cards: tuple[int, int]) -> list[dict[str, str]]:
-    rows = "".join(
-        f'<TransactionsEx Card="{card}" Account="{account}" Kind="3" Summa="5" Restaurant="3" RKDate="2026-05-04"'
-        ' RKUnit="5" RKCheck="17"/>'
-        for card, account in cards
-    )
-    body = f"<ROOT><Transactions>{rows}</Transactions></ROOT>".encode()
-    said = converse(ADAPTER, request("transactionsex", body), link(language="en"), lambda _: [result])
-    root = etree.fromstring(said.response.body)
-    return [{str(k): str(v) for k, v in node.attrib.items()} for node in root.iter("TRANSACTION")]
-
-
-def movement(card: str, account: int, earned: int) -> CardMovement:
-    return CardMovement(
-        card=card, account=account, unit="BONUS", scale=2, redeemed=0, earned=earned, balance=earned, available=earned
-    )
-
-
-def test_the_slip_stands_once_on_the_first_record_of_its_card() -> None:
-    result = ReceiptPosted(operation_id=8, at=AT, cards=(movement("66", 2, 20), movement("055", 1, 10)))
-    rows = transactions(result, (55, 1), (55, 1), (66, 2), (66, 2))
-    assert [row.get("slip") for row in rows] == [
-        "Accrued 0.10\nBalance 0.10",
-        None,
-        "Accrued 0.20\nBalance 0.20",
-        None,
-    ]
-    assert [row["ext_id"] for row in rows] == ["8-1", "8-2", "8-3", "8-4"]
-    assert [row["num"] for row in rows] == ["1", "2", "3", "4"]
-
-
-def test_a_card_known_by_another_number_is_found_by_its_account_and_nobody_gets_a_strangers_slip() -> None:
-    result = ReceiptPosted(operation_id=8, at=AT, cards=(movement("7001", 2, 20), movement("7002", 1, 10)))
-    rows = transactions(result, (55, 1), (66, 2), (77, 3))
-    assert [row.get("slip", "").split("\n")[0] for row in rows] == ["Accrued 0.10", "Accrued 0.20", ""]
-    alone = ReceiptPosted(operation_id=8, at=AT, cards=(movement("7001", 2, 20),))
-    assert "slip" in transactions(alone, (55, 0))[0]
-
-
-def test_nothing_moved_prints_nothing() -> None:
-    result = ReceiptPosted(operation_id=8, at=AT, cards=(movement("55", 1, 0),))
-    assert "slip" not in transactions(result, (55, 1))[0]
