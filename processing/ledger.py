@@ -311,8 +311,8 @@ def _read_past(connection: Connection, asked: Sequence[Command[Any]], past: _Pas
     _keep_returns(past, found["returns"])
     further: Reads = {}
     if past.returns:
-        standing = [each.operation_id for some in past.returns.values() for each in some]
-        further["booked"] = (selects.BOOKED, {"operations": _ids(standing)})
+        standing = {each.operation_id for some in past.returns.values() for each in some}
+        further["booked"] = (selects.BOOKED, {"operations": _ids(standing - set(past.operations))})
     if past.voided:
         further["returns"] = (selects.RETURNS, {"operations": _ids(row[1] for row in past.voided.values())})
     if further:

@@ -83,6 +83,13 @@ def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
 
 
 @pytest.fixture
+def clock(books: Books) -> StillClock:
+    """The clock of ``books``."""
+    assert isinstance(books.clock, StillClock)
+    return books.clock
+
+
+@pytest.fixture
 def postgresql(postgresql_books: Books) -> Iterator[Books]:
     """The same on PostgreSQL only, for what SQLite cannot do."""
     with postgresql_books.database.transaction() as connection:

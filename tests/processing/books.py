@@ -1,6 +1,6 @@
 """A small chain with its books: what tests ask of it, and the laws that hold in it after every step.
 
-Two partners (alpha with two stores, beta with one), three units, four products. ``Books`` gives cards with
+Two partners (alpha with two stores, beta with one), four units, ten products. ``Books`` gives cards with
 points on them, builds receipts, reads rows, and ``check_laws`` looks at everything that was ever booked.
 """
 
@@ -52,6 +52,15 @@ PLAIN, SLOW, YEARLY, GIFT = "plain", "slow", "yearly", "gift"
 """Products: points at once; half payable, points pending for a week and gone in 30 days; a card valid for 30
 days; a gift card."""
 
+MILES = "MILES"
+FORGIVING, DEDUCTING, GRACED, PINNED = "forgiving", "deducting", "graced", "pinned"
+"""Products: of programmes that forgive or deduct points which are spent when goods come back; that let points given
+back to an expired lot live for a week; a gift card for a year that pays with its PIN."""
+
+BRIEF, CERTIFICATE = "brief", "certificate"
+"""Products: points from tomorrow for ten days, with deductions and five days of grace; a gift card for 5.00 or 10.00
+and 60 days."""
+
 
 def programme(code: str, **changes: Any) -> Programme:
     """5 % back at once, everything payable with points, points live for a year."""
@@ -88,11 +97,15 @@ def product(code: str, prefix: str, programme: str = PLAIN, **changes: Any) -> P
 PROGRAMMES = {
     PLAIN: programme(PLAIN),
     SLOW: programme(SLOW, payable_hundredths=5_000, pending_days=7, expires_days=30),
+    FORGIVING: programme(FORGIVING, return_policy="forgive"),
+    DEDUCTING: programme(DEDUCTING, return_policy="deduct"),
+    GRACED: programme(GRACED, unit=MILES, return_grace_days=7),
+    BRIEF: programme(BRIEF, pending_days=1, expires_days=10, return_policy="deduct", return_grace_days=5),
 }
 CHAIN = Chain(
     code="north",
     name="North",
-    units=(Unit(MONEY, "money", 2), Unit(POINTS, "points", 2), Unit(STAMPS, "points", 0)),
+    units=(Unit(MONEY, "money", 2), Unit(POINTS, "points", 2), Unit(STAMPS, "points", 0), Unit(MILES, "points", 2)),
     partners=(Partner("alpha", "Alpha"), Partner("beta", "Beta")),
     stores=(
         Store(MOSCOW, "Moscow", "alpha", "Europe/Moscow"),
@@ -103,7 +116,13 @@ CHAIN = Chain(
         product(PLAIN, "777"),
         product(SLOW, "778", SLOW),
         product(YEARLY, "779", valid_days=30),
-        product(GIFT, "99", length=19, value=True),
+        product(GIFT, "99", length=19, value=True, value_unit=MONEY),
+        product(FORGIVING, "781", FORGIVING),
+        product(DEDUCTING, "782", DEDUCTING),
+        product(GRACED, "783", GRACED),
+        product(PINNED, "98", length=19, value=True, value_unit=MONEY, pin=True, valid_days=365),
+        product(BRIEF, "784", BRIEF),
+        product(CERTIFICATE, "96", length=19, value=True, value_unit=MONEY, amounts=(500, 1_000), valid_days=60),
     ),
 )
 
@@ -277,9 +296,16 @@ LAWS = {
     "an operation is reversed once": """
         SELECT reverses_id FROM operation WHERE reverses_id IS NOT NULL GROUP BY reverses_id HAVING count(*) > 1
     """,
-    "a reversal takes away what was booked, account by account": """
-        SELECT o.id, e.account_id FROM operation o JOIN entry e ON e.operation_id IN (o.id, o.reverses_id)
-        WHERE o.reverses_id IS NOT NULL GROUP BY o.id, e.account_id HAVING sum(e.amount) <> 0
+    "a reversal takes away what was booked, with the returns on it, account by account": """
+        SELECT o.id, o.account_id FROM (
+            SELECT o.id, e.account_id, e.amount FROM operation o JOIN entry e ON e.operation_id IN (o.id, o.reverses_id)
+            WHERE o.reverses_id IS NOT NULL
+            UNION ALL
+            SELECT o.id, e.account_id, e.amount FROM operation o JOIN receipt t ON t.base_id = o.reverses_id
+            LEFT JOIN operation v ON v.reverses_id = t.operation_id JOIN entry e ON e.operation_id IN (t.operation_id, v.id)
+        ) o JOIN account a ON a.id = o.account_id LEFT JOIN wallet w ON w.id = a.wallet_id
+        WHERE w.merged_into IS NULL AND NOT EXISTS (SELECT 1 FROM wallet m WHERE m.merged_into = w.id)
+        GROUP BY o.id, o.account_id HAVING sum(o.amount) <> 0
     """,
     "what counts is what a key stands for, once": """
         SELECT o.id, o.kind, count(k.key) FROM operation o

@@ -1,0 +1,397 @@
+"""Returns (design law 4): by line and quantity, in steps, from the sale's stored allocation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processing import chores
+from processing.commands import (
+    Amount,
+    CardUse,
+    Exchange,
+    Line,
+    ReadReceipt,
+    RestoreReceipt,
+    ReturnLine,
+    ReturnReceipt,
+    SellGiftCard,
+    SetPin,
+    TopUp,
+)
+from processing.errors import (
+    AlreadyVoided,
+    BadAmount,
+    CardNotFound,
+    InsufficientPoints,
+    KeyReused,
+    LoyaltyError,
+    ReceiptNotFound,
+    ReturnExceeds,
+)
+from processing.results import ReceiptReturned, ReturnedLine
+from tests.processing.books import (
+    ALMATY,
+    DEDUCTING,
+    FORGIVING,
+    GRACED,
+    MILES,
+    MOSCOW,
+    PINNED,
+    PLAIN,
+    POINTS,
+    Books,
+    StillClock,
+    adjust,
+    again,
+    post,
+    receipt,
+    ref,
+    use,
+    void,
+)
+
+LINES = (
+    Line(number=1, goods="coat", sum_minor=60_000, quantity_thousandths=2_000),
+    Line(number=2, goods="scarf", sum_minor=30_000, quantity_thousandths=3_000),
+    Line(number=3, goods="cloth", sum_minor=10_000, quantity_thousandths=2_500),
+)
+
+
+def sale(key: str, card: str, redeem: int = 0, earn: int | None = None, **changes: Any) -> Any:
+    return post(key, use(card, redeem, earn), receipt=receipt(100_000, LINES), **changes)
+
+
+def back(key: str, of: str, *lines: ReturnLine, **changes: Any) -> ReturnReceipt:
+    fields: dict[str, Any] = {
+        "store": MOSCOW,
+        "keys": (key,),
+        "sale": of,
+        "lines": lines,
+        "receipt": receipt(0, number=key),
+    }
+    return ReturnReceipt(**fields | changes)
+
+
+def line(number: int, quantity: int | None = None, **changes: Any) -> ReturnLine:
+    return ReturnLine(number=number, quantity_thousandths=quantity, **changes)
+
+
+def test_return_of_a_line_undoes_its_share_of_points_paid_and_earned(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    assert books.balance(card) == 4_000
+    done = books.done(back("r", "s", line(1, 1_000)))
+    (moved,) = done.cards
+    # Half of line 1: 30 % of the receipt. It was paid with 6,000 points and earned 30 % of 4,000.
+    assert (moved.redeemed, moved.earned, moved.balance) == (6_000, 1_200, 8_800)
+    assert done.lines == (ReturnedLine(number=1, amount=1_000),)
+    books.check_laws()
+
+
+def test_all_that_is_left_comes_back_to_where_it_was(books: Books) -> None:
+    card = books.card(20_000)
+    before = books.lots(card)
+    books.done(sale("s", card, 20_000))
+    books.done(back("r1", "s", line(1, 1_000), line(3, 700)))
+    books.done(back("r2", "s", line(2, 3_000)))
+    books.done(back("r3", "s"))
+    assert books.lots(card) == before
+    assert isinstance(books.one(back("r4", "s")), ReturnExceeds)
+    books.check_laws()
+
+
+def test_no_more_comes_back_than_was_sold(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    books.done(back("r1", "s", line(1, 1_500)))
+    written = books.written()
+    refused = books.one(back("r2", "s", line(1, 501)))
+    assert isinstance(refused, ReturnExceeds)
+    assert dict(refused.details) == {"line": 1, "left": 0, "asked": 1} or refused.details["line"] == 1
+    assert isinstance(books.one(back("r3", "s", line(9, 1))), ReturnExceeds)
+    assert books.written() == written
+    done = books.done(back("r4", "s", line(1, 900), fact=True))
+    assert (done.lines, done.flags) == ((ReturnedLine(number=1, amount=500),), ("over_returned",))
+
+
+@settings(max_examples=25)
+@given(steps=st.lists(st.integers(1, 2_999), max_size=6), redeem=st.integers(0, 3_333), earn=st.integers(0, 777))
+def test_rounding_never_makes_a_unit_whatever_the_steps(books: Books, steps: list[int], redeem: int, earn: int) -> None:
+    card = books.card(5_000)
+    key = books.key("sale")
+    books.done(sale(key, card, redeem, earn))
+    given, taken, left = 0, 0, 3_000
+    for step in steps:
+        if step > left:
+            continue
+        left -= step
+        done = books.done(back(books.key("back"), key, line(2, step)))
+        given += sum(moved.redeemed for moved in done.cards)
+        taken += sum(moved.earned for moved in done.cards)
+        assert books.balance(card) == 5_000 - redeem + earn + given - taken
+    books.done(back(books.key("back"), key))
+    assert books.balance(card) == 5_000
+
+
+def test_lines_are_found_by_their_goods_and_by_their_sum(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    done = books.done(back("r1", "s", ReturnLine(goods="scarf", quantity_thousandths=1_000)))
+    assert done.lines == (ReturnedLine(number=2, amount=1_000),)
+    done = books.done(back("r2", "s", ReturnLine(number=1, sum_minor=15_000)))
+    assert done.lines == (ReturnedLine(number=1, amount=500),)
+    assert isinstance(books.one(back("r3", "s", line(1, 0))), BadAmount)
+    assert isinstance(books.one(back("r4", "s", ReturnLine(goods="shoe"))), ReturnExceeds)
+
+
+def test_till_without_goods_returns_sums(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(post("s", use(card, 20_000), total=100_000))
+    done = books.done(back("r1", "s", ReturnLine(sum_minor=25_000)))
+    assert (done.cards[0].redeemed, done.cards[0].earned) == (5_000, 1_000)
+    books.done(back("r2", "s"))
+    assert books.balance(card) == 20_000
+
+
+def test_return_is_posted_once_and_its_repeat_says_the_same(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    first = books.done(back("r", "s", line(1, 1_000)))
+    assert books.one(back("r", "s", line(1, 1_000))) == again(first)
+    assert isinstance(books.one(back("r", "s", line(1, 2_000))), KeyReused)
+
+
+def test_return_without_its_sale_is_refused_or_flagged(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card))
+    assert isinstance(books.one(back("r", "nothing")), ReceiptNotFound)
+    assert isinstance(books.one(back("r", "s", store=ALMATY)), ReceiptNotFound)
+    assert books.done(back("r", "nothing", fact=True)).flags == ("sale_unknown",)
+    books.check_laws()
+
+
+def test_return_at_another_store_of_the_chain(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    done = books.done(back("r", "s", store=ALMATY, sale_store=MOSCOW))
+    assert (done.sale_store, books.balance(card)) == (MOSCOW, 20_000)
+    issued = books.rows(
+        "SELECT partner_id, sum(amount) FROM entry e JOIN account a ON a.id = e.account_id "
+        "WHERE a.kind IN ('issued', 'redeemed') GROUP BY partner_id HAVING sum(amount) <> 0"
+    )
+    assert issued == [], "the partner that sold takes it back"
+    books.check_laws()
+
+
+def spend_all(books: Books, card: str) -> None:
+    books.done(post(books.key("spend"), use(card, books.balance(card), earn=0)))
+
+
+@pytest.mark.parametrize(
+    ("product", "can_deduct", "balance", "keep_back", "flag"),
+    [
+        (PLAIN, False, -5_000, 0, "debt"),
+        (FORGIVING, False, 0, 0, "forgiven"),
+        (DEDUCTING, True, 0, 5_000, "deducted"),
+        (DEDUCTING, False, -5_000, 0, "debt"),
+    ],
+)
+def test_points_that_are_spent_already_follow_the_policy(
+    books: Books, product: str, can_deduct: bool, balance: int, keep_back: int, flag: str
+) -> None:
+    card = books.card(product=product)
+    books.done(sale("s", card))
+    spend_all(books, card)
+    done = books.done(back("r", "s", can_deduct=can_deduct))
+    assert (books.balance(card), done.keep_back_minor, done.flags) == (balance, keep_back, (flag,))
+    books.check_laws()
+
+
+def test_taken_from_its_own_lot_then_from_others_soonest_expiring(books: Books, clock: StillClock) -> None:
+    card = books.card()
+    books.done(adjust("late", card, 1_000, expires_days=300))
+    books.done(adjust("soon", card, 1_000, expires_days=5))
+    books.done(sale("s", card, earn=2_000))
+    books.done(post("spends", use(card, 2_500, earn=0)))
+    books.done(back("r", "s"))
+    assert books.balance(card) == -500
+    books.check_laws()
+
+
+def test_given_back_points_repay_the_accounts_debt_first(books: Books) -> None:
+    card = books.card(1_000)
+    books.done(sale("s", card, 1_000, earn=0))
+    books.done(adjust("owes", card, -400, allow_debt=True))
+    books.done(back("r", "s"))
+    assert [row[2] for row in books.lots(card)] == [600]
+
+
+@pytest.mark.parametrize(("product", "unit", "lives"), [(PLAIN, POINTS, 0), (GRACED, MILES, 500)])
+def test_points_given_back_to_an_expired_lot_live_for_the_days_of_grace(
+    books: Books, clock: StillClock, product: str, unit: str, lives: int
+) -> None:
+    card = books.card(product=product)
+    books.done(adjust("gift", card, 500, unit, expires_days=1))
+    books.done(post("s", use(card, 500, earn=0, unit=unit)))
+    clock.forward(days=10)
+    books.done(back("r", "s"))
+    assert books.balances(card)[unit].available == lives
+    chores.expire_lots(books.core)
+    assert books.balance(card, unit) == lives
+    clock.forward(days=8)
+    chores.expire_lots(books.core)
+    assert books.balance(card, unit) == 0
+    books.check_laws()
+
+
+def test_void_of_a_return_sells_the_line_again(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    after = books.lots(card)
+    books.done(back("r", "s", line(1, 1_000)))
+    books.done(void("r"))
+    assert books.lots(card) == after
+    assert books.done(back("r2", "s", line(1, 2_000))).lines == (ReturnedLine(number=1, amount=2_000),)
+    books.check_laws()
+
+
+def test_void_of_a_sale_takes_its_returns_along(books: Books) -> None:
+    card = books.card(20_000)
+    before = books.lots(card)
+    books.done(sale("s", card, 20_000))
+    books.done(back("r", "s", line(1, 1_000)))
+    books.done(void("s"))
+    assert books.lots(card) == before
+    assert isinstance(books.one(back("r2", "s")), ReceiptNotFound)
+    assert books.done(void("r")).outcome == "nothing"
+    assert books.lots(card) == before
+    books.check_laws()
+
+
+def test_restored_sale_remembers_what_had_come_back(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    books.done(back("r", "s", line(1, 1_000)))
+    after = books.balance(card)
+    books.done(void("s", reason="return"))
+    assert books.done(RestoreReceipt(store=MOSCOW, keys=("s",))).outcome == "restored"
+    assert books.balance(card) == after
+    assert isinstance(books.one(back("r2", "s", line(1, 1_001))), ReturnExceeds)
+    books.done(back("r2", "s"))
+    assert books.balance(card) == 20_000
+    books.done(void("s", reason="return"))
+    assert books.balance(card) == 20_000
+    books.check_laws()
+
+
+def test_newer_version_of_a_sale_undoes_its_returns_and_says_so(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000, at=1, supersede=True))
+    books.done(back("r", "s", line(1, 1_000)))
+    newer = books.done(sale("s", card, 10_000, earn=0, at=2, supersede=True))
+    assert newer.flags == ("returns_undone", "superseded")
+    assert books.balance(card) == 10_000
+    assert books.done(void("r")).outcome == "nothing"
+    books.check_laws()
+
+
+def test_newer_version_of_a_return_takes_the_place_of_the_old_one(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000, earn=0))
+    books.done(back("r", "s", line(1, 1_000), stamp=books.clock.at, supersede=True))  # type: ignore[union-attr]
+    done = books.done(back("r", "s", line(1, 2_000), stamp=books.clock.at, supersede=True))  # type: ignore[union-attr]
+    assert done.flags == ("superseded",)
+    assert books.balance(card) == 12_000
+    assert isinstance(books.one(back("r2", "s", line(1, 1))), ReturnExceeds)
+    books.check_laws()
+
+
+def test_void_before_its_return_leaves_a_tombstone(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    books.done(void("r"))
+    assert isinstance(books.one(back("r", "s")), AlreadyVoided)
+
+
+def test_receipt_tells_what_has_come_back(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    books.done(back("r", "s", line(1, 1_000)))
+    (found,) = books.core.answer([ReadReceipt(store=MOSCOW, key="s")])
+    assert found.returned == (ReturnedLine(number=1, amount=1_000),)  # type: ignore[union-attr]
+
+
+def test_deposit_that_paid_comes_back_as_money(books: Books) -> None:
+    card = books.card()
+    books.done(TopUp(store=MOSCOW, keys=("t",), card=ref(card), amount=Amount("RUB", 50_000)))
+    books.done(post("s", use(card, 50_000, earn=0, unit="RUB"), receipt=receipt(100_000, LINES)))
+    books.done(back("r", "s", line(1, 2_000)))
+    assert books.balance(card, "RUB") == 30_000
+    books.check_laws()
+
+
+def test_line_that_loaded_money_comes_back_as_cash(books: Books) -> None:
+    card = books.card()
+    lines = (*LINES, Line(number=4, goods="top-up", sum_minor=50_000, kind="top_up"))
+    charged = CardUse(refs=(ref(card),), top_up=(Amount("RUB", 50_000),))
+    posted = books.done(post("s", charged, receipt=receipt(150_000, lines)))
+    assert {(m.unit, m.earned) for m in posted.cards} == {("RUB", 50_000), (POINTS, 5_000)}
+    books.done(back("r", "s", line(4)))
+    assert (books.balance(card, "RUB"), books.balance(card)) == (0, 5_000)
+    books.done(void("s"))
+    assert (books.balance(card, "RUB"), books.balance(card)) == (0, 0)
+    books.check_laws()
+
+
+# Without a sale, and exchanges -------------------------------------------------------------------------------
+
+
+def test_return_without_a_sale_moves_what_is_told(books: Books) -> None:
+    card = books.card(1_000)
+    told = CardUse(refs=(ref(card),), redeem=(Amount(POINTS, 300),), earn=(Amount(POINTS, 50),))
+    done = books.done(back("r", "", cards=(told,)))
+    assert (done.cards[0].redeemed, done.cards[0].earned, books.balance(card)) == (300, 50, 1_250)
+    books.done(void("r"))
+    assert books.balance(card) == 1_000
+    books.check_laws()
+
+
+def test_return_without_a_sale_takes_what_the_goods_would_earn_today(books: Books) -> None:
+    card = books.card(10_000)
+    done = books.done(back("r", "", cards=(use(card),), receipt=receipt(100_000, LINES)))
+    assert (done.cards[0].earned, books.balance(card)) == (5_000, 5_000)
+    assert isinstance(books.one(back("r2", "", cards=(use("7770000000000003"),))), CardNotFound)
+    assert books.done(back("r2", "", cards=(use("7770000000000003"),), fact=True)).flags == ("suspense",)
+
+
+def test_exchange_is_both_or_neither(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000, earn=0))
+    before = (books.written(), books.lots(card))
+    wanted = Exchange(store=MOSCOW, returned=back("r", "s", line(1)), sold=post("new", use(card, 12_001, earn=0)))
+    assert isinstance(books.one(wanted), InsufficientPoints)
+    assert (books.written(), books.lots(card)) == before
+    fits = Exchange(store=MOSCOW, returned=back("r", "s", line(1)), sold=post("new", use(card, 12_000, earn=0)))
+    first = books.done(fits)
+    assert isinstance(first.returned, ReceiptReturned)
+    assert books.balance(card) == 0
+    repeated = books.done(fits)
+    assert (repeated.replayed, repeated.sold) == (True, again(first.sold))
+    books.check_laws()
+
+
+def test_wrong_pin_inside_an_exchange_counts(books: Books) -> None:
+    gift = books.done(SellGiftCard(store=MOSCOW, keys=("g",), product=PINNED, amount=10_000)).number
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000, earn=0))
+    books.done(SetPin(store=MOSCOW, keys=("p",), card=ref(gift), pin="1234"))
+    for n, wrong in enumerate(("0000", "1111", "2222", "3333")):
+        paid = CardUse(refs=(ref(gift),), redeem=(Amount("RUB", 100),), pin=wrong)
+        outcome = books.one(Exchange(store=MOSCOW, returned=back(f"r{n}", "s", line(1, 1)), sold=post(f"n{n}", paid)))
+        assert isinstance(outcome, LoyaltyError)
+        assert outcome.code == ("wrong_pin" if n < 2 else "pin_locked")
+    assert books.balance(card) == 0
