@@ -151,13 +151,10 @@ def listed(
     reading: Reading, card_ids: Iterable[int], wallets: Iterable[int], limit: int
 ) -> tuple[tuple[FoundCard, ...], bool]:
     """These cards and those of the wallets, usable before others, newest first; and whether there are more."""
-    rows = reading.rows(
-        FOUND,
-        cards=array(sorted(set(card_ids))),
-        wallets=array(sorted(set(wallets))),
-        now=reading.now,
-        most=limit + 1,
-    )
+    cards, whole = sorted(set(card_ids)), sorted(set(wallets))
+    if not cards and not whole:
+        return (), False
+    rows = reading.rows(FOUND, cards=array(cards), wallets=array(whole), now=reading.now, most=limit + 1)
     return tuple(_found_card(reading, row) for row in rows[:limit]), len(rows) > limit
 
 
