@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterable
@@ -312,3 +313,49 @@ def demo_command(once: bool, as_json: bool, play: bool, host: str, port: int | N
     from gateway.demo.run import run as run_demo
 
     run_demo(Demo(once=once, as_json=as_json, play=play, host=host, port=port, database_url=database_url))
+
+
+@main.group()
+def client() -> None:
+    """Clients of the REST interface, and their keys."""
+
+
+@client.command("add")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, help="What it may do; more than one may be given.")
+@click.option("--store", "stores", multiple=True, help="For which stores it may speak; default: all.")
+@click.option("--rate", type=click.IntRange(1, 1_000_000), help="Requests in a minute; default: gateway.yaml.")
+@_database
+def client_add(
+    name: str, scopes: tuple[str, ...], stores: tuple[str, ...], rate: int | None, database_url: str
+) -> None:
+    """Let a client in, and print its key: now and never again."""
+    from gateway.api import clients
+
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", name):
+        raise click.BadParameter("up to 40 letters, digits and . _ -", param_hint="NAME")
+    click.echo(clients.add(existing(database_url), "cli", name, scopes, stores, rate))
+
+
+@client.command("list")
+@_database
+def client_list(database_url: str) -> None:
+    """Who may ask, what and for which stores."""
+    from gateway.api import clients
+
+    for row in clients.everybody(existing(database_url)):
+        stores = ",".join(row.stores) if row.stores is not None else "all stores"
+        rate = f"{row.requests_per_minute} a minute" if row.requests_per_minute else "default rate"
+        state = f"revoked {row.revoked_at:%Y-%m-%d}" if row.revoked_at else f"since {row.created_at:%Y-%m-%d}"
+        click.echo(f"{row.name:<20} {state:<18} {rate:<15} {stores:<20} {' '.join(row.scopes)}")
+
+
+@client.command("revoke")
+@click.argument("name")
+@_database
+def client_revoke(name: str, database_url: str) -> None:
+    """Take a client's key away; servers notice within seconds."""
+    from gateway.api import clients
+
+    clients.revoke(existing(database_url), "cli", name)
+    click.echo(f"{name}: revoked")

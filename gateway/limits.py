@@ -1,12 +1,12 @@
 """How often an API client may ask: a token bucket each, in the memory of one web worker.
 
-A client may use a whole minute's worth at once; then tokens come back evenly. Every worker counts for itself, so
-that several of them let through as many times more.
+Credit is time: a client has at most a minute of it, earns as much as passes, and pays for a request with its part
+of the minute. So it may use a whole minute's worth at once. Every worker counts for itself, so that several of
+them let through as many times more.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import OrderedDict
@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MAX_TRACKED = 10_000
-MINUTE = 60.0
+SECOND = 10**9
+MINUTE = 60 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +36,34 @@ class Allowance:
 
 
 class Limits:
-    """The buckets of all clients; of more than MAX_TRACKED the one that asked longest ago is forgotten."""
+    """The credit of all clients; of more than MAX_TRACKED the one that asked longest ago is forgotten."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = MAX_TRACKED) -> None:
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns, most: int = MAX_TRACKED) -> None:
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
-        # Tokens and when they were counted.
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # Credit in nanoseconds, and when it was counted.
+        self._credits: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def take(self, name: str, per_minute: int) -> Allowance:
-        """Take one token of the client's, if there is one."""
-        now, rate = self._clock(), per_minute / MINUTE
+        """Take one request's worth of the client's credit, if there is as much."""
+        now, price = self._clock(), MINUTE // per_minute
         with self._lock:
-            tokens, at = self._buckets.pop(name, (float(per_minute), now))
-            tokens = min(float(per_minute), tokens + (now - at) * rate)
-            is_allowed = tokens >= 1
-            tokens -= is_allowed
-            self._buckets[name] = (tokens, now)
-            if len(self._buckets) > self._most:
-                self._buckets.popitem(last=False)
+            credit, at = self._credits.pop(name, (MINUTE, now))
+            credit = min(MINUTE, credit + now - at)
+            is_allowed = credit >= price
+            credit -= price if is_allowed else 0
+            self._credits[name] = (credit, now)
+            if len(self._credits) > self._most:
+                self._credits.popitem(last=False)
         return Allowance(
             limit=per_minute,
-            remaining=int(tokens),
-            reset_seconds=math.ceil((per_minute - tokens) / rate),
-            retry_seconds=0 if is_allowed else max(1, math.ceil((1 - tokens) / rate)),
+            remaining=credit // price,
+            reset_seconds=_seconds(MINUTE - credit),
+            retry_seconds=0 if is_allowed else _seconds(price - credit),
         )
+
+
+def _seconds(nanoseconds: int) -> int:
+    """Rounded up, so that who waits as long as told is not refused again."""
+    return -(-nanoseconds // SECOND)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from typing import Any
 
@@ -11,9 +10,8 @@ from marshmallow import ValidationError
 from processing.directory import Directory
 from processing.units import MONEY, scaled
 
-# Digits after the point of a quantity in pieces, and of an amount whose unit is not known yet.
+# Digits after the point of a quantity in pieces.
 QUANTITY_SCALE = 3
-MOST_SCALE = 6
 DEFAULT_MONEY_SCALE = 2
 
 PATTERN = r"^[+-]?[0-9]{1,18}(\.[0-9]{0,18})?$"
@@ -25,23 +23,22 @@ def money_scale(directory: Directory) -> int:
     return min((unit.scale for unit in directory.units.values() if unit.kind == MONEY), default=DEFAULT_MONEY_SCALE)
 
 
-def minor(value: Any, scale: int, least: float = -math.inf) -> int:
+def minor(value: Any, scale: int, least: int | None = None) -> int:
     """``"450.50"`` at scale 2 is 45050; a JSON number is read as it was written.
 
     Errors: ValidationError in words for what is no plain decimal number, has too many digits, or is below ``least``.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise ValidationError('Not an amount; expected a decimal string such as "450.50".')
     try:
-        number = scaled(str(value), scale)
+        number = scaled(written(value), scale)
     except ValueError as error:
         raise ValidationError(f"{str(error).capitalize()}.") from None
-    if number < least:
+    if least is not None and number < least:
         raise ValidationError("Must be more than zero." if least == 1 else "Must not be negative.")
     return number
 
 
-def shape(value: Any) -> str:
-    """A decimal number as text, whose unit and scale are not known yet. Errors: ValidationError."""
-    minor(value, MOST_SCALE)
+def written(value: Any) -> str:
+    """The amount as it was written, as text or as a JSON number. Errors: ValidationError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValidationError('Not an amount; expected a decimal string such as "450.50".')
     return str(value)

@@ -15,7 +15,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from gateway.api.amounts import PATTERN, QUANTITY_SCALE, TOLD_PATTERN, minor, money_scale, shape
+from gateway.api.amounts import PATTERN, QUANTITY_SCALE, TOLD_PATTERN, minor, money_scale, written
 from processing.commands import MAX_KEY, MAX_KEYS, MAX_PAGE
 from processing.directory import Directory
 from processing.execute import MAX_NAME
@@ -242,13 +242,13 @@ def _tell_pieces(value: int, obj: Any) -> str:
     return major(value, QUANTITY_SCALE)
 
 
-def money(describe: str, least: float = 0, **options: Any) -> Amount:
+def money(describe: str, least: int | None = 0, **options: Any) -> Amount:
     """Money of the chain. Negative only where ``least`` lets it."""
     options = _optional({"example": "450.50", **options, "describe": describe}, 0)
     return Amount(lambda value: minor(value, READER.get().money_scale, least), _tell_money, **options)
 
 
-def pieces(describe: str, least: float = 1, **options: Any) -> Amount:
+def pieces(describe: str, least: int | None = 1, **options: Any) -> Amount:
     """A quantity, to a thousandth of a piece."""
     options = _optional({"example": "1.5", **options, "describe": describe}, None)
     return Amount(lambda value: minor(value, QUANTITY_SCALE, least), _tell_pieces, **options)
@@ -256,7 +256,7 @@ def pieces(describe: str, least: float = 1, **options: Any) -> Amount:
 
 def amount(describe: str, **options: Any) -> Amount:
     """An amount whose unit stands beside it: kept as text until both are known."""
-    return Amount(shape, _tell_own, **_optional({"example": "450.50", **options, "describe": describe}, None))
+    return Amount(written, _tell_own, **_optional({"example": "450.50", **options, "describe": describe}, None))
 
 
 def some(inner: fields.Field[Any], most: int, describe: str = "", least: int = 0) -> fields.List[Any]:
@@ -336,7 +336,7 @@ def told_pieces(describe: str = "", **options: Any) -> Amount:
 
 def _told(tell: Callable[[Any, Any], str], describe: str, options: dict[str, Any]) -> Amount:
     metadata = {"type": "string", "pattern": TOLD_PATTERN, "examples": ["450.50"]}
-    return Amount(shape, tell, **_required(describe, {**options, "metadata": metadata}))
+    return Amount(written, tell, **_required(describe, {**options, "metadata": metadata}))
 
 
 def told_some(inner: fields.Field[Any] | type[Schema], describe: str = "") -> fields.List[Any]:

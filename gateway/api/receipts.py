@@ -53,7 +53,7 @@ class TenderSchema(Made):
     code = f.name("what the till calls it", required=True, example="1")
     kind = f.choice("cash", "bank_card", "purse", "other", describe="how it was paid", required=True)
     amount_minor = f.money(
-        "what was paid; change that was given back is negative", float("-inf"), data_key="amount", required=True
+        "what was paid; change that was given back is negative", None, data_key="amount", required=True
     )
     unit = f.code("of the purse", example="BONUS")
     card = f.text(64, 0, describe="the card whose purse it is", example="5550001234")

@@ -51,7 +51,7 @@ class AmountSchema(Made):
         return {**data, "amount": in_unit(data["unit"], data["amount"])}
 
 
-def in_unit(unit: str, told: str, least: float = float("-inf"), field: str = "amount") -> int:
+def in_unit(unit: str, told: str, least: int | None = None, field: str = "amount") -> int:
     """The amount in minor units of the unit. Errors: UnitNotFound, ValidationError for the field."""
     scale = f.READER.get().directory.unit(unit).scale
     try:

@@ -21,6 +21,18 @@ from tests.processing.books import ALMATY, CHAIN, MOSCOW, PROGRAMMES, Books
 NewClient = Callable[..., Client]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that say so have their books on SQLite only: nothing in them depends on the database."""
+    items[:] = [item for item in items if not _is_left_out(item)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    if not getattr(getattr(item, "module", None), "ON_SQLITE_ONLY", False):
+        return False
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("books") == "postgresql"
+
+
 def link(code: str, store: str) -> LinkSettings:
     options = ADAPTERS["rkeeper"].options().load({"restaurant_codes": ["1"], "purses": {}})
     networks = (ip_network("10.20.0.0/24"),)
