@@ -54,7 +54,7 @@ class SendCodeSchema(CardBody):
 
 class CodeSentSchema(f.Told):
     code_id = f.told_whole()
-    phone = f.told("its last four digits")
+    phone = f.told("masked but for its last four digits")
     at = f.told_at()
     expires_at = f.told_at()
 

@@ -12,7 +12,6 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 
 from gateway import errors
-from gateway.api.batch import NOT_IN_BATCHES
 from gateway.api.section import DOORS, IDEMPOTENCY_KEY, JSON, OPERATOR, PROBLEMS, RATE_HEADERS, REPLAYED
 from gateway.auth import SCOPES
 from processing.errors import NoSuchRoute
@@ -174,7 +173,7 @@ def finish(made: Document) -> bytes:
     """The document as JSON, once all sections are there."""
     told: dict[str, Any] = made.spec.to_dict()
     item = told["components"]["schemas"]["BatchItem"]["properties"]
-    names = sorted(DOORS.keys() - NOT_IN_BATCHES)
+    names = sorted(DOORS)
     item["command"]["enum"] = names
     item["body"] = {"description": item["body"]["description"], "anyOf": [_ref(name) for name in names]}
     return msgspec.json.encode(told)

@@ -156,7 +156,7 @@ class Door:
 
 
 DOORS: dict[str, Door] = {}
-"""By the command's name."""
+"""The commands that may travel in batches, by their names; codes are sent one by one."""
 
 
 def _as_it_is(command: Command[Any]) -> Command[Any]:
