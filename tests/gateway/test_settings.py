@@ -313,3 +313,53 @@ def test_guessable_and_impossible_numbers_are_refused(
 def test_personal_cards_and_cards_without_value_may_be_dense(directory: Path, change: Change) -> None:
     change("chain.yaml", "length: 16\n    luhn", "length: 8\n    luhn")
     assert good(directory).chain.products[0].length == 8
+
+
+# Codes and REST ---------------------------------------------------------------------------------------------------
+
+CODES = """
+api:
+  requests_per_minute: 120
+codes:
+  sender: http
+  text: "Код {code}"
+  url: https://sms.example.org/send
+  headers: {Authorization: "Bearer {secret}"}
+  json: {messages: [{to: "{phone}", text: "{text}"}]}
+  secret: {env: TILLGATE_SMS}
+"""
+
+
+def test_an_sms_gateway_is_described_and_its_secret_comes_from_the_environment(directory: Path) -> None:
+    (directory / "gateway.yaml").write_text(CODES)
+    settings = good(directory, {**ENVIRON, "TILLGATE_SMS": " hush-hush-hush \n"}).gateway
+    assert settings.api.requests_per_minute == 120
+    codes = settings.codes
+    assert (codes.sender, codes.secret, codes.text) == ("http", "hush-hush-hush", "Код {code}")
+    assert codes.json == {"messages": [{"to": "{phone}", "text": "{text}"}]}
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("{env: TILLGATE_SMS}", "hush-hush", "gateway.yaml: codes.secret: found a literal, expected {env: NAME}"),
+        ("Bearer {secret}", "Bearer {sekret}", "gateway.yaml: codes.headers: found {sekret}, expected one of {phone}"),
+        ('to: "{phone}"', 'to: "{fone}"', "gateway.yaml: codes.json: found {fone}, expected one of {phone}"),
+        ("Код {code}", "Код", "gateway.yaml: codes.text: found 'Код', expected a text with {code} in it"),
+        ("https://sms", "sms", "gateway.yaml: codes.url: found 'sms.example.org/send', expected the SMS gateway's"),
+        ("  url: https://sms.example.org/send\n", "", "gateway.yaml: codes.url: missing, expected the SMS gateway's"),
+        ("sender: http", "sender: pigeon", "gateway.yaml: codes.sender: found 'pigeon', expected none or console or"),
+        ("120", "0", "gateway.yaml: api.requests_per_minute: found 0, expected a whole number from 1 to"),
+    ],
+)
+def test_a_mistake_in_codes_is_told(directory: Path, old: str, new: str, expected: str) -> None:
+    assert old in CODES
+    (directory / "gateway.yaml").write_text(CODES.replace(old, new))
+    (told,) = problems(directory, {**ENVIRON, "TILLGATE_SMS": "hush-hush-hush"})
+    assert told.startswith(expected)
+
+
+def test_a_missing_variable_of_the_sms_gateway_is_told(directory: Path) -> None:
+    (directory / "gateway.yaml").write_text(CODES)
+    assert problems(directory) == ["gateway.yaml: codes.secret: environment variable TILLGATE_SMS is not set"]
