@@ -68,14 +68,18 @@ def refuse_foreign(message: Message, numbers: Sequence[int], options: Options) -
 def identify(message: Message, card: int, link: Link) -> Identify:
     """Who is the card? By the holder's code of equal value first, for only a text keeps leading zeros."""
     spelled = [held for held in holder_codes(message) if is_card(held, card)]
-    return Identify(store=link.store, refs=refs([*spelled[:1], str(card)]), order_minor=order_total(message))
+    return Identify(
+        store=link.store, refs=refs([*spelled[:1], str(card)]), order_minor=order_total(message, link.options)
+    )
 
 
-def order_total(message: Message) -> int | None:
-    """What the open order costs, in kopecks, where the message tells an order."""
+def order_total(message: Message, options: Options) -> int | None:
+    """What of the open order points may pay for, in kopecks, where the message tells an order: not what loads cards."""
     if message.check.get("chmode") not in ORDER_MODES or not message.lines:
         return None
-    return max(sum(minor(fields.get("sum"), "LINE@sum") for fields in message.lines), 0)
+    loads = options["top_up_dishes"]
+    told = [fields for fields in message.lines if fields.get("code") not in loads]
+    return max(sum(minor(fields.get("sum"), "LINE@sum") for fields in told), 0)
 
 
 def sale(message: Message, request: WireRequest, link: Link) -> PostReceipt:

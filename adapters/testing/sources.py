@@ -55,7 +55,8 @@ def own_packages(adapter: Adapter) -> set[str]:
 
 def _modules(adapter: Adapter) -> set[str]:
     functions: list[Callable[..., Any]] = [adapter.refuse, *(route.handler for route in adapter.routes)]
-    return {inspect.unwrap(function).__module__ for function in functions} | {adapter.options.__module__}
+    names = {inspect.unwrap(function).__module__ for function in functions} | {adapter.options.__module__}
+    return {name for name in names if name.partition(".")[0] not in PARSERS}
 
 
 def foreign_imports(source: str, own: set[str]) -> list[str]:

@@ -61,6 +61,13 @@ def test_a_top_up_dish_that_costs_nothing_loads_nothing_and_one_that_costs_less_
         asks(message(record(3, 1), check=check(inside=line("990", "-5"))), **DISHES)
 
 
+def test_what_loads_a_card_is_not_offered_to_be_paid_with_points() -> None:
+    goods = line("301", "380") + line("990", "1000", 5)
+    body = f'<ROOT><QRY Card="55"><INPBUF>{check(7, goods)}</INPBUF></QRY></ROOT>'
+    totals = [asks_of(ADAPTER, request(body, "getcardinfoex"), link(**options))[0] for options in (DISHES, {})]
+    assert [getattr(ask, "order_minor", None) for ask in totals] == [38000, 138000]
+
+
 @pytest.mark.parametrize("records", [[], [record(3, 100, 55), record(3, 100, 66)]])
 def test_a_top_up_dish_needs_exactly_one_card(records: list[str]) -> None:
     body = message(*records, check=check(inside=line("990", "1000")))
