@@ -45,7 +45,7 @@ def top_up(state: State, command: TopUp) -> ToppedUp:
         check_usable(card, state.now)
         store = state.store(command.store)
         account = state.account(card.wallet_id, command.amount.unit)
-        _, postings = accrue(state, store, account, amount, money_terms(state, store, card), {})
+        postings = accrue(state, store, account, amount, money_terms(state, store, card), {})
         postings.append(_system(state, store, CASH, account, -amount))
         operation_id = state.post("top_up", store, postings, actor=command.actor)
         moved = movement(state, account, card.number, 0, amount)
@@ -64,7 +64,10 @@ def pay_out(state: State, command: PayOut) -> PaidOut:
         check_pin(state, card, command.pin)
         store = state.store(command.store)
         account = state.account(card.wallet_id, command.unit)
-        amount = _asked(state, account, command.amount)
+        is_empty = command.close and command.amount is None and account.balance == 0
+        amount = 0 if is_empty else _asked(state, account, command.amount)
+        if command.close and account.balance != amount:
+            raise BadAmount("a card that still holds money is not closed", unit=account.unit)
         moves, _ = draw(account.lots.values(), amount, state.now)
         postings = [*state.moved(account, moves), _system(state, store, CASH, account, amount)]
         operation_id = state.post("pay_out", store, postings, actor=command.actor)
@@ -94,7 +97,7 @@ def redeem(state: State, command: Redeem) -> Redeemed:
         account = state.account(card.wallet_id, command.unit)
         free = max(available(account.lots.values(), state.now), 0)
         amount = free if command.amount is None else _positive(Amount(command.unit, command.amount))
-        if amount == 0 or (amount > free and not command.fact):
+        if not command.fact and (amount == 0 or amount > free):
             raise short_of(state, account, free, amount)
         moves, rest = draw(account.lots.values(), min(amount, free), state.now)
         rest += max(amount - free, 0)
@@ -103,7 +106,10 @@ def redeem(state: State, command: Redeem) -> Redeemed:
             flags.append(DEBT)
             postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
         postings.append(_system(state, store, REDEEMED, account, amount))
-        operation_id = state.post("redemption", store, postings, actor=command.actor, flags=flags)
+        version_id = state.directory.programme_of(card.product).version_id
+        operation_id = state.post(
+            "redemption", store, postings, actor=command.actor, flags=flags, programme_version_id=version_id
+        )
         moved = movement(state, account, card.number, amount, 0)
         return Redeemed(operation_id=operation_id, at=state.now, card=moved, flags=tuple(flags)), operation_id
 
@@ -116,6 +122,8 @@ def accrue_points(state: State, command: Accrue) -> Accrued:
     def do() -> tuple[Accrued, int | None]:
         amount = _positive(command.amount)
         unit = state.directory.unit(command.amount.unit).code
+        if state.directory.unit(unit).kind == MONEY:
+            raise BadAmount("money is not accrued: it is topped up", unit=unit)
         card, flags = _card(state, command)
         store = state.store(command.store)
         if card is None:
@@ -124,7 +132,7 @@ def accrue_points(state: State, command: Accrue) -> Accrued:
         account = state.account(card.wallet_id, unit)
         active = state.directory.programme_of(card.product)
         programme = active.programme if active.programme.unit == unit else None
-        _, postings = accrue(state, store, account, amount, lot_terms(programme, store.zone, state.now), {})
+        postings = accrue(state, store, account, amount, lot_terms(programme, store.zone, state.now), {})
         postings.append(_system(state, store, ISSUED, account, -amount))
         operation_id = state.post(
             "accrual", store, postings, actor=command.actor, programme_version_id=active.version_id
@@ -243,13 +251,12 @@ def decide_adjustment(state: State, command: DecideAdjustment) -> AdjustmentDeci
     """A second person books a pending correction, or rejects it for ever."""
 
     def do() -> tuple[AdjustmentDecided, int | None]:
-        place = (state.store(command.store).id, command.adjustment)
-        waiting = state.pending.get(place)
+        head = state.head(state.store(command.store).id, command.adjustment)
+        waiting = state.pending.get((head.store_id, head.key))
         if waiting is None or waiting.state != PENDING:
             raise AdjustmentNotFound("no correction waits under this key")
         if not command.actor or command.actor == waiting.asked_by:
             raise SecondPersonNeeded("somebody else has to decide")
-        head = state.claims[place]
         if command.approve:
             result, operation_id = _adjusted(state, waiting.asked)
         else:
@@ -289,7 +296,7 @@ def _adjusted(state: State, command: Adjust) -> tuple[Adjusted, int | None]:
     flags: tuple[str, ...] = ()
     if amount > 0:
         terms = day_terms(store.zone, state.now, 0, command.expires_days)
-        _, postings = accrue(state, store, account, amount, terms, {})
+        postings = accrue(state, store, account, amount, terms, {})
     else:
         free = max(available(account.lots.values(), state.now), 0)
         if -amount > free and not command.allow_debt:

@@ -104,11 +104,15 @@ def count(
     for wanted in asked:
         found = _sold(lines, wanted)
         rest = _amount(wanted, found, sum(left(line) for line in found))
+        if rest <= 0:
+            if not is_fact:
+                raise BadAmount("a return takes something back", line=wanted.number)
+            is_over = True
         for line in found:
-            taken = min(rest, max(left(line), 0))
+            taken = min(max(rest, 0), max(left(line), 0))
             now[line.number] += taken
             rest -= taken
-        if rest:
+        if rest > 0:
             is_over = _exceeds(is_fact, wanted.number, sum(left(line) for line in found), rest)
     return [
         Counted(line.number, size(line), before.get(line.number, 0), now[line.number])
@@ -133,20 +137,18 @@ def _sold(lines: Sequence[Line], wanted: ReturnLine) -> list[Line]:
 
 
 def _amount(wanted: ReturnLine, found: Sequence[Line], left: int) -> int:
-    """How much is asked for, in the lines' own measure. Errors: BadAmount."""
+    """How much is asked for, in the lines' own measure; 0 for a sum too small to measure."""
     if wanted.quantity_thousandths is None and wanted.sum_minor is None:
         return left or 1
+    if not found:
+        return max(wanted.quantity_thousandths or 0, wanted.sum_minor or 0)
     if wanted.quantity_thousandths is not None and all(line.quantity_thousandths > 0 and line.number for line in found):
-        amount = wanted.quantity_thousandths
-    elif wanted.sum_minor is not None:
-        whole = sum(max(line.sum_minor, 0) for line in found)
-        sizes = sum(size(line) for line in found)
-        amount = sizes if wanted.sum_minor == whole else wanted.sum_minor * sizes // max(whole, 1)
-    else:
-        raise BadAmount("this line was sold by its sum: return it by its sum", line=wanted.number)
-    if amount <= 0:
-        raise BadAmount("a return takes something back", line=wanted.number)
-    return amount
+        return wanted.quantity_thousandths
+    if wanted.sum_minor is None:
+        return 0
+    whole = sum(max(line.sum_minor, 0) for line in found)
+    sizes = sum(size(line) for line in found)
+    return sizes if wanted.sum_minor == whole else wanted.sum_minor * sizes // max(whole, 1)
 
 
 def undone(share: Share, counted: Mapping[int, Counted]) -> int:

@@ -67,6 +67,8 @@ class Directory:
     system_accounts: dict[tuple[int, str, str], int]
     system_units: dict[int, str]
     partners: dict[int, str]
+    # The code of every version of a programme that there ever was.
+    versions: dict[int, str]
 
     def store_of(self, store_id: int) -> StoreInfo:
         """The store with this number; the centre for 0."""
@@ -99,10 +101,10 @@ class Directory:
     def programme_of(self, product: str) -> ActiveProgramme:
         return self.programmes[self.product(product).programme]
 
-    def grace_days(self, unit: str) -> int:
-        """How long points live on that go back to a lot which has expired: by the unit's most generous programme."""
-        programmes = (active.programme for active in self.programmes.values())
-        return max((programme.return_grace_days for programme in programmes if programme.unit == unit), default=0)
+    def grace_days(self, version_id: int | None) -> int:
+        """How long points live on that go back to a lot which has expired, by the programme that decided then."""
+        active = self.programmes.get(self.versions.get(version_id or 0, ""))
+        return active.programme.return_grace_days if active else 0
 
     def system(self, partner_id: int, kind: str, unit: str) -> int:
         """The id of the partner's system account."""
@@ -123,8 +125,10 @@ def load(connection: Connection) -> Directory:
         row.code: msgspec.convert(row.definition, Product) for row in connection.execute(select(tables.product))
     }
     programmes: dict[str, ActiveProgramme] = {}
+    versions: dict[int, str] = {}
     version = tables.programme_version
     for row in connection.execute(select(version).order_by(version.c.activated_at, version.c.id)):
+        versions[row.id] = row.code
         programmes[row.code] = ActiveProgramme(row.id, msgspec.convert(row.document, Programme))
     account = tables.account
     system = connection.execute(select(account).where(account.c.partner_id.is_not(None))).all()
@@ -136,6 +140,7 @@ def load(connection: Connection) -> Directory:
         {(row.partner_id, row.kind, row.unit): row.id for row in system},
         {row.id: row.unit for row in system},
         {row.id: row.code for row in connection.execute(select(tables.partner))},
+        versions,
     )
 
 

@@ -32,7 +32,7 @@ def sell_gift_card(state: State, command: SellGiftCard) -> GiftCardSold:
         store = state.store(command.store)
         account = state.account(card.wallet_id, product.value_unit)
         activate(state, card, command.store)
-        _, postings = accrue(state, store, account, amount, money_terms(state, store, card), {})
+        postings = accrue(state, store, account, amount, money_terms(state, store, card), {})
         cash = state.directory.system(store.partner_id, CASH, account.unit)
         postings.append(Posting(cash, account.unit, -amount))
         operation_id = state.post("gift_sale", store, postings, actor=command.actor)

@@ -19,7 +19,7 @@ from processing.lots import Move, available, draw
 from processing.programme import payable
 from processing.purchases import DEBT, HOLD_LATE, movement, short_of
 from processing.results import HoldCaptured, HoldPlaced, HoldReleased
-from processing.state import CAPTURED, HOLD_EXPIRED, OPEN, RELEASED, Account, Card, Hold, Posting, State
+from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, Posting, State
 from processing.units import MAX_AMOUNT
 
 NOTHING, ORPHAN = "nothing", "orphan"
@@ -105,7 +105,7 @@ def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
 
     def do() -> tuple[HoldCaptured, int | None]:
         hold = state.named_hold(command.store, command.hold)
-        if hold.state in (CAPTURED, RELEASED):
+        if hold.is_over and not (command.fact and hold.state == RELEASED):
             raise HoldEnded("the hold has ended", state=hold.state)
         account, number = _place(state, command)
         amount = hold.amount if command.amount is None else command.amount
@@ -155,7 +155,7 @@ def _captured(
         raise HoldExpired("the hold has expired", **short_of(state, account, free, rest).details)
     more, _ = draw(account.lots.values(), min(rest, free), state.now)
     rest += sum(moved for _, moved in more)
-    return moves + more, rest, [HOLD_LATE] if hold.state == HOLD_EXPIRED else []
+    return moves + more, rest, [] if hold.state == OPEN else [HOLD_LATE]
 
 
 def release_hold(state: State, command: ReleaseHold) -> HoldReleased:

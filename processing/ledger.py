@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -40,10 +40,12 @@ from processing.names import derived
 from processing.numbers import capacity, products_of, spare_numbers
 from processing.results import HoldPlaced, ReceiptReturned, accounts_of
 from processing.secrets import Vault
-from processing.state import Account, Booked, Card, Hold, Pending, Returned, State, Wallet, canonical
+from processing.state import Account, Booked, Card, Earlier, Hold, Pending, Returned, State, Wallet, canonical
 
 # A till may invent station codes without end; beyond this many nothing more is learned.
 MAX_TILLS = 10_000
+MICROSECOND = timedelta(microseconds=1)
+RECEIPT_COLUMNS = ("store_id", "till", "number", "business_date", "total_minor", "document", "base_id")
 # A key leads to its head, a return to its sale: no more than this many steps.
 CLAIM_ROUNDS = 4
 
@@ -87,9 +89,9 @@ class _Past:
 
     operations: list[int]
     booked: dict[int, list[Booked]] = field(default_factory=dict)
+    earlier: dict[int, Earlier] = field(default_factory=dict)
     returns: dict[int, list[Returned]] = field(default_factory=dict)
-    documents: dict[int, str] = field(default_factory=dict)
-    voided: dict[int, Row] = field(default_factory=dict)
+    receipts: dict[int, dict[str, Any]] = field(default_factory=dict)
     wallets: set[int] = field(default_factory=set)
     accounts: set[int] = field(default_factory=set)
     lots: set[int] = field(default_factory=set)
@@ -103,7 +105,7 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
     spare = spare_numbers(work.directory, asked)
     claims, names = _claim(connection, work, asked, [n for numbers in spare.values() for n in numbers])
     past = _past(connection, asked, claims)
-    pending, more = _pending(connection, work, asked)
+    pending, more = _pending(connection, work, asked, claims)
     names |= more
     wallets = past.wallets | {wallet_id for _, wallet_id in names.values()}
     state = State(
@@ -113,13 +115,14 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
         work.ids,
         claims=claims,
         booked=past.booked,
+        earlier=past.earlier,
         returns=past.returns,
-        documents=past.documents,
-        voided=past.voided,
+        receipts=past.receipts,
         pending=pending,
     )
     cards = {card_id for card_id, _ in names.values()} | past.cards
     _read(connection, work, state, wallets, _reads_of(work, asked, past, wallets), selects.LOCK_WALLETS, cards)
+    _read_expired(connection, work, state, asked, past.lots)
     state.cards = {ref: state.cards_by_id[card_id] for ref, (card_id, _) in names.items()}
     state.spare_numbers = {
         product: [number for number in numbers if canonical(Ref("card", number)) not in state.cards]
@@ -160,10 +163,6 @@ def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: s
         reads["merged"] = (selects.MERGED, {"wallets": _ids(past.wallets)})
     if any(isinstance(command, PlaceHold | MergeHolders) for command in asked):
         reads["wallets"] = (selects.WALLET_ROWS, {"wallets": _ids(wallets)})
-    happened = [at for command in asked if (at := _happened_at(command)) is not None]
-    if happened:
-        since = work.database.instant(min(happened))
-        reads["expired"] = (selects.EXPIRED, {"wallets": _ids(wallets), "since": since})
     for product in products_of(work.directory, asked):
         if product.value and not product.pin:
             most = capacity(product) + 1
@@ -207,8 +206,6 @@ def _read(
     state.cards_by_id = {row[1]: Card(*row[1:]) for row in found["cards"] if row[1] is not None}
     for row in (*found["open_holds"], *found.get("named_holds", ())):
         _keep_hold(state, row)
-    for row in found.get("expired", ()):
-        _keep_expired(state, row)
     for row in found.get("wallets", ()):
         state.wallets[row[0]] = Wallet(*row)
     state.merged = {row[0]: row[1] for row in found.get("merged", ())}
@@ -225,23 +222,40 @@ def _keep_lot(state: State, row: Row) -> Lot | None:
 
 
 def _keep_hold(state: State, row: Row) -> None:
-    account = state.accounts_by_id.get(row[3])
+    account = state.accounts_by_id.get(row[4])
     if account is None:
         return
-    *told, lot_id, amount = row
+    undone, *told, lot_id, amount = row
     hold = state.holds.setdefault(told[0], Hold(*told))
+    hold.is_undone = hold.is_undone or bool(undone)
     if lot_id is not None and lot_id not in hold.pins:
         hold.pins[lot_id] = amount
         account.lots[lot_id].held += amount
 
 
-def _keep_expired(state: State, row: Row) -> None:
-    """What was booked as expired, and undone, of one lot at one instant: what is left of it counts."""
-    account_id, effective_at, amount, *told = row
-    lot = _keep_lot(state, told)
-    if lot is not None:
-        by_place = state.expired.setdefault(account_id, {})
-        by_place[lot.id, effective_at] = by_place.get((lot.id, effective_at), 0) - amount
+def _read_expired(
+    connection: Connection, work: Work, state: State, asked: Sequence[Command[Any]], lots: set[int]
+) -> None:
+    """What lots have lost by expiry, where somebody may have a claim on it: late facts, and what filled them undone.
+
+    Rare, so that nobody else pays for looking.
+    """
+    since = [at for command in asked if (at := _happened_at(command)) is not None]
+    for account in state.accounts_by_id.values():
+        since += [
+            lot.expires_at - MICROSECOND
+            for lot in account.lots.values()
+            if lot.id in lots and lot.expires_at is not None and lot.is_expired(state.now)
+        ]
+    if not since:
+        return
+    asking = {"wallets": _ids(state.locked_wallets), "since": work.database.instant(min(since))}
+    (rows,) = run(connection, [(selects.EXPIRED, asking)])
+    for account_id, effective_at, amount, *told in rows:
+        lot = _keep_lot(state, told)
+        if lot is not None:
+            by_place = state.expired.setdefault(account_id, {})
+            by_place[lot.id, effective_at] = by_place.get((lot.id, effective_at), 0) - amount
 
 
 def _claim(
@@ -298,26 +312,25 @@ def _past(connection: Connection, asked: Sequence[Command[Any]], claims: Mapping
 
 
 def _read_past(connection: Connection, asked: Sequence[Command[Any]], past: _Past) -> None:
+    """Entries, returns and receipts of the operations; also of what they have reversed, where that may be restored."""
     ids = {"operations": array(past.operations)}
-    reads: Reads = {"booked": (selects.BOOKED, ids), "returns": (selects.RETURNS, ids)}
-    if any(isinstance(command, ReturnReceipt) for command in asked):
-        reads["documents"] = (selects.DOCUMENTS, ids)
-    if any(isinstance(command, RestoreReceipt) for command in asked):
-        reads["voided"] = (selects.VOIDED, ids)
-    found = dict(zip(reads, run(connection, list(reads.values())), strict=True))
-    past.documents = {row[0]: row[1] for row in found.get("documents", ())}
-    past.voided = {row[0]: row for row in found.get("voided", ())}
-    booked = list(found["booked"])
-    _keep_returns(past, found["returns"])
+    booked, returns, earlier = run(connection, [(selects.BOOKED, ids), (selects.RETURNS, ids), (selects.EARLIER, ids)])
+    past.earlier = {row[0]: Earlier(*row[1:]) for row in earlier}
+    _keep_returns(past, returns)
     further: Reads = {}
-    if past.returns:
-        standing = {each.operation_id for some in past.returns.values() for each in some}
-        further["booked"] = (selects.BOOKED, {"operations": _ids(standing - set(past.operations))})
-    if past.voided:
-        further["returns"] = (selects.RETURNS, {"operations": _ids(row[1] for row in past.voided.values())})
+    standing = {each.operation_id for some in past.returns.values() for each in some} - set(past.operations)
+    if standing:
+        further["booked"] = (selects.BOOKED, {"operations": _ids(standing)})
+    if any(isinstance(command, ReturnReceipt | RestoreReceipt) for command in asked):
+        reversed_ids = {each.reverses_id for each in past.earlier.values() if each.reverses_id is not None}
+        further["receipts"] = (selects.RECEIPTS, {"operations": _ids({*past.operations, *reversed_ids})})
+        further["earlier"] = (selects.EARLIER, {"operations": _ids(reversed_ids)})
+        further["returns"] = (selects.RETURNS, {"operations": _ids(reversed_ids)})
     if further:
         more = dict(zip(further, run(connection, list(further.values())), strict=True))
-        booked += more.get("booked", ())
+        booked += more.get("booked", [])
+        past.earlier |= {row[0]: Earlier(*row[1:]) for row in more.get("earlier", ())}
+        past.receipts = {row[0]: dict(zip(RECEIPT_COLUMNS, row[1:], strict=True)) for row in more.get("receipts", ())}
         _keep_returns(past, more.get("returns", ()))
     past.booked = {operation_id: [] for operation_id in past.operations}
     for operation_id, account_id, lot_id, amount in booked:
@@ -356,13 +369,14 @@ def _keep_returns(past: _Past, rows: Iterable[Row]) -> None:
 
 
 def _pending(
-    connection: Connection, work: Work, asked: Sequence[Command[Any]]
+    connection: Connection, work: Work, asked: Sequence[Command[Any]], claims: Mapping[tuple[int, str], Claim]
 ) -> tuple[dict[tuple[int, str], Pending], dict[Ref, tuple[int, int]]]:
     """The corrections that somebody decides about now, and the cards they are for."""
     pending: dict[tuple[int, str], Pending] = {}
     for command in asked:
         if isinstance(command, DecideAdjustment):
-            place = (work.directory.store(command.store).id, command.adjustment)
+            claim = claims[work.directory.store(command.store).id, command.adjustment]
+            place = (claim.store_id, claim.same_as or claim.key)
             (rows,) = run(connection, [(selects.PENDING, {"store_id": place[0], "key": place[1]})])
             if rows:
                 pending[place] = Pending.of(rows[0])

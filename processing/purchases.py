@@ -27,12 +27,11 @@ from processing.errors import (
     LimitExceeded,
     Refusal,
 )
-from processing.lots import Lot, Move, available, draw, repay, soonest_first
+from processing.lots import Move, available, draw, repay, soonest_first
 from processing.programme import Decision, LotTerms, Part, day_terms, decide, lot_terms, payable, payable_total
 from processing.results import CardMovement, ReceiptPosted
 from processing.state import (
     CAPTURED,
-    HOLD_EXPIRED,
     OPEN,
     RELEASED,
     SETTLEMENT_PRICE_MILLIONTHS,
@@ -162,14 +161,14 @@ def _hold(state: State, command: PostReceipt, ask: CardUse, card: Card, flags: l
         wallet_id = state.accounts_by_id[hold.account_id].wallet_id
         if state.merged.get(wallet_id, wallet_id) != card.wallet_id:
             raise HoldNotFound("the hold is another card's")
-        if hold.state in (CAPTURED, RELEASED):
+        if hold.is_over:
             raise HoldEnded("the hold has ended", state=hold.state)
     except Refusal:
         if not command.fact:
             raise
         flags.append(HOLD_ENDED)
         return None
-    if hold.state == HOLD_EXPIRED:
+    if hold.state != OPEN:
         flags.append(HOLD_LATE)
     return hold
 
@@ -304,7 +303,7 @@ def _drawn(
     free = available(account.lots.values(), state.now)
     if rest > max(free, 0) and not command.fact:
         short = short_of(state, account, free, rest)
-        is_late = any(hold.state == HOLD_EXPIRED for hold in holds)
+        is_late = any(hold.state != OPEN for hold in holds)
         raise HoldExpired("the hold has expired", **short.details) if is_late else short
     if command.fact:
         late = _unexpired(state, account, rest, effective_at, plan)
@@ -371,12 +370,12 @@ def _loads(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[_Use
                 continue
             account = state.account(use.card.wallet_id, amount.unit)
             terms = money_terms(state, store, use.card)
-            lot, postings = accrue(state, store, account, amount.amount, terms, plan.repaid)
+            postings = accrue(state, store, account, amount.amount, terms, plan.repaid)
             plan.postings += postings
             if lines:
                 parts = spread(amount.amount, weights(lines, is_goods=False))
                 told = [(line.number, part) for line, part in zip(lines, parts, strict=True) if part]
-                plan.loaded += shares(account.id, told, [(lot, amount.amount)])
+                plan.loaded += shares(account.id, told, filled(postings))
 
 
 def _accruals(
@@ -401,11 +400,11 @@ def _accruals(
             account = state.account(use.card.wallet_id, unit)
             programme = use.programme if use.programme and use.programme.unit == unit else None
             terms = lot_terms(programme, store.zone, effective_at)
-            lot, postings = accrue(state, store, account, amount, terms, plan.repaid)
+            postings = accrue(state, store, account, amount, terms, plan.repaid)
             plan.postings += postings
             is_ours = use.ask.earn is None and sum(part for _, part in earning.lines) == amount
             lines = earning.lines if is_ours else spread_payments(lines_of(receipt), [amount])[0]
-            plan.gained += shares(account.id, lines, [(lot, amount)])
+            plan.gained += shares(account.id, lines, filled(postings))
 
 
 def money_terms(state: State, store: StoreInfo, card: Card) -> LotTerms:
@@ -416,10 +415,20 @@ def money_terms(state: State, store: StoreInfo, card: Card) -> LotTerms:
 
 def accrue(
     state: State, store: StoreInfo, account: Account, amount: int, terms: LotTerms, repaid: dict[int, int]
-) -> tuple[Lot, list[Posting]]:
-    """The lot for an amount on these terms, and the entries that fill it and repay debts from it."""
+) -> list[Posting]:
+    """The entries that put an amount into a lot on these terms, and repay debts from it."""
     lot = state.open_lot(account, store.partner_id, terms.available_from, terms.expires_at, SETTLEMENT_PRICE_MILLIONTHS)
-    return lot, state.moved(account, [(lot, amount), *repay(account.lots.values(), lot, amount, repaid)])
+    return state.moved(account, [(lot, amount), *repay(account.lots.values(), lot, amount, repaid)])
+
+
+def filled(postings: Sequence[Posting]) -> list[Move]:
+    """Where an accrual went in the end: its lot, and the debts that it repaid."""
+    net: dict[int, int] = {}
+    lots = {posting.lot.id: posting.lot for posting in postings if posting.lot is not None}
+    for posting in postings:
+        if posting.lot is not None:
+            net[posting.lot.id] = net.get(posting.lot.id, 0) + posting.amount
+    return [(lots[lot_id], amount) for lot_id, amount in net.items() if amount > 0]
 
 
 def _system(state: State, store: StoreInfo, kind: str, unit: str, amount: int) -> Posting:
@@ -483,29 +492,37 @@ def kept(store: StoreInfo, receipt: Receipt, document: ReceiptDocument, base_id:
 
 
 def keep(state: State, operation_id: int, row: dict[str, Any]) -> None:
+    """The receipt of an operation that has just been booked."""
+    state.receipts[operation_id] = row
     state.insert(tables.receipt, {"operation_id": operation_id, **row})
 
 
-def kept_receipt(state: State, void_id: int) -> dict[str, Any]:
-    """The row of the receipt that a void has reversed, with what had come back of it. Errors: KeyReused."""
-    row = state.voided.get(void_id)
+def document_of(state: State, operation_id: int) -> ReceiptDocument | None:
+    """What the receipt of an operation keeps, as far as this batch knows it."""
+    row = state.receipts.get(operation_id)
     if row is None:
-        raise KeyReused("only a receipt can be restored")
-    _, operation_id, store_id, till, number, business_date, total_minor, told = row
-    document = decode_document(told)
+        return None
+    told = row["document"]
+    return decode_document(told if isinstance(told, str) else bytes(told))
+
+
+def returned_before(state: State, operation_id: int, document: ReceiptDocument) -> Counter[int]:
+    """How much of each line of a sale has come back, in returns that stand."""
     before = Counter(dict(document.returned))
     for returned in state.returns.get(operation_id, ()):
         before.update(dict(returned.lines))
-    document = msgspec.structs.replace(document, returned=tuple(sorted(before.items())))
-    return {
-        "store_id": store_id,
-        "till": till,
-        "number": number,
-        "business_date": business_date,
-        "total_minor": total_minor,
-        "document": msgspec.Raw(_encode_document(document)),
-        "base_id": None,
-    }
+    return before
+
+
+def kept_receipt(state: State, void_id: int) -> dict[str, Any]:
+    """The row of the sale that a void has reversed, with what had come back of it. Errors: KeyReused."""
+    operation_id = state.earlier[void_id].reverses_id or 0
+    document = document_of(state, operation_id)
+    if document is None or state.earlier[operation_id].kind not in ("receipt", "restore"):
+        raise KeyReused("only a sale can be restored")
+    before = tuple(sorted(returned_before(state, operation_id, document).items()))
+    document = msgspec.structs.replace(document, returned=before)
+    return {**state.receipts[operation_id], "document": msgspec.Raw(_encode_document(document))}
 
 
 def _movements(state: State, use: _Use) -> Iterable[CardMovement]:

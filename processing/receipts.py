@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from processing import purchases, returns
-
 from processing.cards import undo_status
 from processing.claims import NONE, POSTED, RETURNED, ROLLED_BACK, TOMBSTONE, Claim
 from processing.commands import Command, Exchange, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
@@ -194,6 +193,8 @@ def _reverse(state: State, store: str, head: Claim, kind: str) -> tuple[int, tup
     if isinstance(stored, ReceiptReturned) and stored.base_id:
         standing = state.returns.get(stored.base_id, [])
         state.returns[stored.base_id] = [each for each in standing if each.operation_id != head.operation_id]
+    for hold in state.holds.values():
+        hold.is_undone = hold.is_undone or hold.operation_id == head.operation_id
     undo_status(state, stored, went_into_debt)
     return operation_id, tuple(_movement_now(state, old) for old in cards_of(stored))
 

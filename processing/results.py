@@ -508,12 +508,12 @@ class AdjustmentDecided(Result, frozen=True, tag=True, kw_only=True):
 
 
 def cards_of(result: Result) -> tuple[CardMovement, ...]:
-    """The movements that any stored result tells of."""
+    """The movements that any stored result tells of; what went to suspense moved no card."""
     cards = getattr(result, "cards", None)
     if cards is None:
         card = getattr(result, "card", None)
         cards = (card,) if isinstance(card, CardMovement) else ()
-    return tuple(cards)
+    return tuple(card for card in cards if card.account)
 
 
 def accounts_of(result: Result) -> set[int]:

@@ -8,7 +8,6 @@ programme's policy: debt, money kept back by the till, or nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,13 +24,14 @@ from processing.purchases import (
     SUSPENSE_FLAG,
     ReceiptDocument,
     accrue,
-    decode_document,
+    document_of,
     keep,
     kept,
     movement,
+    returned_before,
 )
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
-from processing.state import Account, Booked, Card, Posting, State
+from processing.state import Account, Booked, Card, Posting, Returned, State
 from processing.units import MAX_AMOUNT, worth
 
 # Flags of an operation, for the operator.
@@ -69,8 +69,9 @@ def _sale(state: State, command: ReturnReceipt, flags: list[str]) -> tuple[Recei
     """
     head = state.head(state.store(command.sale_store or command.store).id, command.sale)
     stored = head.stored() if head.state == POSTED else None
-    if isinstance(stored, ReceiptPosted) and stored.operation_id in state.documents:
-        return stored, decode_document(state.documents[stored.operation_id])
+    document = document_of(state, stored.operation_id) if isinstance(stored, ReceiptPosted) else None
+    if isinstance(stored, ReceiptPosted) and document is not None:
+        return stored, document
     if not command.fact:
         raise ReceiptNotFound("no sale stands under this key")
     flags.append(SALE_UNKNOWN)
@@ -80,9 +81,7 @@ def _sale(state: State, command: ReturnReceipt, flags: list[str]) -> tuple[Recei
 def _with_sale(
     state: State, command: ReturnReceipt, sale: ReceiptPosted, document: ReceiptDocument, flags: list[str]
 ) -> ReceiptReturned:
-    before = Counter(dict(document.returned))
-    for returned in state.returns.get(sale.operation_id, ()):
-        before.update(dict(returned.lines))
+    before = returned_before(state, sale.operation_id, document)
     lines = lines_of(document.receipt)
     counted, is_over = count(lines, before, command.lines, command.fact)
     if is_over:
@@ -95,7 +94,7 @@ def _with_sale(
     numbers = {(state.merged.get(m.account, m.account), m.unit): m.card for m in cards_of(sale)}
     plan = _Plan()
     for undoing in _undoings(state, sale, document, counted):
-        _undo(state, sold_at, undoing, policy, numbers, flags, plan)
+        _undo(state, sold_at, sale, undoing, policy, numbers, flags, plan)
     store = state.store(command.store)
     operation_id = state.post(
         "return",
@@ -140,6 +139,8 @@ def _keep(
     base_id: int | None,
 ) -> None:
     keep(state, operation_id, kept(store, command.receipt, document, base_id))
+    if base_id is not None:
+        state.returns.setdefault(base_id, []).append(Returned(operation_id, document.returned))
     state.see_till(store, command.receipt.till)
 
 
@@ -178,6 +179,7 @@ def _spread(state: State, sale: ReceiptPosted, document: ReceiptDocument) -> tup
 def _undo(
     state: State,
     sold_at: StoreInfo,
+    sale: ReceiptPosted,
     undoing: _Undoing,
     policy: str,
     numbers: dict[tuple[int, str], str],
@@ -188,11 +190,12 @@ def _undo(
     account = undoing.account
     booked = [(lot_id, -amount) for lot_id, amount in undoing.drawn.items()]
     booked += [(lot_id, amount) for part in (undoing.gained, undoing.loaded) for lot_id, amount in part.items()]
+    state.unexpire(account, booked, sold_at)
     reversal = reverse(booked, account.lots, state.now)
     given, taken = sum(undoing.drawn.values()), sum(undoing.gained.values())
     loaded = sum(undoing.loaded.values())
     short = sum(reversal.owed.values())
-    moves = [state.graced(account, move, sold_at) for move in reversal.moves]
+    moves = [state.graced(account, move, sold_at, state.earlier[sale.operation_id]) for move in reversal.moves]
     moves += [(state.spare(account, account.lots[i].issuer_id), amount) for i, amount in reversal.spare.items()]
     let_off = min(short, taken) if policy != POLICY_DEBT else 0
     if let_off:
@@ -327,7 +330,7 @@ def _undo_use(
         plan.postings += state.moved(account, moves)
         if given:
             terms = lot_terms(programme if programme.unit == unit else None, store.zone, state.now)
-            plan.postings += accrue(state, store, account, given, terms, {})[1]
+            plan.postings += accrue(state, store, account, given, terms, {})
         plan.postings += [Posting(redeemed, unit, -given), Posting(issued, unit, taken - let_off)]
         plan.movements.append(movement(state, account, card.number, given, taken - let_off))
 

@@ -81,6 +81,10 @@ BOOKED = Statement(
     _entry.lot_id,
     _entry.amount,
 )
+EARLIER = Statement(
+    "SELECT id, kind, reverses_id, programme_version_id, booked_at FROM operation WHERE id IN_IDS(:operations)",
+    *(tables.operation.c[name] for name in ("id", "kind", "reverses_id", "programme_version_id", "booked_at")),
+)
 # The wallets behind accounts, and where those went that have become part of others.
 FOLLOW = Statement(
     """
@@ -172,19 +176,22 @@ _HOLD_COLUMNS = """
     h.id, h.store_id, h.key, h.account_id, h.owner, h.amount, h.captured, h.state, h.placed_at, h.until,
     h.ended_at, h.operation_id, p.lot_id, p.amount"""
 _HOLD_TYPES = (*tables.hold.c.values(), tables.hold_pin.c.lot_id, tables.hold_pin.c.amount)
+_UNDONE = "(SELECT count(*) FROM operation v WHERE v.reverses_id = h.operation_id)"
 OPEN_HOLDS = Statement(
     f"""
-    SELECT {_HOLD_COLUMNS} FROM hold h LEFT JOIN hold_pin p ON p.hold_id = h.id
+    SELECT 0, {_HOLD_COLUMNS} FROM hold h LEFT JOIN hold_pin p ON p.hold_id = h.id
     WHERE h.state = 'open'
       AND h.account_id IN_ROWS(SELECT a.id FROM account a WHERE a.wallet_id IN_IDS(:wallets) END_ROWS)
     """,
+    column("undone", Integer),
     *_HOLD_TYPES,
 )
 NAMED_HOLDS = Statement(
     f"""
-    SELECT {_HOLD_COLUMNS} FROM hold h LEFT JOIN hold_pin p ON p.hold_id = h.id AND h.state = 'open'
+    SELECT {_UNDONE}, {_HOLD_COLUMNS} FROM hold h LEFT JOIN hold_pin p ON p.hold_id = h.id AND h.state = 'open'
     WHERE h.id IN_IDS(:holds)
     """,
+    column("undone", Integer),
     *_HOLD_TYPES,
 )
 # Returns that stand, by the operation of their sale.
@@ -198,21 +205,15 @@ RETURNS = Statement(
     tables.receipt.c.operation_id,
     column("document", String),
 )
-DOCUMENTS = Statement(
-    "SELECT operation_id, CAST(document AS TEXT) FROM receipt WHERE operation_id IN_IDS(:operations)",
-    tables.receipt.c.operation_id,
-    column("document", String),
-)
-# What a void has reversed, by the void: its receipt's row is needed when it is restored.
-VOIDED = Statement(
+RECEIPTS = Statement(
     """
-    SELECT o.id, o.reverses_id, r.store_id, r.till, r.number, r.business_date, r.total_minor, CAST(r.document AS TEXT)
-    FROM operation o JOIN receipt r ON r.operation_id = o.reverses_id WHERE o.id IN_IDS(:operations)
+    SELECT operation_id, store_id, till, number, business_date, total_minor, CAST(document AS TEXT), base_id
+    FROM receipt WHERE operation_id IN_IDS(:operations)
     """,
-    tables.operation.c.id,
-    tables.operation.c.reverses_id,
-    *(tables.receipt.c[name] for name in ("store_id", "till", "number", "business_date", "total_minor")),
+    *(tables.receipt.c[name] for name in ("operation_id", "store_id", "till", "number", "business_date")),
+    tables.receipt.c.total_minor,
     column("document", String),
+    tables.receipt.c.base_id,
 )
 # What expired after an instant, for facts that happened before; what was undone since is netted by who reads it.
 EXPIRED = Statement(

@@ -21,7 +21,7 @@ from processing.audit import Audited
 from processing.claims import NONE, Claim, own_keys
 from processing.commands import Adjust, Command, Ref
 from processing.database import Row
-from processing.directory import Directory, StoreInfo
+from processing.directory import EXPIRED, Directory, StoreInfo
 from processing.errors import CardNotFound, HoldNotFound, LoyaltyError
 from processing.ids import Ids
 from processing.lots import Lot, Move, reverse, soonest_first
@@ -88,6 +88,13 @@ class Hold:
     ended_at: datetime | None
     operation_id: int | None
     pins: dict[int, int] = field(default_factory=dict)
+    # What captured it has been reversed since.
+    is_undone: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether somebody has used or given it up; one whose capture was undone is only late."""
+        return self.state == RELEASED or (self.state == CAPTURED and not self.is_undone)
 
 
 @dataclass(slots=True)
@@ -98,6 +105,16 @@ class Wallet:
     merged_into: int | None
     merging_into: int | None
     created_at: datetime
+
+
+@dataclass(slots=True, frozen=True)
+class Earlier:
+    """An operation as those look back at it that undo it or go on from it."""
+
+    kind: str
+    reverses_id: int | None
+    programme_version_id: int | None
+    booked_at: datetime
 
 
 @dataclass(slots=True, frozen=True)
@@ -176,11 +193,11 @@ class State:
     accounts_by_id: dict[int, Account] = field(default_factory=dict)
     locked_wallets: set[int] = field(default_factory=set)
     booked: dict[int, list[Booked]] = field(default_factory=dict)
-    # By the operation of the sale: the returns that stand, and its receipt's document.
+    earlier: dict[int, Earlier] = field(default_factory=dict)
+    # By the operation of the sale: the returns that stand.
     returns: dict[int, list[Returned]] = field(default_factory=dict)
-    documents: dict[int, str] = field(default_factory=dict)
-    # By a void's operation: the receipt that it reversed, as ``selects.VOIDED`` tells it.
-    voided: dict[int, Row] = field(default_factory=dict)
+    # By operation: the row of its receipt, as far as somebody may go on from it.
+    receipts: dict[int, dict[str, Any]] = field(default_factory=dict)
     holds: dict[int, Hold] = field(default_factory=dict)
     # By account, for facts that happened before it: what lots lost by expiry, under (lot id, instant).
     expired: dict[int, dict[tuple[int, datetime], int]] = field(default_factory=dict)
@@ -389,6 +406,7 @@ class State:
         if any(balance.values()):
             raise AssertionError(f"operation of kind {kind} does not balance: {balance}")
         self.booked[operation_id] = booked
+        self.earlier[operation_id] = Earlier(kind, reverses_id, programme_version_id, self.now)
         self.insert(
             tables.operation,
             {
@@ -423,10 +441,13 @@ class State:
             else:
                 account, lot = self.living(entry.account_id, entry.lot_id)
                 by_account.setdefault(account.id, []).append((lot.id, entry.amount))
+        before = self.earlier[operation_id]
         for account_id, entries in by_account.items():
             account = self.accounts_by_id[account_id]
+            self.unexpire(account, entries, store)
             reversal = reverse(entries, account.lots, self.now)
-            postings += self.moved(account, [self.graced(account, move, store) for move in reversal.moves])
+            moves = [self.graced(account, move, store, before) for move in reversal.moves]
+            postings += self.moved(account, moves)
             for lot_id, amount in reversal.owed.items():
                 went_into_debt = True
                 postings += self.moved(account, [(self.debt(account, account.lots[lot_id].issuer_id), -amount)])
@@ -444,13 +465,36 @@ class State:
         if lot.is_debt:
             return home, self.debt(home, lot.issuer_id)
         terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
+        for equal in home.lots.values():
+            if terms == (equal.issuer_id, equal.available_from, equal.expires_at, equal.price_millionths):
+                return home, equal
         return home, self.open_lot(home, *terms)
 
-    def graced(self, account: Account, move: Move, store: StoreInfo) -> Move:
-        """What goes back to a lot that has expired meanwhile lives on for the days that the programme grants."""
+    def unexpire(self, account: Account, booked: Sequence[tuple[int, int]], store: StoreInfo) -> None:
+        """Bring back what expired of lots that now have to give up what was put into them.
+
+        Whether a worker has come by must make no difference to what is taken from other lots.
+        """
+        net: dict[int, int] = {}
+        for lot_id, amount in booked:
+            net[lot_id] = net.get(lot_id, 0) + amount
+        postings: list[Posting] = []
+        for (lot_id, at), expired in list(self.expired.get(account.id, {}).items()):
+            lot = account.lots[lot_id]
+            back = min(max(expired, 0), max(net.get(lot_id, 0) - max(lot.free, 0), 0))
+            if back:
+                net[lot_id] -= back
+                self.expired[account.id][lot_id, at] = expired - back
+                breakage = self.directory.system(lot.issuer_id, EXPIRED, account.unit)
+                postings += [Posting(breakage, account.unit, -back), *self.moved(account, [(lot, back)])]
+        if postings:
+            self.post("expiry_undone", store, postings)
+
+    def graced(self, account: Account, move: Move, store: StoreInfo, before: Earlier) -> Move:
+        """What goes back to a lot that has expired since lives on for the days that the programme grants."""
         lot, amount = move
-        days = self.directory.grace_days(account.unit)
-        if amount <= 0 or days == 0 or not lot.is_expired(self.now):
+        days = self.directory.grace_days(before.programme_version_id)
+        if amount <= 0 or days == 0 or not lot.is_expired(self.now) or lot.is_expired(before.booked_at):
             return move
         terms = day_terms(store.zone, self.now, 0, days)
         return self.open_lot(

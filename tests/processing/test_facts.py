@@ -25,6 +25,7 @@ from processing.errors import (
 from processing.results import Identified, ReceiptPosted
 from tests.processing.books import (
     ALMATY,
+    MILES,
     MONEY,
     NOON,
     POINTS,
@@ -365,6 +366,7 @@ def test_wallet_without_entries_has_a_balance_of_nothing_in_every_unit(books: Bo
         MONEY: (0, 0, 0, 2),
         POINTS: (0, 0, 0, 2),
         STAMPS: (0, 0, 0, 0),
+        MILES: (0, 0, 0, 2),
     }
 
 
@@ -387,9 +389,9 @@ def test_balance_of_an_unknown_card_is_not_found_and_spoils_no_other_question(bo
 
 def test_unknown_unit_is_refused(books: Books) -> None:
     card = books.card()
-    assert isinstance(books.one(post("a", use(card, earn=1, unit="MILES"))), UnitNotFound)
-    assert isinstance(books.one(post("b", use(card, redeem=1, unit="MILES"), fact=True)), UnitNotFound)
-    assert isinstance(books.one(top_up("c", card, 1, "MILES")), UnitNotFound)
+    assert isinstance(books.one(post("a", use(card, earn=1, unit="CROWNS"))), UnitNotFound)
+    assert isinstance(books.one(post("b", use(card, redeem=1, unit="CROWNS"), fact=True)), UnitNotFound)
+    assert isinstance(books.one(top_up("c", card, 1, "CROWNS")), UnitNotFound)
 
 
 @pytest.mark.parametrize("amount", [-1, 10**15 + 1])

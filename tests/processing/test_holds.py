@@ -263,3 +263,25 @@ def test_hold_is_told_whole(books: Books) -> None:
     assert isinstance(found, HoldTold)
     assert (found.owner, found.amount, found.state, found.until) == ("till 5", 700, "open", placed.until)
     assert GIFT and found.ended_at is None
+
+
+def test_newer_version_of_a_receipt_pays_with_the_hold_of_the_old_one(books: Books) -> None:
+    card = books.card(1_000)
+    books.done(hold("h", card, 300))
+    books.done(post("s", use(card, 100, earn=0, hold="h"), at=1, supersede=True))
+    newer = books.done(post("s", use(card, 200, earn=0, hold="h"), at=2, supersede=True))
+    assert (newer.flags, books.balance(card)) == (("superseded", "hold_late"), 800)
+    books.done(void("s", 3))
+    assert books.done(post("s", use(card, 50, earn=0, hold="h"), at=4)).flags == ("hold_late",)
+    books.check_laws()
+
+
+def test_fact_that_captures_a_released_hold_takes_what_is_there(books: Books) -> None:
+    card = books.card(1_000)
+    books.done(hold("h", card, 300))
+    books.done(release("r", "h"))
+    assert isinstance(books.one(capture("c", "h")), HoldEnded)
+    assert books.done(capture("c", "h", fact=True)).flags == ("hold_late",)
+    assert isinstance(books.one(capture("c2", "h", fact=True)), HoldEnded)
+    assert books.balance(card) == 700
+    books.check_laws()

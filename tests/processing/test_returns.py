@@ -395,3 +395,75 @@ def test_wrong_pin_inside_an_exchange_counts(books: Books) -> None:
         assert isinstance(outcome, LoyaltyError)
         assert outcome.code == ("wrong_pin" if n < 2 else "pin_locked")
     assert books.balance(card) == 0
+
+
+# What one batch does together --------------------------------------------------------------------------------
+
+
+def test_returns_of_one_sale_in_one_batch_share_what_is_left(books: Books) -> None:
+    card = books.card(20_000)
+    outcomes = books.core.execute([sale("s", card, 20_000), back("a", "s"), back("b", "s")])
+    assert [type(outcome).__name__ for outcome in outcomes] == ["ReceiptPosted", "ReceiptReturned", "ReturnExceeds"]
+    assert books.balance(card) == 20_000
+    books.check_laws()
+
+
+def test_void_of_a_sale_undoes_a_return_of_the_same_batch(books: Books) -> None:
+    card = books.card(20_000)
+    books.core.execute([sale("s", card, 20_000), back("a", "s", line(1)), void("s")])
+    assert books.balance(card) == 20_000
+    books.check_laws()
+
+
+def test_sale_voided_and_restored_in_one_batch_stands(books: Books) -> None:
+    card = books.card(20_000)
+    again_posted = RestoreReceipt(store=MOSCOW, keys=("s",))
+    outcomes = books.core.execute([sale("s", card, 20_000), void("s", reason="return"), again_posted])
+    assert getattr(outcomes[-1], "outcome", outcomes[-1]) == "restored"
+    assert books.done(back("r", "s")).cards[0].balance == 20_000
+    books.check_laws()
+
+
+def test_voided_return_is_not_restored(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    books.done(back("r", "s", line(1)))
+    books.done(void("r", reason="return"))
+    assert isinstance(books.one(RestoreReceipt(store=MOSCOW, keys=("r",))), KeyReused)
+    books.done(back("r2", "s"))
+    assert books.balance(card) == 20_000
+    books.check_laws()
+
+
+@pytest.mark.parametrize("product", [PLAIN, FORGIVING, DEDUCTING])
+def test_debt_that_a_sale_repaid_comes_back_with_its_return(books: Books, product: str) -> None:
+    card = books.card(product=product)
+    books.done(adjust("owes", card, -300, allow_debt=True))
+    books.done(sale("s", card, earn=500))
+    assert books.balance(card) == 200
+    done = books.done(back("r", "s", can_deduct=True))
+    assert (books.balance(card), done.keep_back_minor) == (-300, 0)
+    books.check_laws()
+
+
+@pytest.mark.parametrize("is_written", [True, False], ids=["worker ran", "worker did not run"])
+def test_worker_makes_no_difference_to_what_is_taken_back(books: Books, clock: StillClock, is_written: bool) -> None:
+    card = books.card(100)
+    books.done(adjust("v", card, 50, expires_days=3))
+    clock.forward(days=5)
+    if is_written:
+        chores.expire_lots(books.core)
+    books.done(void("v"))
+    chores.expire_lots(books.core)
+    balance = books.balances(card)[POINTS]
+    assert (balance.balance, balance.available) == (100, 100)
+    books.check_laws()
+
+
+def test_fact_by_a_sum_of_an_unknown_line_is_posted_and_flagged(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    for n, wanted in enumerate((ReturnLine(number=9, sum_minor=500), ReturnLine(number=1, sum_minor=1))):
+        assert isinstance(books.one(back(f"r{n}", "s", wanted)), ReturnExceeds | BadAmount)
+        assert books.done(back(f"r{n}", "s", wanted, fact=True)).flags == ("over_returned",)
+    assert books.balance(card) == 4_000
