@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
@@ -115,6 +116,8 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
 
 def wsgi() -> Flask:
     """The factory that every web worker calls."""
+    # Ctrl-C goes to the whole group, and then the parent ends its workers: granian's hang when they are told twice.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     configure()
     end_with_parent()
     socket = os.environ.get(COMMITTER)

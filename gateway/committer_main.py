@@ -15,9 +15,8 @@ from gateway.parent import parent_watch
 def main() -> None:
     configure()
     stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    # Ctrl-C goes to the whole group. The web workers still need answers; then the parent ends this process too.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda number, _: stopped.append(number))
     is_gone = parent_watch()
     own = from_environment(os.environ)
     committer.serve(

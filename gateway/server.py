@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -64,7 +65,12 @@ class Child:
         self._keeper.start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command)  # noqa: S603  # our own module
+        """Deaf to Ctrl-C, which goes to the whole group: web workers need it to the end, and then ``stop`` comes."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return subprocess.Popen(self._command)  # noqa: S603  # our own module
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _keep(self) -> None:
         while not self._is_stopping.is_set():

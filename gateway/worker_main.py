@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from gateway.app import from_environment
 from gateway.logs import configure
@@ -14,7 +13,6 @@ from gateway.worker import stopped_by_signals, worker_of
 def main() -> None:
     configure()
     is_stopped = stopped_by_signals()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent ends its children
     end_with_parent()
     own = from_environment(os.environ)
     worker_of(own, is_stopped).run()
