@@ -16,9 +16,35 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from gateway.cli import main
-from processing.commands import RegisterHolder, RestoreReceipt
+from processing import chores
+from processing.commands import (
+    CaptureHold,
+    GiveConsent,
+    Line,
+    MergeHolders,
+    PlaceHold,
+    RegisterHolder,
+    RestoreReceipt,
+    ReturnLine,
+    ReturnReceipt,
+    SendCode,
+    SetPin,
+)
 from processing.verify import AND_MORE, LAWS, MAX_ROWS, verify
-from tests.processing.books import ALMATY, MOSCOW, Books, adjust, post, ref, top_up, use, void
+from tests.processing.books import (
+    ALMATY,
+    MOSCOW,
+    POINTS,
+    Books,
+    StillClock,
+    adjust,
+    post,
+    receipt,
+    ref,
+    top_up,
+    use,
+    void,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +68,10 @@ A_SYSTEM_ACCOUNT = "(SELECT min(id) FROM account WHERE partner_id IS NOT NULL)"
 COPIED_OPERATION = (
     "INSERT INTO operation (id, kind, store_id, reverses_id, effective_at, booked_at)"
     " SELECT 900, {kind}, store_id, {reverses}, effective_at, booked_at FROM operation WHERE id = {id}"
+)
+PENDING = (
+    "INSERT INTO pending_adjustment (store_id, key, command, asked_by, asked_at, state, decided_by)"
+    " SELECT store_id, key, '{{}}', 'anna', stamp, {state}, {decided} FROM request_key WHERE key = 'plain'"
 )
 
 CORRUPTIONS = (
@@ -132,6 +162,47 @@ CORRUPTIONS = (
         },
         undo="DELETE FROM holder; ALTER TABLE holder ADD CONSTRAINT uq_holder_wallet_id UNIQUE (wallet_id)",
     ),
+    Broken("holds_are_settled", "UPDATE hold SET state = 'gone'"),
+    Broken("holds_are_settled", "UPDATE hold SET ended_at = until WHERE state = 'open'"),
+    Broken("holds_are_settled", "UPDATE hold SET operation_id = NULL WHERE state = 'captured'"),
+    Broken("holds_are_known_by_key", "DELETE FROM request_key WHERE key = 'held'"),
+    Broken("holds_are_known_by_key", "UPDATE hold SET key = 'plain' WHERE state = 'open'"),
+    Broken("open_holds_pin_what_they_hold", "UPDATE hold SET amount = amount + 1 WHERE state = 'open'"),
+    Broken("open_holds_pin_what_they_hold", "DELETE FROM hold_pin"),
+    Broken("open_holds_pin_what_they_hold", "UPDATE hold_pin SET lot_id = 999"),
+    Broken("pins_are_in_their_lots", "UPDATE hold_pin SET amount = 1000000"),
+    Broken("pins_are_in_their_lots", "UPDATE hold_pin SET lot_id = (SELECT min(id) FROM lot WHERE remaining = 0)"),
+    Broken("returns_have_a_sale", "UPDATE receipt SET base_id = 999 WHERE base_id IS NOT NULL"),
+    Broken(
+        "no_line_returns_more_than_it_was",
+        'UPDATE receipt SET document = \'{"receipt": {}, "returned": [[1, 1001]]}\' WHERE base_id IS NOT NULL',
+    ),
+    Broken(
+        "no_line_returns_more_than_it_was",
+        'UPDATE receipt SET document = \'{"receipt": {}, "returned": [[7, 1]]}\' WHERE base_id IS NOT NULL',
+    ),
+    Broken(
+        "expiry_follows_its_lot",
+        "UPDATE lot SET expires_at = NULL WHERE id IN (SELECT lot_id FROM entry e JOIN operation o"
+        " ON o.id = e.operation_id WHERE o.kind = 'expiry')",
+    ),
+    Broken("merged_wallets_are_empty", "UPDATE card SET wallet_id = (SELECT id FROM wallet WHERE merged_into > 0)"),
+    Broken(
+        "merged_wallets_are_empty",
+        "UPDATE account SET balance = 1 WHERE wallet_id = (SELECT id FROM wallet WHERE merged_into > 0)",
+    ),
+    Broken(
+        "merged_wallets_are_empty",
+        "UPDATE wallet SET merged_into = (SELECT id FROM wallet WHERE merged_into > 0) WHERE merged_into IS NULL",
+    ),
+    Broken("corrections_are_decided_once", PENDING.format(state="'approved'", decided="'boris'")),
+    Broken("corrections_are_decided_once", PENDING.format(state="'rejected'", decided="'anna'")),
+    Broken("corrections_are_decided_once", PENDING.format(state="'pending'", decided="'boris'")),
+    Broken("roll_ups_are_entries", "UPDATE roll_up SET debit = debit + 1"),
+    Broken("roll_ups_are_entries", "DELETE FROM roll_up"),
+    Broken("audit_is_a_chain", "UPDATE audit SET actor = 'nobody' WHERE id = 2"),
+    Broken("audit_is_a_chain", "DELETE FROM audit WHERE id = 2"),
+    Broken("ids_are_taken_from_blocks", "UPDATE hold SET id = 1000000 WHERE id = (SELECT max(id) FROM hold)"),
     Broken("ids_are_taken_from_blocks", "UPDATE wallet SET id = 1000000 WHERE id = (SELECT max(id) FROM wallet)"),
     Broken("ids_are_taken_from_blocks", "UPDATE operation SET id = 1000000 WHERE id = (SELECT max(id) FROM operation)"),
 )
@@ -157,6 +228,26 @@ def traded(books: Books) -> Books:
     books.done(post("no card"))
     books.done(adjust("into debt", books.card(), -100, allow_debt=True))
     books.done(adjust("all away", books.card(10), -10))
+    hold: dict[str, Any] = {"store": MOSCOW, "unit": POINTS, "seconds": 30 * 86_400, "card": ref(anna)}
+    books.done(PlaceHold(keys=("held",), amount=300, **hold))
+    books.done(PlaceHold(keys=("captured",), amount=200, **hold))
+    books.done(CaptureHold(store=MOSCOW, keys=("capture",), hold="captured", amount=150))
+    sold = receipt(10_000, [Line(number=1, goods="cup", sum_minor=6_000), Line(number=2, goods="pot", sum_minor=4_000)])
+    books.done(post("sold", use(boris, 1_000), receipt=sold))
+    part = (ReturnLine(number=1, quantity_thousandths=400),)
+    books.done(ReturnReceipt(store=MOSCOW, keys=("came back",), sale="sold", receipt=receipt(0), lines=part))
+    books.done(SetPin(store=MOSCOW, keys=("pin",), card=ref(boris), pin="1234"))
+    books.done(GiveConsent(store=MOSCOW, keys=("consent",), card=ref(anna), purpose="ads", document="1"))
+    books.done(SendCode(store=MOSCOW, keys=("code",), card=ref(anna), purpose="redeem", code="123456"))
+    source = books.card(70)
+    books.done(MergeHolders(store=MOSCOW, keys=("merge",), source=ref(source), target=ref(boris)))
+    books.done(adjust("short", boris, 40, expires_days=1))
+    clock = books.clock
+    assert isinstance(clock, StillClock)
+    clock.forward(days=3)
+    assert chores.expire_lots(books.core) == 1
+    while chores.roll_up(books.core):
+        pass
     return books
 
 
