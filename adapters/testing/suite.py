@@ -141,7 +141,8 @@ class ContractSuite:
         survives()
 
     def test_mutated_queries_raise_nothing_but_loyalty_errors(self, sample: Sample) -> None:
-        @few(self.examples)
+        # A handler that reads the query has samples with one; of the others it is enough to see that they do not.
+        @few(self.examples if sample.request.query else max(self.examples // 6, LEAST))
         @given(st.data())
         def survives(data: st.DataObject) -> None:
             self.survive(sample.with_query(mutated_query(sample.request.query, data)))
