@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from processing.accruals import accrue, money_terms
 from processing.cards import CLOSED, REPLACED, check_pin, check_usable, masked
 from processing.commands import Accrue, Adjust, Amount, DecideAdjustment, PayOut, Redeem, TopUp, Transfer
 from processing.directory import ADJUSTED, CASH, ISSUED, REDEEMED, SUSPENSE, StoreInfo
@@ -15,8 +16,8 @@ from processing.errors import (
 )
 from processing.keys import once
 from processing.lots import available, draw, repay
+from processing.plans import DEBT, SUSPENSE_FLAG, movement, short_of
 from processing.programme import day_terms, lot_terms
-from processing.purchases import DEBT, SUSPENSE_FLAG, accrue, money_terms, movement, short_of
 from processing.results import (
     Accrued,
     Adjusted,

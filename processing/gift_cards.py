@@ -6,13 +6,14 @@ PayOut with ``close``, blocked, and expire with their lot.
 
 from __future__ import annotations
 
+from processing.accruals import accrue, money_terms
 from processing.cards import ACTIVE, ISSUED, activate, masked, new_card
 from processing.chain import Product
 from processing.commands import SellGiftCard
 from processing.directory import CASH
 from processing.errors import BadAmount, BadMessage, CardStatusWrong, NotGiftCard
 from processing.keys import once
-from processing.purchases import accrue, money_terms, movement
+from processing.plans import movement
 from processing.results import GiftCardSold
 from processing.state import Card, Posting, State
 

@@ -16,8 +16,8 @@ from processing.directory import REDEEMED
 from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
 from processing.keys import once
 from processing.lots import Move, available, draw
+from processing.plans import DEBT, HOLD_LATE, movement, short_of
 from processing.programme import payable
-from processing.purchases import DEBT, HOLD_LATE, movement, short_of
 from processing.results import HoldCaptured, HoldPlaced, HoldReleased
 from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, Posting, State
 from processing.units import MAX_AMOUNT

@@ -55,12 +55,12 @@ def once(state: State, command: Command[Any], expected: type[R], do: Callable[[]
     head, *others = state.heads(command)
     if others:
         raise KeyReused("the keys name different things")
-    if head.state == POSTED and is_by_likeness(command):
-        again = head.again()
-        if state.now - (head.stamp or state.now) <= timedelta(seconds=command.window_seconds) and isinstance(
-            again, expected
-        ):
-            return again
+    if not head.is_fresh and is_by_likeness(command):
+        window = timedelta(seconds=command.window_seconds)
+        if head.state == POSTED and state.now - (head.stamp or state.now) <= window:
+            alike = head.again()
+            if isinstance(alike, expected):
+                return alike
         state.lay_aside(head)
     if head.state == POSTED:
         answer = replay(state, head, command, expected)

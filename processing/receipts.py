@@ -19,9 +19,10 @@ from processing import purchases, returns
 from processing.cards import undo_status
 from processing.claims import NONE, POSTED, RETURNED, ROLLED_BACK, TOMBSTONE, Claim
 from processing.commands import Command, Exchange, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
+from processing.documents import keep, kept_receipt
 from processing.errors import AlreadyVoided, KeyReused
 from processing.keys import KEYS_CONFLICT, content, replay
-from processing.purchases import DEBT, movement
+from processing.plans import DEBT, movement
 from processing.results import (
     CardMovement,
     Exchanged,
@@ -225,13 +226,13 @@ def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
         return ReceiptRestored(outcome=NOTHING, at=state.now)
     voided = _voided(head)
     assert head.operation_id is not None
-    again = purchases.kept_receipt(state, head.operation_id)
+    again = kept_receipt(state, head.operation_id)
     postings, went_into_debt = state.reversal(head.operation_id, state.store(command.store))
     flags = (RESTORED, DEBT) if went_into_debt else (RESTORED,)
     operation_id = state.post(
         "restore", state.store(command.store), postings, reverses_id=head.operation_id, flags=flags
     )
-    purchases.keep(state, operation_id, again)
+    keep(state, operation_id, again)
     cards = tuple(_movement_now(state, old) for old in voided.cards)
     stamp = max(command.stamp or state.now, head.stamp or state.now)
     result: Result = ReceiptPosted(operation_id=operation_id, at=state.now, cards=cards, flags=flags)

@@ -97,7 +97,7 @@ RECEIPT = Statement(
     _operation.flags,
     column("document", String),
 )
-# What came back by returns that stand; pairs of (line, amount) in their documents: processing/purchases.py
+# What came back by returns that stand; pairs of (line, amount) in their documents: processing/documents.py
 RETURNED_LINES = Statement(
     """
     SELECT CAST(pair->>0 AS BIGINT) AS line, CAST(sum(CAST(pair->>1 AS BIGINT)) AS BIGINT) AS amount

@@ -12,24 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from processing.accruals import accrue
 from processing.allocation import Counted, Share, count, lines_of, shares, spread_payments, undone
 from processing.claims import POSTED
 from processing.commands import Amount, CardUse, ReturnReceipt
 from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, StoreInfo
+from processing.documents import ReceiptDocument, document_of, keep, kept, returned_before
 from processing.errors import BadAmount, BadMessage, CardNotFound, ReceiptNotFound
 from processing.lots import Lot, Move, Reversal, repay, reverse
+from processing.plans import DEBT, SUSPENSE_FLAG, movement
 from processing.programme import Part, decide, lot_terms
-from processing.purchases import (
-    DEBT,
-    SUSPENSE_FLAG,
-    ReceiptDocument,
-    accrue,
-    document_of,
-    keep,
-    kept,
-    movement,
-    returned_before,
-)
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
 from processing.state import Account, Booked, Card, Posting, Returned, State
 from processing.units import MAX_AMOUNT, worth

@@ -434,7 +434,7 @@ class State:
         by_account: dict[int, list[tuple[int, int]]] = {}
         went_into_debt = False
         undone = [operation_id, *(returned.operation_id for returned in self.returns.get(operation_id, ()))]
-        for entry in (entry for each in undone for entry in self.booked[each]):
+        for entry in (entry for each in undone for entry in self.booked.get(each, ())):
             if entry.lot_id is None:
                 unit = self.directory.system_units[entry.account_id]
                 postings.append(Posting(entry.account_id, unit, -entry.amount))

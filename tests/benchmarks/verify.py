@@ -35,7 +35,7 @@ from processing import directory, migrate  # noqa: E402
 from processing.commands import Line, Receipt, Tender  # noqa: E402
 from processing.database import Database  # noqa: E402
 from processing.directory import ISSUED, REDEEMED  # noqa: E402
-from processing.purchases import ReceiptDocument  # noqa: E402
+from processing.documents import ReceiptDocument  # noqa: E402
 from processing.results import CardMovement, ReceiptPosted, ReceiptVoided  # noqa: E402
 from processing.tables import Instant  # noqa: E402
 from processing.verify import verify  # noqa: E402

@@ -291,6 +291,15 @@ def test_till_without_keys_is_known_by_likeness_for_a_while(books: Books, clock:
     books.check_laws()
 
 
+def test_voided_likeness_makes_way_for_the_next_one(books: Books) -> None:
+    card = books.card(1_000)
+    books.done(like(card))
+    books.done(void("like:till 5|100"))
+    assert books.balance(card) == 1_000
+    assert books.done(like(card)).card.balance == 900
+    books.check_laws()
+
+
 def test_likenesses_do_not_cross_stores(books: Books) -> None:
     card = books.card(1_000)
     books.done(like(card))

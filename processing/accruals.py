@@ -1,0 +1,90 @@
+"""What a receipt brings to cards: points that the programme gives, and money that guests load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from processing.allocation import GOODS, lines_of, shares, spread_payments, weights
+from processing.commands import Amount, Receipt
+from processing.directory import CASH, ISSUED, SUSPENSE, StoreInfo
+from processing.lots import Move, repay
+from processing.plans import Plan, Use, add, system
+from processing.programme import Decision, LotTerms, day_terms, lot_terms
+from processing.state import SETTLEMENT_PRICE_MILLIONTHS, Account, Card, Posting, State
+from processing.units import spread
+
+
+def plan_loads(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[Use], plan: Plan) -> None:
+    """Put on cards what guests load with this receipt, against cash; a debt in that unit is repaid first."""
+    lines = [line for line in receipt.lines if line.kind != GOODS]
+    for use in uses:
+        for amount in use.ask.top_up:
+            if amount.amount == 0:
+                continue
+            add(use.earned, (amount,))
+            plan.postings.append(system(state, store, CASH, amount.unit, -amount.amount))
+            if use.card is None:
+                plan.postings.append(system(state, store, SUSPENSE, amount.unit, amount.amount))
+                continue
+            account = state.account(use.card.wallet_id, amount.unit)
+            terms = money_terms(state, store, use.card)
+            postings = accrue(state, store, account, amount.amount, terms, plan.repaid)
+            plan.postings += postings
+            if lines:
+                parts = spread(amount.amount, weights(lines, is_goods=False))
+                told = [(line.number, part) for line, part in zip(lines, parts, strict=True) if part]
+                plan.loaded += shares(account.id, told, filled(postings))
+
+
+def plan_accruals(
+    state: State,
+    store: StoreInfo,
+    receipt: Receipt,
+    uses: Sequence[Use],
+    decision: Decision,
+    effective_at: datetime,
+    plan: Plan,
+) -> None:
+    """Put what was earned into lots; debts are repaid first."""
+    for use, earning in zip(uses, decision.earnings, strict=True):
+        for unit, amount in use.gained.items():
+            if amount == 0:
+                continue
+            add(use.earned, (Amount(unit, amount),))
+            plan.postings.append(system(state, store, ISSUED, unit, -amount))
+            if use.card is None:
+                plan.postings.append(system(state, store, SUSPENSE, unit, amount))
+                continue
+            account = state.account(use.card.wallet_id, unit)
+            programme = use.programme if use.programme and use.programme.unit == unit else None
+            terms = lot_terms(programme, store.zone, effective_at)
+            postings = accrue(state, store, account, amount, terms, plan.repaid)
+            plan.postings += postings
+            is_ours = use.ask.earn is None and sum(part for _, part in earning.lines) == amount
+            lines = earning.lines if is_ours else spread_payments(lines_of(receipt), [amount])[0]
+            plan.gained += shares(account.id, lines, filled(postings))
+
+
+def money_terms(state: State, store: StoreInfo, card: Card) -> LotTerms:
+    """Money is there at once; on a card of value it ends with the card, else never."""
+    is_value = state.directory.product(card.product).value
+    return LotTerms(day_terms(store.zone, state.now).available_from, card.expires_at if is_value else None)
+
+
+def accrue(
+    state: State, store: StoreInfo, account: Account, amount: int, terms: LotTerms, repaid: dict[int, int]
+) -> list[Posting]:
+    """The entries that put an amount into a lot on these terms, and repay debts from it."""
+    lot = state.open_lot(account, store.partner_id, terms.available_from, terms.expires_at, SETTLEMENT_PRICE_MILLIONTHS)
+    return state.moved(account, [(lot, amount), *repay(account.lots.values(), lot, amount, repaid)])
+
+
+def filled(postings: Sequence[Posting]) -> list[Move]:
+    """Where an accrual went in the end: its lot, and the debts that it repaid."""
+    net: dict[int, int] = {}
+    lots = {posting.lot.id: posting.lot for posting in postings if posting.lot is not None}
+    for posting in postings:
+        if posting.lot is not None:
+            net[posting.lot.id] = net.get(posting.lot.id, 0) + posting.amount
+    return [(lots[lot_id], amount) for lot_id, amount in net.items() if amount > 0]

@@ -1,0 +1,81 @@
+"""What the row of a receipt keeps, and what those read of it who go on from the receipt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from processing import tables
+from processing.allocation import Share
+from processing.commands import Receipt
+from processing.directory import StoreInfo
+from processing.errors import KeyReused
+from processing.state import State
+
+
+class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the receipt's row keeps for returns and reports: the goods, and which lines paid and earned what.
+
+    ``drawn`` is what paid, ``gained`` what the programme gave, ``loaded`` what guests put on cards. Of a return
+    ``returned`` tells which lines of its sale came back; of a sale that was restored, which had before.
+    """
+
+    receipt: Receipt
+    drawn: tuple[Share, ...] = ()
+    gained: tuple[Share, ...] = ()
+    loaded: tuple[Share, ...] = ()
+    returned: tuple[tuple[int, int], ...] = ()
+    programme: str = ""
+
+
+_encode_document = msgspec.json.Encoder().encode
+decode_document = msgspec.json.Decoder(ReceiptDocument).decode
+
+
+def kept(store: StoreInfo, receipt: Receipt, document: ReceiptDocument, base_id: int | None = None) -> dict[str, Any]:
+    """The row of a receipt, but for its operation."""
+    return {
+        "store_id": store.id,
+        "till": receipt.till,
+        "number": receipt.number,
+        "business_date": receipt.business_date,
+        "total_minor": receipt.total_minor,
+        "document": msgspec.Raw(_encode_document(document)),
+        "base_id": base_id,
+    }
+
+
+def keep(state: State, operation_id: int, row: dict[str, Any]) -> None:
+    """The receipt of an operation that has just been booked."""
+    state.receipts[operation_id] = row
+    state.insert(tables.receipt, {"operation_id": operation_id, **row})
+
+
+def document_of(state: State, operation_id: int) -> ReceiptDocument | None:
+    """What the receipt of an operation keeps, as far as this batch knows it."""
+    row = state.receipts.get(operation_id)
+    if row is None:
+        return None
+    told = row["document"]
+    return decode_document(told if isinstance(told, str) else bytes(told))
+
+
+def returned_before(state: State, operation_id: int, document: ReceiptDocument) -> Counter[int]:
+    """How much of each line of a sale has come back, in returns that stand."""
+    before = Counter(dict(document.returned))
+    for returned in state.returns.get(operation_id, ()):
+        before.update(dict(returned.lines))
+    return before
+
+
+def kept_receipt(state: State, void_id: int) -> dict[str, Any]:
+    """The row of the sale that a void has reversed, with what had come back of it. Errors: KeyReused."""
+    operation_id = state.earlier[void_id].reverses_id or 0
+    document = document_of(state, operation_id)
+    if document is None or state.earlier[operation_id].kind not in ("receipt", "restore"):
+        raise KeyReused("only a sale can be restored")
+    before = tuple(sorted(returned_before(state, operation_id, document).items()))
+    document = msgspec.structs.replace(document, returned=before)
+    return {**state.receipts[operation_id], "document": msgspec.Raw(_encode_document(document))}

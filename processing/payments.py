@@ -1,0 +1,124 @@
+"""What a receipt is paid with from cards: held lots first, what has expired since a late fact, then free lots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from processing.allocation import lines_of, shares, spread_payments
+from processing.commands import PostReceipt
+from processing.directory import EXPIRED, REDEEMED, SUSPENSE
+from processing.errors import HoldExpired
+from processing.lots import Move, available, draw, soonest_first
+from processing.plans import DEBT, Plan, Use, short_of, system
+from processing.state import OPEN, Account, Hold, Posting, State
+
+
+def plan_redemptions(
+    state: State,
+    command: PostReceipt,
+    uses: Sequence[Use],
+    effective_at: datetime,
+    flags: list[str],
+    plan: Plan,
+) -> None:
+    """Draw what was redeemed, account by account: two cards of one wallet must not see the same points twice."""
+    store = state.store(command.store)
+    lines = lines_of(command.receipt)
+    asked: dict[int, tuple[Account, int, list[Hold]]] = {}
+    for use in uses:
+        for unit, amount in use.redeemed.items():
+            if amount == 0:
+                continue
+            plan.postings.append(system(state, store, REDEEMED, unit, amount))
+            if use.card is None:
+                plan.postings.append(system(state, store, SUSPENSE, unit, -amount))
+                continue
+            account = state.account(use.card.wallet_id, unit)
+            _, before, holds = asked.get(account.id, (account, 0, []))
+            asked[account.id] = (account, before + amount, holds + _holds_on(use, account))
+    parts = spread_payments(lines, [amount for _, amount, _ in asked.values()])
+    for (account, amount, holds), part in zip(asked.values(), parts, strict=True):
+        moves = _drawn(state, command, account, amount, holds, effective_at, flags, plan)
+        plan.postings += state.moved(account, moves)
+        plan.drawn += shares(account.id, part, moves)
+    for use in uses:
+        hold = use.hold
+        if hold is not None and hold.state == OPEN and all(hold is not ended for ended, _ in plan.holds):
+            # Nothing was paid from it: the receipt is closed, and so is the hold.
+            plan.holds.append((hold, 0))
+
+
+def _holds_on(use: Use, account: Account) -> list[Hold]:
+    return [use.hold] if use.hold is not None and use.hold.account_id == account.id else []
+
+
+def _drawn(
+    state: State,
+    command: PostReceipt,
+    account: Account,
+    amount: int,
+    holds: Sequence[Hold],
+    effective_at: datetime,
+    flags: list[str],
+    plan: Plan,
+) -> list[Move]:
+    """The moves that pay an amount: held lots first, then free ones; a fact's shortage is debt.
+
+    Errors: InsufficientPoints, HoldExpired where the hold was the one that should have paid.
+    """
+    moves: list[Move] = []
+    rest = amount
+    for hold in holds:
+        if hold.state == OPEN:
+            pinned = state.from_pins(account, hold, rest)
+            taken = -sum(moved for _, moved in pinned)
+            moves += pinned
+            rest -= taken
+            plan.holds.append((hold, taken))
+    free = available(account.lots.values(), state.now)
+    if rest > max(free, 0) and not command.fact:
+        short = short_of(state, account, free, rest)
+        is_late = any(hold.state != OPEN for hold in holds)
+        raise HoldExpired("the hold has expired", **short.details) if is_late else short
+    if command.fact:
+        late = _unexpired(state, account, rest, effective_at, plan)
+        moves += late
+        rest += sum(moved for _, moved in late)
+    more, _ = draw(account.lots.values(), min(rest, max(free, 0)), state.now)
+    moves += more
+    rest += sum(moved for _, moved in more)
+    if rest:
+        flags.append(DEBT)
+        debt = state.debt(account, state.store(command.store).partner_id)
+        plan.repaid[debt.id] = plan.repaid.get(debt.id, 0) - rest
+        moves.append((debt, -rest))
+    return moves
+
+
+def _unexpired(state: State, account: Account, amount: int, effective_at: datetime, plan: Plan) -> list[Move]:
+    """What a late fact takes from lots that were good when it happened and have expired since.
+
+    What a worker has booked as expired comes back first, effective when it went: so the balance of every instant
+    is what it would have been.
+    """
+    moves: list[Move] = []
+    booked = state.expired.get(account.id, {})
+    late = [lot for lot in account.lots.values() if not lot.is_debt and lot.is_expired(state.now)]
+    for lot in sorted(late, key=soonest_first):
+        if not lot.is_available(effective_at):
+            continue
+        taken = min(max(lot.free, 0), amount)
+        amount -= taken
+        for place, expired in booked.items():
+            lot_id, expired_at = place
+            back = min(max(expired, 0), amount) if lot_id == lot.id else 0
+            if back:
+                booked[place] = expired - back
+                partner = Posting(state.directory.system(lot.issuer_id, EXPIRED, account.unit), account.unit, -back)
+                plan.unexpired.setdefault(expired_at, []).extend([partner, *state.moved(account, [(lot, back)])])
+                taken += back
+                amount -= back
+        if taken:
+            moves.append((lot, -taken))
+    return moves

@@ -1,0 +1,87 @@
+"""A purchase while it is decided: what each card is asked for, and what will be booked; nothing is changed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from processing.allocation import Share
+from processing.chain import Programme
+from processing.commands import Amount, CardUse
+from processing.directory import ActiveProgramme, StoreInfo
+from processing.errors import InsufficientPoints
+from processing.lots import available
+from processing.results import CardMovement
+from processing.state import Account, Card, Hold, Posting, State
+
+# Flags of an operation, for the operator.
+NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = "card_not_usable", "debt", "suspense", "over_limit"
+HOLD_ENDED, HOLD_LATE = "hold_ended", "hold_late"
+
+
+@dataclass(slots=True)
+class Use:
+    """One card's part in a receipt while it is being decided. ``card`` is None for suspense."""
+
+    ask: CardUse
+    card: Card | None
+    active: ActiveProgramme | None
+    earns: bool
+    hold: Hold | None = None
+    redeemed: dict[str, int] = field(default_factory=dict)
+    gained: dict[str, int] = field(default_factory=dict)
+    # What the receipt brought in all: gained by the programme and loaded with money.
+    earned: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def programme(self) -> Programme | None:
+        return self.active.programme if self.active else None
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a receipt will book, worked out before anything is changed."""
+
+    postings: list[Posting] = field(default_factory=list)
+    # What comes back from expiry first, by instant: the fact happened before it.
+    unexpired: dict[datetime, list[Posting]] = field(default_factory=dict)
+    drawn: list[Share] = field(default_factory=list)
+    gained: list[Share] = field(default_factory=list)
+    loaded: list[Share] = field(default_factory=list)
+    holds: list[tuple[Hold, int]] = field(default_factory=list)
+    # What this operation has moved into debts and out of them, by lot.
+    repaid: dict[int, int] = field(default_factory=dict)
+
+
+def add(sums: dict[str, int], amounts: Iterable[Amount]) -> None:
+    """Sum up by unit."""
+    for amount in amounts:
+        sums[amount.unit] = sums.get(amount.unit, 0) + amount.amount
+
+
+def system(state: State, store: StoreInfo, kind: str, unit: str, amount: int) -> Posting:
+    """An entry of the account that the store's partner has for this."""
+    return Posting(state.directory.system(store.partner_id, kind, unit), unit, amount)
+
+
+def short_of(state: State, account: Account, free: int, asked: int) -> InsufficientPoints:
+    """The refusal that tells how much there is."""
+    scale = state.directory.unit(account.unit).scale
+    return InsufficientPoints(
+        "not enough on the card", unit=account.unit, scale=scale, available=max(free, 0), asked=asked
+    )
+
+
+def movement(state: State, account: Account, number: str, redeemed: int, earned: int) -> CardMovement:
+    """What an operation did to an account, with the balances after it."""
+    return CardMovement(
+        card=number,
+        account=account.wallet_id,
+        unit=account.unit,
+        scale=state.directory.unit(account.unit).scale,
+        redeemed=redeemed,
+        earned=earned,
+        balance=account.balance,
+        available=available(account.lots.values(), state.now),
+    )
