@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,14 +21,15 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from adapters.contract import Adapter, Link, WireRequest
 from adapters.registry import ADAPTERS
+from adapters.rkeeper.cards import PURSE_SUMS_DIFFER
 from adapters.testing import CannedCore, converse
 from adapters.texts import REFUSALS
 from gateway import cli, metrics, schemas, settings
-from processing import commands, directory, purchases, receipts, results, state
+from processing import claims, commands, directory, results, state
+from processing.chores import CHORES
 from processing.errors import CardNotFound, by_code
-from processing.keys import KEYS_CONFLICT
+from processing.laws import LAWS
 from processing.results import Balance, Identified
-from processing.verify import LAWS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -127,13 +130,49 @@ def test_the_vocabulary_was_found() -> None:
 def test_every_command_and_result_is_told_with_its_fields(struct: type[msgspec.Struct]) -> None:
     told = section(page("commands.md"), struct.__name__)
     assert told.strip(), f"docs/commands.md has no heading {struct.__name__}"
-    own = [name for name in struct.__struct_fields__ if name not in commands.Command.__struct_fields__]
+    shared = {*commands.Command.__struct_fields__, *results.Result.__struct_fields__}
+    own = [name for name in struct.__struct_fields__ if name not in shared]
     assert [name for name in own if f"`{name}`" not in told] == []
 
 
-def test_the_fields_of_every_command_are_told_once() -> None:
+def test_the_fields_of_every_command_and_result_are_told_once() -> None:
     told = section(page("commands.md"), "Every command")
     assert [name for name in commands.Command.__struct_fields__ if f"`{name}`" not in told] == []
+    text = page("commands.md")
+    opening = section(text, "Results").partition("\n###")[0]
+    assert [name for name in results.Result.__struct_fields__ if f"`{name}`" not in opening] == []
+
+
+def code_blocks(name: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page(name), re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_of_commands_fit_what_they_make() -> None:
+    """Every command and part in an example has only fields that it has, and all that it needs."""
+    by_name = {struct.__name__: struct for struct in VOCABULARY}
+    shown = set()
+    for block in code_blocks("commands.md"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in by_name:
+                struct = by_name[node.func.id]
+                given = {keyword.arg for keyword in node.keywords} | set(struct.__struct_fields__[: len(node.args)])
+                needed = {field.name for field in msgspec.structs.fields(struct) if field.required}
+                assert needed <= given <= set(struct.__struct_fields__), ast.unparse(node)
+                shown.add(struct)
+    assert set(get_args(commands.AnyCommand)) <= shown
+
+
+def test_every_command_stands_in_the_table_of_all() -> None:
+    rows = section(page("commands.md"), "All commands")
+    first = " ".join(line.split("|")[1] for line in rows.splitlines() if line.startswith("| `"))
+    assert [c.__name__ for c in get_args(commands.AnyCommand) if f"`{c.__name__}`" not in first] == []
+    told = set(re.findall(r"`(\w+)`", first))
+    assert told == {command.__name__ for command in get_args(commands.AnyCommand)}
+
+
+@pytest.mark.parametrize("scheme", sorted({"card", *state.DERIVED}))
+def test_every_scheme_of_names_is_told(scheme: str) -> None:
+    assert f"`{scheme}`" in section(page("commands.md"), "Ref")
 
 
 @pytest.mark.parametrize("code", sorted(by_code()))
@@ -159,25 +198,151 @@ def test_every_system_account_is_told(kind: str) -> None:
     assert row(page("books.md"), kind)
 
 
-@pytest.mark.parametrize(
-    "flag",
-    [
-        receipts.SUPERSEDED,
-        purchases.NOT_USABLE,
-        purchases.DEBT,
-        purchases.SUSPENSE_FLAG,
-        purchases.OVER_LIMIT,
-        receipts.RESTORED,
-        KEYS_CONFLICT,
-    ],
-)
+def sources(package: str) -> Iterator[tuple[str, ast.Module]]:
+    """(dotted name, syntax tree) of every module of a package."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        yield dotted, ast.parse(path.read_text("utf-8"))
+
+
+def constants(module: str, node: ast.AST) -> Iterator[str]:
+    """The texts that an expression may be: literals, and names in capitals as the module knows them."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.IfExp):
+            yield from constants(module, part.body)
+            yield from constants(module, part.orelse)
+            return
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part.value
+        elif isinstance(part, ast.Name) and part.id.isupper():
+            value = getattr(importlib.import_module(module), part.id)
+            if isinstance(value, str):
+                yield value
+
+
+def calls(name: str, package: str) -> Iterator[tuple[str, ast.Call]]:
+    """(module, call) of every call of a function or method with this name."""
+    for module, tree in sources(package):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if called == name:
+                    yield module, node
+
+
+def flags() -> set[str]:
+    """Whatever is put into a list called flags."""
+    found: set[str] = set()
+    for module, tree in sources("processing"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "flags.append":
+                found |= set(constants(module, node.args[0]))
+            elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if any(isinstance(target, ast.Name) and target.id == "flags" for target in targets):
+                    found |= set(constants(module, node.value))
+    return found
+
+
+FLAGS = sorted(flags() | {PURSE_SUMS_DIFFER})
+
+
+def test_the_flags_were_found() -> None:
+    wanted = {"superseded", "returns_undone", "debt", "suspense", "over_limit", "keys_conflict", "restored"}
+    assert wanted | {"hold_ended", "sale_unknown", "over_returned", "deducted", "forgiven"} <= set(FLAGS)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
 def test_every_flag_is_told(flag: str) -> None:
     assert row(section(page("commands.md"), "Flags"), flag)
 
 
-@pytest.mark.parametrize("name", [state.NONE, state.POSTED, state.ROLLED_BACK, state.RETURNED, state.TOMBSTONE])
+def kinds() -> set[str]:
+    """Every kind of operation that anything in the core books."""
+    found: set[str] = set()
+    for module, call in calls("post", "processing"):
+        if call.args and isinstance(call.args[0], ast.Constant):
+            found |= set(constants(module, call.args[0]))
+    for module, call in calls("_reverse", "processing"):
+        found |= set(constants(module, call.args[-1]))
+    return found
+
+
+# What a variable holds when it is booked: by accounts._suspended.
+KINDS = sorted(kinds() | {"redemption", "accrual"})
+
+
+def test_the_kinds_of_operations_were_found() -> None:
+    assert {"receipt", "return", "void", "superseded", "restore", "expiry", "expiry_undone", "merge"} <= set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_operation_is_told(kind: str) -> None:
+    told = section(page("books.md"), "Which entries each operation makes")
+    assert re.search(rf"^\| `{kind}`[ ,]", told, re.MULTILINE)
+    assert f"`{kind}`" in section(page("commands.md"), "All commands")
+
+
+def test_no_kind_of_operation_is_told_that_does_not_exist() -> None:
+    told = re.findall(r"^\| `(\w+)`", section(page("books.md"), "Which entries each operation makes"), re.MULTILINE)
+    assert set(told) == set(KINDS)
+
+
+@pytest.mark.parametrize("name", [state.OPEN, state.CAPTURED, state.RELEASED, state.HOLD_EXPIRED])
+def test_every_state_of_a_hold_is_told(name: str) -> None:
+    assert row(section(page("books.md"), "Holds"), name)
+    assert f"`{name}`" in section(page("commands.md"), "HoldTold")
+
+
+@pytest.mark.parametrize("name", [claims.NONE, claims.POSTED, claims.ROLLED_BACK, claims.RETURNED, claims.TOMBSTONE])
 def test_every_state_of_a_key_is_told(name: str) -> None:
     assert row(section(page("keys.md"), "States"), name)
+
+
+@pytest.mark.parametrize("name", CHORES)
+def test_every_chore_is_told(name: str) -> None:
+    assert row(section(page("architecture.md"), "What time brings"), name)
+
+
+def test_every_module_of_the_core_has_its_place() -> None:
+    rows = section(page("architecture.md"), "Packages")
+    named = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in rows.splitlines() if "|" in line)))
+    modules = {path.stem for path in (ROOT / "processing").glob("*.py")} - {"__init__"}
+    assert sorted(modules - named) == []
+
+
+def audited() -> set[str]:
+    """Every action that the audit log may hold."""
+    found: set[str] = set()
+    for module, call in calls("audit", "processing"):
+        if isinstance(call.args[1], ast.Constant):
+            found |= set(constants(module, call.args[1]))
+    for module, call in calls("_change_status", "processing"):
+        found |= set(constants(module, call.args[-1]))
+    for package in PACKAGES:
+        for module, call in calls("record", package):
+            if "audit" in ast.unparse(call.func):
+                found |= set(constants(module, call.args[3]))
+    return found
+
+
+def test_every_audited_action_is_told() -> None:
+    found = audited() | {"adjustment_approved", "adjustment_rejected"}
+    assert {"card_blocked", "pin_set", "client_added", "holders_merged"} <= found
+    rows = section(page("security.md"), "Audit log")
+    told = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\|([^|]*)\|", rows, re.MULTILINE))))
+    assert told == found
+
+
+# Worked examples ------------------------------------------------------------------------------------------------
+
+
+def test_every_worked_example_is_carried_out() -> None:
+    """The section is looked for by the tests of the examples, which prove its figures."""
+    tests = (ROOT / "tests" / "processing" / "test_examples.py").read_text("utf-8")
+    titles = [title for level, title in headings(page("examples.md")) if level == 2]
+    assert len(titles) > 8
+    assert [title for title in titles if f'"{title}"' not in tests] == []
 
 
 # Command line ---------------------------------------------------------------------------------------------------
@@ -261,7 +426,7 @@ def test_no_setting_is_told_that_does_not_exist() -> None:
 
 def test_defaults_of_the_gateway_are_told() -> None:
     told = section(page("configuration.md"), "gateway.yaml")
-    defaults: dict[str, int] = {}
+    defaults: dict[str, Any] = {}
     for field in dataclass_fields(settings.GatewaySettings):
         value = getattr(settings.GatewaySettings(), field.name)
         if isinstance(value, int):
@@ -270,7 +435,16 @@ def test_defaults_of_the_gateway_are_told() -> None:
             defaults |= {f"{field.name}.{f.name}": getattr(value, f.name) for f in dataclass_fields(value)}
     assert set(defaults) == {key for file, key in SETTINGS if file == "gateway.yaml"}
     for key, value in defaults.items():
-        assert f"| {value} |" in row(told, key), key
+        assert f"| {default(value)} |" in row(told, key), key
+
+
+def default(value: Any) -> str:
+    """A default as the page writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value == "" or isinstance(value, Mapping):
+        return "empty"
+    return f"`{value}`" if isinstance(value, str) else str(value)
 
 
 def environment() -> set[str]:
@@ -351,7 +525,7 @@ def test_the_adapter_that_the_docs_teach_works() -> None:
 def metric_names() -> list[str]:
     """As Prometheus sees them."""
     return [
-        metric.describe()[0].name + ("_total" if metric._type == "counter" else "")
+        next(iter(metric.describe())).name + ("_total" if metric._type == "counter" else "")
         for metric in vars(metrics).values()
         if isinstance(metric, MetricWrapperBase)
     ]
@@ -399,7 +573,7 @@ def test_pages_named_in_the_code_exist() -> None:
     for folder in (*PACKAGES, "configs", "tests"):
         for path in [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml")]:
             if path != Path(__file__):
-                named |= set(re.findall(r"\bdocs/[\w/-]+(?:\.md)?", path.read_text("utf-8")))
+                named |= set(re.findall(r"\bdocs/(?:[\w/-]+\.md|decisions/[\w-]+)", path.read_text("utf-8")))
     assert "docs/adapters/rkeeper.md" in named
     assert [name for name in sorted(named) if not list(ROOT.glob(f"{name}*"))] == []
 
