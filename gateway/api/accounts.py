@@ -214,7 +214,7 @@ class DecideAdjustmentSchema(CommandBody):
 
 class AdjustmentDecidedSchema(f.Told):
     outcome = f.told("approved or rejected")
-    operation_id = f.told_whole("0 for a rejection")
+    booked_id = f.told_whole("the operation of the correction; 0 for a rejection")
     at = f.told_at()
     card = fields.Nested(
         CardMovementSchema, required=True, allow_none=True, metadata={"description": "null for a rejection"}

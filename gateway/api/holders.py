@@ -58,7 +58,7 @@ class HoldersMergedSchema(f.Told):
     account = f.told_whole("the target's wallet")
     source = f.told_whole("the other wallet")
     at = f.told_at()
-    operation_id = f.told_whole("0 while it waits, and where nothing had to move")
+    merge_id = f.told_whole("the operation that moved the lots; 0 while it waits, and where there were none")
     holds = f.told_whole("open holds that are waited for")
 
 

@@ -69,10 +69,10 @@ def client() -> ApiClient:
     return cast(ApiClient, g.api_client)
 
 
-def actor() -> str:
+def _actor() -> str:
     """Who is told to have done it: the client, and its operator where it names one. Errors: Refused."""
-    operator = request.headers.get(OPERATOR, "")
-    if not operator:
+    operator = request.headers.get(OPERATOR)
+    if operator is None:
         return client().name
     told = f"{client().name}/{operator}"
     if not _OPERATOR.fullmatch(operator) or len(told) > MAX_NAME:
@@ -106,7 +106,7 @@ def keyed(command: Command[Any], keys: tuple[str, ...]) -> Command[Any]:
     if not together:
         words = f"an {IDEMPOTENCY_KEY} header or natural keys in the field keys are needed"
         raise Refused(BadMessage(words, where=IDEMPOTENCY_KEY), 400)
-    return msgspec.structs.replace(command, keys=together, actor=actor())
+    return msgspec.structs.replace(command, keys=together, actor=g.actor)
 
 
 # Bodies --------------------------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def _told_of(struct: type[msgspec.Struct]) -> str:
 
 
 def _enter() -> None:
-    """Errors: BadCredentials, RateLimited, Forbidden."""
+    """Errors: BadCredentials, RateLimited, Forbidden, Refused."""
     request.max_content_length = MAX_BODY
     own = rest()
     g.api_client = own.clients.by_key(api_key(request.headers))
@@ -343,6 +343,7 @@ def _enter() -> None:
     view: Any = current_app.view_functions[request.endpoint or ""]
     if view.scope:
         g.api_client.check_scope(view.scope)
+    g.actor = _actor()
     f.READER.set(f.Reader(own.directory, g.api_client.may("personal:read")))
 
 
