@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from processing.allocation import GOODS, lines_of, shares, spread_payments, weights
-from processing.commands import Amount, Receipt
+from processing.commands import Receipt
 from processing.directory import CASH, ISSUED, SUSPENSE, StoreInfo
 from processing.lots import Move, repay
 from processing.plans import Plan, Use, add, system
@@ -17,6 +17,8 @@ from processing.units import spread
 
 def plan_loads(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[Use], plan: Plan) -> None:
     """Put on cards what guests load with this receipt, against cash; a debt in that unit is repaid first."""
+    if not any(use.ask.top_up for use in uses):
+        return
     lines = [line for line in receipt.lines if line.kind != GOODS]
     for use in uses:
         for amount in use.ask.top_up:
@@ -51,7 +53,7 @@ def plan_accruals(
         for unit, amount in use.gained.items():
             if amount == 0:
                 continue
-            add(use.earned, (Amount(unit, amount),))
+            use.earned[unit] = use.earned.get(unit, 0) + amount
             plan.postings.append(system(state, store, ISSUED, unit, -amount))
             if use.card is None:
                 plan.postings.append(system(state, store, SUSPENSE, unit, amount))
@@ -61,7 +63,7 @@ def plan_accruals(
             terms = lot_terms(programme, store.zone, effective_at)
             postings = accrue(state, store, account, amount, terms, plan.repaid)
             plan.postings += postings
-            is_ours = use.ask.earn is None and sum(part for _, part in earning.lines) == amount
+            is_ours = use.ask.earn is None
             lines = earning.lines if is_ours else spread_payments(lines_of(receipt), [amount])[0]
             plan.gained += shares(account.id, lines, filled(postings))
 
@@ -82,6 +84,8 @@ def accrue(
 
 def filled(postings: Sequence[Posting]) -> list[Move]:
     """Where an accrual went in the end: its lot, and the debts that it repaid."""
+    if len(postings) == 1 and postings[0].lot is not None:
+        return [(postings[0].lot, postings[0].amount)]
     net: dict[int, int] = {}
     lots = {posting.lot.id: posting.lot for posting in postings if posting.lot is not None}
     for posting in postings:

@@ -7,14 +7,14 @@ undone, and all of it when the whole line is back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from processing.commands import Line, Receipt, ReturnLine
 from processing.errors import BadAmount, ReturnExceeds
 from processing.lots import Move
-from processing.units import spread
+from processing.units import proportion, spread
 
 GOODS = "goods"
 
@@ -62,8 +62,10 @@ def spread_payments(lines: Sequence[Line], amounts: Sequence[int]) -> list[list[
     return parts
 
 
-def shares(account_id: int, parts: Iterable[tuple[int, int]], moves: Iterable[Move]) -> list[Share]:
+def shares(account_id: int, parts: Sequence[tuple[int, int]], moves: Sequence[Move]) -> list[Share]:
     """The lines' parts cut along the lots that were moved, both in their order."""
+    if len(moves) == 1:
+        return [Share(account_id, moves[0][0].id, tuple(parts))] if parts else []
     by_lot: dict[int, list[tuple[int, int]]] = {}
     waiting = [[line, amount] for line, amount in parts]
     for lot, moved in moves:
@@ -148,7 +150,7 @@ def _amount(wanted: ReturnLine, found: Sequence[Line], left: int) -> int:
         return 0
     whole = sum(max(line.sum_minor, 0) for line in found)
     sizes = sum(size(line) for line in found)
-    return sizes if wanted.sum_minor == whole else wanted.sum_minor * sizes // max(whole, 1)
+    return sizes if wanted.sum_minor == whole else proportion(max(wanted.sum_minor, 0), sizes, max(whole, 1))
 
 
 def undone(share: Share, counted: Mapping[int, Counted]) -> int:
@@ -157,5 +159,5 @@ def undone(share: Share, counted: Mapping[int, Counted]) -> int:
     for number, amount in share.lines:
         line = counted.get(number)
         if line is not None and line.size:
-            total += amount * (line.before + line.now) // line.size - amount * line.before // line.size
+            total += proportion(amount, line.before + line.now, line.size) - proportion(amount, line.before, line.size)
     return total

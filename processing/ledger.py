@@ -241,7 +241,7 @@ def _read_expired(
     Rare, so that nobody else pays for looking.
     """
     since = [at for command in asked if (at := _happened_at(command)) is not None]
-    for account in state.accounts_by_id.values():
+    for account in state.accounts_by_id.values() if lots else ():
         since += [
             lot.expires_at - MICROSECOND
             for lot in account.lots.values()

@@ -13,6 +13,7 @@ from processing.directory import CENTRE, StoreInfo
 from processing.errors import HolderExists, SameWallet, WalletMerging
 from processing.holders import forget
 from processing.keys import once
+from processing.lots import repay, soonest_first
 from processing.people import Holder
 from processing.results import HoldersMerged
 from processing.state import OPEN, Account, Posting, State
@@ -90,16 +91,26 @@ def finish(state: State, source: int, target: int) -> int:
 
 
 def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
-    """Every lot into an equal one, debts into debts; then what is free repays what is owed."""
+    """Every debt into one of the target's, every lot into an equal one; then what is free repays what is owed."""
     postings: list[Posting] = []
-    for lot in [lot for lot in giving.lots.values() if lot.remaining]:
+    # What debts get in the course of this, negative where they grow: their lots know it only afterwards.
+    repaid: dict[int, int] = {}
+    moved = sorted((lot for lot in giving.lots.values() if lot.remaining), key=lambda lot: not lot.is_debt)
+    own = sorted((lot for lot in taking.lots.values() if lot.free > 0), key=soonest_first)
+    for lot in moved:
+        postings += state.moved(giving, [(lot, -lot.remaining)])
         if lot.is_debt:
             into = state.debt(taking, lot.issuer_id)
-        else:
+            repaid[into.id] = repaid.get(into.id, 0) + lot.remaining
+            postings += state.moved(taking, [(into, lot.remaining)])
+    for lot in moved:
+        if not lot.is_debt:
             terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
             into = state.open_lot(taking, *terms)
-        postings += state.moved(giving, [(lot, -lot.remaining)])
-        postings += state.moved(taking, [(into, lot.remaining)])
+            moves = [(into, lot.remaining), *repay(taking.lots.values(), into, lot.remaining, repaid)]
+            postings += state.moved(taking, moves)
+    for lot in own:
+        postings += state.moved(taking, repay(taking.lots.values(), lot, lot.free, repaid))
     return postings
 
 

@@ -23,6 +23,8 @@ def plan_redemptions(
     plan: Plan,
 ) -> None:
     """Draw what was redeemed, account by account: two cards of one wallet must not see the same points twice."""
+    if not any(use.redeemed or use.hold for use in uses):
+        return
     store = state.store(command.store)
     lines = lines_of(command.receipt)
     asked: dict[int, tuple[Account, int, list[Hold]]] = {}

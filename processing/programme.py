@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,10 +37,9 @@ class Earning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """``earnings`` and ``explanation`` in the order of the parts; ``redeemed_by_line`` as in Earning."""
+    """``earnings`` and ``explanation`` in the order of the parts."""
 
     earnings: tuple[Earning, ...]
-    redeemed_by_line: tuple[tuple[int, int], ...]
     explanation: tuple[dict[str, Any], ...]
 
 
@@ -59,20 +59,16 @@ def decide(receipt: Receipt, parts: Sequence[Part]) -> Decision:
     lines = lines_of(receipt)
     sums = weights(lines)
     redeemed = min(sum(part.redeemed_minor for part in parts), sum(sums))
-    paid_by_points = spread(redeemed, sums)
-    own_money = [total - points for total, points in zip(sums, paid_by_points, strict=True)]
+    own_money = (
+        [total - points for total, points in zip(sums, spread(redeemed, sums), strict=True)] if redeemed else sums
+    )
     shares = _shares([part.spend_minor for part in parts])
     earnings, explanation = [], []
     for part, (weight, whole) in zip(parts, shares, strict=True):
         earning, story = _earn(part.programme, lines, own_money, weight, whole)
         earnings.append(earning)
         explanation.append(story)
-    numbers = [line.number for line in lines]
-    return Decision(
-        earnings=tuple(earnings),
-        redeemed_by_line=tuple((n, points) for n, points in zip(numbers, paid_by_points, strict=True) if points),
-        explanation=tuple(explanation),
-    )
+    return Decision(earnings=tuple(earnings), explanation=tuple(explanation))
 
 
 def _shares(spends: Sequence[int]) -> list[tuple[int, int]]:
@@ -135,7 +131,12 @@ def day_terms(zone: ZoneInfo, at: datetime, pending_days: int = 0, expires_days:
     Available from the start of the day ``pending_days`` ahead; expires at the end of the day ``expires_days``
     after that.
     """
-    first = at.astimezone(zone).date() + timedelta(days=pending_days)
+    return _day_terms(zone, at.astimezone(zone).date(), pending_days, expires_days)
+
+
+@lru_cache(maxsize=1024)
+def _day_terms(zone: ZoneInfo, day: date, pending_days: int, expires_days: int | None) -> LotTerms:
+    first = day + timedelta(days=pending_days)
     last = None if expires_days is None else first + timedelta(days=expires_days + 1)
     return LotTerms(_midnight(first, zone), None if last is None else _midnight(last, zone))
 

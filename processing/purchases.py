@@ -9,7 +9,7 @@ from typing import Any
 from processing import accruals, payments
 from processing.cards import check_pin, check_usable
 from processing.chain import Programme
-from processing.commands import Amount, CardUse, PostReceipt, Receipt
+from processing.commands import CardUse, PostReceipt, Receipt
 from processing.documents import ReceiptDocument, keep, kept
 from processing.errors import BadAmount, CardNotFound, HoldEnded, HoldNotFound, LimitExceeded, Refusal
 from processing.plans import (
@@ -72,7 +72,7 @@ def _use(state: State, command: PostReceipt, ask: CardUse, flags: list[str]) -> 
         if not 0 <= amount.amount <= MAX_AMOUNT:
             raise BadAmount("an amount must not be negative", unit=amount.unit)
         state.directory.unit(amount.unit)
-    if any(state.directory.unit(amount.unit).kind != MONEY for amount in ask.top_up):
+    if ask.top_up and any(state.directory.unit(amount.unit).kind != MONEY for amount in ask.top_up):
         raise BadAmount("only money is topped up")
     try:
         card = state.card(ask.refs)
@@ -139,7 +139,7 @@ def _decide(state: State, receipt: Receipt, uses: Sequence[Use]) -> Decision:
         if use.ask.earn is not None:
             add(use.gained, use.ask.earn)
         elif use.programme is not None:
-            add(use.gained, (Amount(use.programme.unit, earning.amount),))
+            use.gained[use.programme.unit] = earning.amount
     return decision
 
 
@@ -162,13 +162,16 @@ def _check_limits(state: State, command: PostReceipt, uses: Sequence[Use], flags
 
     Errors: LimitExceeded.
     """
+    if not any(use.ask.redeem for use in uses):
+        return
     together = greatest = 0
+    total = payable_total(command.receipt)
     for use in uses:
         add(use.redeemed, use.ask.redeem)
         if use.programme is None:
             continue
         asked = use.redeemed.get(use.programme.unit, 0)
-        limit = payable(use.programme, payable_total(command.receipt))
+        limit = payable(use.programme, total)
         together, greatest = together + asked, max(greatest, limit)
         asked, limit = (asked, limit) if asked > limit else (together, greatest)
         if asked > limit:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from processing.accruals import accrue
@@ -43,6 +44,9 @@ class _Undoing:
 
 @dataclass(slots=True)
 class _Plan:
+    """What a return will book, and when it happened: a fact when its receipt was closed, a request now."""
+
+    effective_at: datetime
     postings: list[Posting] = field(default_factory=list)
     movements: list[CardMovement] = field(default_factory=list)
     keep_back_minor: int = 0
@@ -84,7 +88,7 @@ def _with_sale(
     if policy == POLICY_DEDUCT and not command.can_deduct:
         policy = POLICY_DEBT
     numbers = {(state.merged.get(m.account, m.account), m.unit): m.card for m in cards_of(sale)}
-    plan = _Plan()
+    plan = _Plan(_effective_at(state, command))
     for undoing in _undoings(state, sale, document, counted):
         _undo(state, sold_at, sale, undoing, policy, numbers, flags, plan)
     store = state.store(command.store)
@@ -92,6 +96,7 @@ def _with_sale(
         "return",
         store,
         plan.postings,
+        effective_at=plan.effective_at,
         programme_version_id=active.version_id if active else None,
         actor=command.actor,
         flags=flags,
@@ -110,6 +115,11 @@ def _with_sale(
         base_id=sale.operation_id,
         flags=tuple(flags),
     )
+
+
+def _effective_at(state: State, command: ReturnReceipt) -> datetime:
+    closed_at = command.receipt.closed_at
+    return min(closed_at, state.now) if command.fact and closed_at is not None else state.now
 
 
 def _story(sale_id: int, counted: Sequence[Counted], policy: str, plan: _Plan) -> dict[str, Any]:
@@ -182,7 +192,7 @@ def _undo(
     account = undoing.account
     booked = [(lot_id, -amount) for lot_id, amount in undoing.drawn.items()]
     booked += [(lot_id, amount) for part in (undoing.gained, undoing.loaded) for lot_id, amount in part.items()]
-    state.unexpire(account, booked, sold_at)
+    state.unexpire(account, booked, sold_at, plan.effective_at)
     reversal = reverse(booked, account.lots, state.now)
     given, taken = sum(undoing.drawn.values()), sum(undoing.gained.values())
     loaded = sum(undoing.loaded.values())
@@ -255,7 +265,7 @@ def _now(state: State, told: CardMovement) -> CardMovement:
 def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> ReceiptReturned:
     """A return of something that we do not know: what each card gets back and loses is told, or worked out."""
     store = state.store(command.store)
-    plan = _Plan()
+    plan = _Plan(_effective_at(state, command))
     wallets: set[int] = set()
     for use in command.cards:
         card = _card(state, command, use, flags)
@@ -267,6 +277,7 @@ def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> Rec
         "return",
         store,
         plan.postings,
+        effective_at=plan.effective_at,
         actor=command.actor,
         flags=flags,
         explanation=[{"rule": "return_without_sale", "keep_back_minor": plan.keep_back_minor}],

@@ -107,7 +107,7 @@ class Wallet:
     created_at: datetime
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Earlier:
     """An operation as those look back at it that undo it or go on from it."""
 
@@ -444,7 +444,7 @@ class State:
         before = self.earlier[operation_id]
         for account_id, entries in by_account.items():
             account = self.accounts_by_id[account_id]
-            self.unexpire(account, entries, store)
+            self.unexpire(account, entries, store, self.now)
             reversal = reverse(entries, account.lots, self.now)
             moves = [self.graced(account, move, store, before) for move in reversal.moves]
             postings += self.moved(account, moves)
@@ -470,25 +470,29 @@ class State:
                 return home, equal
         return home, self.open_lot(home, *terms)
 
-    def unexpire(self, account: Account, booked: Sequence[tuple[int, int]], store: StoreInfo) -> None:
+    def unexpire(
+        self, account: Account, booked: Sequence[tuple[int, int]], store: StoreInfo, effective_at: datetime
+    ) -> None:
         """Bring back what expired of lots that now have to give up what was put into them.
 
-        Whether a worker has come by must make no difference to what is taken from other lots.
+        Whether a worker has come by must make no difference to what is taken from other lots. It is effective with
+        what needs it, or when it went, whichever is later.
         """
         net: dict[int, int] = {}
         for lot_id, amount in booked:
             net[lot_id] = net.get(lot_id, 0) + amount
-        postings: list[Posting] = []
+        back: dict[datetime, list[Posting]] = {}
         for (lot_id, at), expired in list(self.expired.get(account.id, {}).items()):
             lot = account.lots[lot_id]
-            back = min(max(expired, 0), max(net.get(lot_id, 0) - max(lot.free, 0), 0))
-            if back:
-                net[lot_id] -= back
-                self.expired[account.id][lot_id, at] = expired - back
+            amount = min(max(expired, 0), max(net.get(lot_id, 0) - max(lot.free, 0), 0))
+            if amount:
+                net[lot_id] -= amount
+                self.expired[account.id][lot_id, at] = expired - amount
                 breakage = self.directory.system(lot.issuer_id, EXPIRED, account.unit)
-                postings += [Posting(breakage, account.unit, -back), *self.moved(account, [(lot, back)])]
-        if postings:
-            self.post("expiry_undone", store, postings)
+                postings = [Posting(breakage, account.unit, -amount), *self.moved(account, [(lot, amount)])]
+                back.setdefault(max(at, effective_at), []).extend(postings)
+        for at, postings in back.items():
+            self.post("expiry_undone", store, postings, effective_at=at)
 
     def graced(self, account: Account, move: Move, store: StoreInfo, before: Earlier) -> Move:
         """What goes back to a lot that has expired since lives on for the days that the programme grants."""

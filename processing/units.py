@@ -89,6 +89,11 @@ def percent_of(amount: int, percent_hundredths: int) -> int:
     return share if amount >= 0 else -share
 
 
+def proportion(amount: int, part: int, whole: int) -> int:
+    """What of an amount belongs to a part of a whole; rounds down. None of them is negative."""
+    return amount * part // whole
+
+
 def worth(amount: int, price_millionths: int) -> int:
     """What so many minor units settle at, in minor money; rounds down towards zero."""
     value = abs(amount) * price_millionths // MILLION

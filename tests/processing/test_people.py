@@ -335,4 +335,5 @@ def test_debts_are_merged_as_well(books: Books, owes: str) -> None:
     books.done(merge("m", source, target))
     balance = books.balances(target)[POINTS]
     assert (balance.balance, balance.available) == (200, 200)
+    assert [row[2] for row in books.lots(target)] == [200], "the debt is repaid"
     books.check_laws()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -467,3 +468,15 @@ def test_fact_by_a_sum_of_an_unknown_line_is_posted_and_flagged(books: Books) ->
         assert isinstance(books.one(back(f"r{n}", "s", wanted)), ReturnExceeds | BadAmount)
         assert books.done(back(f"r{n}", "s", wanted, fact=True)).flags == ("over_returned",)
     assert books.balance(card) == 4_000
+
+
+def test_return_that_is_a_fact_happened_when_its_receipt_was_closed(books: Books, clock: StillClock) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000, earn=0))
+    sold_at = clock.at
+    clock.forward(days=3)
+    happened = sold_at + timedelta(days=1)
+    books.done(back("r", "s", fact=True, receipt=receipt(0, number="r", closed_at=happened)))
+    as_of = [books.balances(card, at)[POINTS].balance for at in (sold_at, happened, clock.at)]
+    assert as_of == [0, 20_000, 20_000]
+    books.check_laws()

@@ -142,20 +142,23 @@ def upgrade() -> None:
     op.add_column("card", sa.Column("pin_wrong", sa.String(length=64), nullable=True))
     op.add_column("card", sa.Column("pin_tries", sa.SmallInteger(), server_default=sa.text("0"), nullable=False))
     op.add_column("holder", sa.Column("erased_at", tables.Instant(timezone=True), nullable=True))
+    # Indexes over large tables may be there already, made ahead without blocking anybody: docs/operations.md.
     op.create_index(
         "ix_lot_due",
         "lot",
         ["expires_at"],
         unique=False,
+        if_not_exists=True,
         postgresql_where=sa.text("is_open AND expires_at IS NOT NULL"),
         sqlite_where=sa.text("is_open AND expires_at IS NOT NULL"),
     )
-    op.create_index(op.f("ix_operation_booked_at"), "operation", ["booked_at"], unique=False)
+    op.create_index(op.f("ix_operation_booked_at"), "operation", ["booked_at"], unique=False, if_not_exists=True)
     op.create_index(
         "ix_operation_reverses",
         "operation",
         ["reverses_id"],
         unique=False,
+        if_not_exists=True,
         postgresql_where=sa.text("reverses_id IS NOT NULL"),
         sqlite_where=sa.text("reverses_id IS NOT NULL"),
     )
