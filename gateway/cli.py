@@ -300,6 +300,24 @@ def keys_list(database_url: str) -> None:
             click.echo(f"{use.id:>4} {use.purpose:<14} {use.created_at:%Y-%m-%d} {state:<7} {use.rows:,} rows")
 
 
+@main.command("accounts")
+@click.option("--at", help="An instant in ISO 8601; default: now.")
+@_config
+@_database
+def accounts_command(at: str | None, config: str, database_url: str) -> None:
+    """What every partner's accounts stand at: issued, redeemed, expired, cash ..., as booked until then."""
+    from gateway import app
+    from processing.reports import partner_accounts
+
+    own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
+    found = partner_accounts(own.database, own.core.work.directory, since_instant(at) if at else None)
+    click.echo(f"{'partner':<20} {'unit':<8} {'account':<10} {'balance':>18}")
+    for account in found:
+        if account.balance:
+            balance = major(account.balance, account.scale)
+            click.echo(f"{account.partner:<20} {account.unit:<8} {account.kind:<10} {balance:>18}")
+
+
 @main.command("demo")
 @click.option("--once", is_flag=True, help="Play the evening, print it, and end.")
 @click.option("--json", "as_json", is_flag=True, help="First print one line of JSON with the addresses.")

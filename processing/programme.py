@@ -18,7 +18,7 @@ import msgspec
 from processing.allocation import GOODS, lines_of, weights
 from processing.chain import Programme
 from processing.commands import Line, Receipt
-from processing.units import percent_of, spread
+from processing.units import percent_of, proportion, spread
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ def _earn(
         if reason:
             story.setdefault(reason, []).append(line.number)
         bases.append(0 if reason else money)
-    base = sum(bases) * weight // whole
+    base = proportion(sum(bases), weight, whole)
     amount = percent_of(base, programme.cashback_hundredths)
     story |= {"base_minor": base, "earned": amount}
     parts = zip(lines, spread(amount, bases), strict=True)

@@ -14,6 +14,7 @@ from processing.commands import Adjust, Amount, DecideAdjustment, IssueCard, Pos
 from processing.directory import load, sync
 from processing.errors import AdjustmentNotFound, InsufficientPoints, RangeFull, SecondPersonNeeded
 from processing.execute import Core
+from processing.reports import partner_accounts
 from processing.verify import verify
 from tests.processing.books import (
     CHAIN,
@@ -187,6 +188,36 @@ def test_days_are_rolled_up_when_they_are_surely_over(books: Books, clock: Still
     with books.database.transaction() as connection:
         connection.execute(text("UPDATE roll_up SET credit = credit + 1"))
     assert any("days" in row for row in broken(books))
+
+
+def test_partner_accounts_are_the_sums_of_their_entries_at_any_instant(books: Books, clock: StillClock) -> None:
+    card = books.card()
+    at: list[Any] = []
+    for n in range(6):
+        books.done(post(f"s{n}", use(card, earn=100 + n), store=MOSCOW if n % 2 else "beta-1"))
+        at.append(clock.at)
+        clock.forward(hours=17)
+    expected = [_by_entries(books, instant) for instant in at]
+    for rolled in (False, True):
+        while rolled and chores.roll_up(books.core):
+            pass
+        assert [_by_report(books, instant) for instant in at] == expected
+        assert _by_report(books, None) == expected[-1]
+    assert books.count("roll_up") > 0
+
+
+def _by_entries(books: Books, at: Any) -> dict[tuple[str, str, str], int]:
+    found = books.rows(
+        "SELECT p.code, a.kind, a.unit, sum(e.amount) FROM entry e JOIN account a ON a.id = e.account_id "
+        "JOIN partner p ON p.id = a.partner_id WHERE e.booked_at <= :at GROUP BY p.code, a.kind, a.unit",
+        at=books.database.instant(at),
+    )
+    return {(row[0], row[1], row[2]): int(row[3]) for row in found}
+
+
+def _by_report(books: Books, at: Any) -> dict[tuple[str, str, str], int]:
+    found = partner_accounts(books.database, books.core.work.directory, at)
+    return {(each.partner, each.kind, each.unit): each.balance for each in found if each.balance}
 
 
 # Corrections by two ------------------------------------------------------------------------------------------
