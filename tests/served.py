@@ -94,7 +94,8 @@ def program(tree: Path | None = None) -> list[str]:
     """The command line's beginning: the installed program, or the one of another source tree."""
     if tree is None:
         return [str(Path(sys.executable).with_name("tillgate"))]
-    return [sys.executable, "-c", "from gateway.cli import run; run()"]
+    # -P: what lies in the current directory is the installed program, not the other one.
+    return [sys.executable, "-P", "-c", "from gateway.cli import run; run()"]
 
 
 def surroundings(environ: Mapping[str, str], tree: Path | None = None) -> dict[str, str]:
