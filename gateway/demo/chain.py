@@ -18,14 +18,24 @@ from gateway.app import Parts
 from gateway.master_keys import load_keys
 from gateway.settings import Settings
 from processing import directory, migrate, tables
-from processing.commands import Adjust, Amount, Command, Identify, IssueCard, Ref, RegisterHolder, TopUp
+from processing.commands import (
+    Adjust,
+    Amount,
+    Command,
+    Identify,
+    IssueCard,
+    Ref,
+    RegisterHolder,
+    SellGiftCard,
+    TopUp,
+)
 from processing.database import Database
 from processing.errors import KeyReused, LoyaltyError
 from processing.results import Identified
 from processing.units import major, scaled
 
 CONFIG = Path(__file__).parent / "config"
-STORE, PRODUCT, POINTS, DEPOSIT = "nevsky", "guest", "BONUS", "RUB"
+STORE, PRODUCT, GIFT, POINTS, DEPOSIT = "nevsky", "guest", "gift", "BONUS", "RUB"
 SCALE = 2
 API_CLIENT, ALL_SCOPES = "demo", ["*"]
 
@@ -36,7 +46,10 @@ KEY_VARIABLES = ("TILLGATE_MASTER_KEY", "TILLGATE_INDEX_KEY", "TILLGATE_KEYS_FIL
 
 @dataclass(frozen=True, slots=True)
 class DemoCard:
-    """A card as it opens; ``listed`` ones are told to clients, the others wait to be refused."""
+    """A card as it opens; ``listed`` ones are told to clients, the others wait to be refused.
+
+    ``gift`` is what a gift card was sold for.
+    """
 
     number: str
     holder: str = ""
@@ -45,6 +58,7 @@ class DemoCard:
     deposit: str = "0.00"
     active: bool = True
     listed: bool = True
+    gift: str = ""
 
 
 CARDS = (
@@ -56,6 +70,8 @@ CARDS = (
     DemoCard("5550001283", "Егор Новиков", "+79210000006", "1500.75", "250.00"),
     DemoCard("5550001291", active=False, listed=False),
     DemoCard("5550001309", "Жанна Фомина", "+79210000007", "30.00", listed=False),
+    DemoCard("2901481537269043", gift="1000.00"),
+    DemoCard("2901739204615834", gift="2500.00"),
 )
 
 
@@ -134,13 +150,21 @@ def _refuse_other_chains(database: Database, loaded: Settings) -> None:
 
 def _issue(card: DemoCard) -> Command[Any]:
     return IssueCard(
-        store=STORE, keys=(f"demo:issue:{card.number}",), product=PRODUCT, number=card.number, active=card.active
+        store=STORE,
+        keys=(f"demo:issue:{card.number}",),
+        product=GIFT if card.gift else PRODUCT,
+        number=card.number,
+        active=card.active and not card.gift,
     )
 
 
 def _opening(card: DemoCard) -> Iterator[Command[Any]]:
     """What happens to a card before its first evening."""
     ref = Ref("card", card.number)
+    if card.gift:
+        yield SellGiftCard(
+            store=STORE, keys=(f"demo:gift:{card.number}",), card=ref, amount=scaled(card.gift, SCALE)
+        )
     if card.holder:
         yield RegisterHolder(
             store=STORE, keys=(f"demo:holder:{card.number}",), card=ref, name=card.holder, phone=card.phone

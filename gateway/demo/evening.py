@@ -42,13 +42,14 @@ class Scene:
     steps: tuple[Step, ...]
 
 
-ANNA, BORIS, GLEB, DARYA, EGOR, ZHANNA = (
+ANNA, BORIS, GLEB, DARYA, EGOR, ZHANNA, GIFT = (
     "5550001234",
     "5550001242",
     "5550001267",
     "5550001275",
     "5550001283",
     "5550001309",
+    "2901481537269043",
 )
 RESENT_AT = ("20:11:40", "20:11:52", "20:12:31", "20:14:05", "20:19:44", "20:47:10")
 
@@ -85,4 +86,5 @@ EVENING = (
     ),
     Scene("A card that was never activated", (Step("12-not-active.xml", ("21:15:42",)),)),
     Scene("A card that nobody has issued", (Step("13-unknown.xml", ("21:17:05",)),)),
+    Scene("A gift card pays a whole bill", (Step("14-gift.xml", ("21:24:40",), GIFT),)),
 )

@@ -155,7 +155,8 @@ def _balances(before: Cards, after: Cards) -> Iterator[str]:
         was = before[number][1]
         points = f"{available(was, POINTS):>12}{available(found, POINTS):>12}"
         deposit = f"{available(was, DEPOSIT):>14}{available(found, DEPOSIT):>12}"
-        yield f"  {number:<12}{card.holder or '(not active)':<18}{points}{deposit}"
+        whose = card.holder or ("gift card" if card.gift else "(not active)")
+        yield f"  {number[-10:]:<12}{whose:<18}{points}{deposit}"
 
 
 def _say_laws(chain: DemoChain, say: Say) -> bool:

@@ -19,10 +19,11 @@ from typing import Any
 import click
 
 from gateway.demo.chain import CONFIG as CHAIN
-from gateway.demo.chain import DEPOSIT, POINTS, DemoChain, available, open_chain, with_keys
+from gateway.demo.chain import DEPOSIT, POINTS, DemoCard, DemoChain, available, open_chain, with_keys
 from gateway.demo.play import play
 from gateway.demo.server import Server, serving
 from gateway.environment import COMMITTER, CONFIG, DATABASE_URL
+from processing.results import Identified
 from processing.secrets import new_key
 
 LOG = "server.log"
@@ -82,17 +83,15 @@ def facts(chain: DemoChain, server: Server) -> dict[str, Any]:
             for code, link in chain.parts.settings.links.items()
             for credentials in [_credentials(chain, code)]
         ],
-        "cards": [
-            {
-                "number": card.number,
-                "phone": card.phone,
-                "points": available(found, POINTS),
-                "deposit": available(found, DEPOSIT),
-            }
-            for card, found in chain.identified()
-            if card.listed
-        ],
+        "cards": [_card(card, found) for card, found in chain.identified() if card.listed],
     }
+
+
+def _card(card: DemoCard, found: Identified) -> dict[str, str]:
+    """A card as clients are told of it; what a gift card holds is its ``gift``."""
+    told = {"number": card.number, "phone": card.phone, "points": available(found, POINTS)}
+    money = available(found, DEPOSIT)
+    return told | ({"deposit": "0.00", "gift": money} if card.gift else {"deposit": money})
 
 
 def _door(chain: DemoChain, server: Server, link: str) -> str:

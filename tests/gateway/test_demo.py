@@ -219,7 +219,7 @@ def test_evening_shows_cards_that_cannot_be_used(evening: str) -> None:
 
 
 def test_evening_ends_with_totals_balances_and_laws(evening: str) -> None:
-    assert "21 messages: 12 operations (9 receipt, 1 superseded, 2 void), 42 entries" in evening
+    assert "22 messages: 13 operations (10 receipt, 1 superseded, 2 void), 44 entries" in evening
     assert re.search(r"5550001242 +Борис Кузнецов +2200\.00 +2020\.40 +5000\.00 +4700\.00", evening)
     kept, laws = re.findall(r"(\d+) of (\d+) laws hold", evening)[0]
     assert kept == laws
