@@ -17,7 +17,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from adapters.texts import ENGLISH, LANGUAGES, code_text, text
-from processing.database import is_retryable, trace
+from processing.database import is_retryable, sqlstate, trace
 from processing.directory import Directory
 from processing.errors import (
     BadMessage,
@@ -270,7 +270,7 @@ def install(app: Flask, scales: Scales) -> None:
     def any_problem(error: Exception) -> Response:
         refused = as_refused(error)
         if isinstance(refused.error, Failed) and not isinstance(error, Refused | LoyaltyError):
-            log.error("request_failed", endpoint=request.endpoint, trace=trace(error))
+            log.error("request_failed", endpoint=request.endpoint, reason=sqlstate(error), trace=trace(error))
         return respond(refused, {})
 
     @app.get("/api/errors/<code>")

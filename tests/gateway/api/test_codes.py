@@ -14,6 +14,9 @@ from tests.processing.books import Books
 
 PHONE = "+79210000001"
 
+# Nothing here depends on the database (conftest.py).
+ON_SQLITE_ONLY = True
+
 
 class Phone:
     """A sender that remembers; ``broken`` makes it fail."""

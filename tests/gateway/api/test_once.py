@@ -114,3 +114,24 @@ def test_the_operation_tells_client_and_operator(rest: Client, books: Books) -> 
 def test_an_operator_that_is_none_is_refused(rest: Client, books: Books, operator: str) -> None:
     refused = rest.ask("POST", "/top-ups", top_up(books.card()), **{"Idempotency-Key": "one", "X-Operator": operator})
     assert (refused.status, refused.body["details"]["where"]) == (400, "X-Operator")
+
+
+@pytest.mark.parametrize("header", [{}, {"Idempotency-Key": "a-key-of-its-own"}, {"Idempotency-Key": "sale"}])
+def test_a_void_names_its_receipt_by_the_receipts_keys(rest: Client, books: Books, header: dict[str, str]) -> None:
+    card = books.card()
+    use = {"refs": [{"scheme": "card", "value": card}]}
+    receipt = {"number": "1", "till": "5", "business_date": "2026-05-04", "total": "100"}
+    rest.write("/receipts", "sale", receipt=receipt, cards=[use]).ok()
+    assert books.balance(card) == 500
+    body = {"store": MOSCOW, "keys": [] if header.get("Idempotency-Key") == "sale" else ["rest:sale"]}
+    first, again = (rest.ask("POST", "/receipts/void", {**body, "reason": "return"}, **header) for _ in range(2))
+    assert (first.ok()["outcome"], again.raw, again.is_replay) == ("reversed", first.raw, True)
+    assert books.balance(card) == 0
+
+
+def test_a_void_that_comes_before_its_receipt_stops_it(rest: Client) -> None:
+    void = rest.ask("POST", "/receipts/void", {"store": MOSCOW, "keys": ["rest:sale"], "reason": "rollback"})
+    assert void.ok()["outcome"] == "orphan"
+    receipt = {"number": "1", "till": "5", "business_date": "2026-05-04", "total": "100"}
+    late = rest.write("/receipts", "sale", receipt=receipt)
+    assert (late.status, late.code) == (409, "already_voided")

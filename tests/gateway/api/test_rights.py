@@ -243,3 +243,23 @@ def test_a_holder_without_contacts_is_told_so(rest: Client, new_client: NewClien
     holder = rest.write("/holders", card={"scheme": "card", "value": books.card()}, name="Anna").ok()["holder_id"]
     told = new_client("holders:read").get(f"/holders/{holder}").ok()
     assert (told["name"], told["phone"], told["email"]) == ("***", "", "")
+
+
+# Limits ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_asks_too_often_waits(new_client: NewClient) -> None:
+    eager, other = new_client(rate=3), new_client()
+    answers = [eager.get("/units") for _ in range(4)]
+    assert [one.status for one in answers] == [200, 200, 200, 429]
+    assert [one.headers["RateLimit-Remaining"] for one in answers] == ["2", "1", "0", "0"]
+    assert {one.headers["RateLimit-Limit"] for one in answers} == {"3"}
+    assert answers[3].code == "rate_limited"
+    assert 1 <= int(answers[3].headers["Retry-After"]) <= 20
+    assert other.get("/units").headers["RateLimit-Limit"] == "600"
+
+
+def test_every_answer_to_a_client_tells_its_limits(rest: Client) -> None:
+    answers = [rest.get("/units"), rest.get("/operations", limit="0"), rest.get("/holders/1"), rest.write("/top-ups")]
+    assert [one.status for one in answers] == [200, 422, 404, 422]
+    assert all("RateLimit-Reset" in one.headers for one in answers)
