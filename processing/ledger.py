@@ -33,6 +33,7 @@ from processing.commands import (
 )
 from processing.database import Database, Row, Statement, array, run, to_json, write
 from processing.directory import Directory
+from processing.documents import decode_document
 from processing.errors import Busy
 from processing.ids import Ids
 from processing.lots import Lot
@@ -251,11 +252,27 @@ def _read_expired(
         return
     asking = {"wallets": _ids(state.locked_wallets), "since": work.database.instant(min(since))}
     (rows,) = run(connection, [(selects.EXPIRED, asking)])
+    by_lot: dict[tuple[int, int], list[tuple[datetime, int]]] = {}
     for account_id, effective_at, amount, *told in rows:
-        lot = _keep_lot(state, told)
-        if lot is not None:
-            by_place = state.expired.setdefault(account_id, {})
-            by_place[lot.id, effective_at] = by_place.get((lot.id, effective_at), 0) - amount
+        if _keep_lot(state, told) is not None:
+            by_lot.setdefault((account_id, told[0]), []).append((effective_at, -amount))
+    for (account_id, lot_id), moved in by_lot.items():
+        account, lot = state.living(account_id, lot_id)
+        found = state.expired.setdefault(account.id, {})
+        for at, left in _left(moved):
+            found[lot.id, at] = found.get((lot.id, at), 0) + left
+
+
+def _left(moved: list[tuple[datetime, int]]) -> list[tuple[datetime, int]]:
+    """What of a lot's expiries has not been brought back, by instant: negative amounts did so, the earliest first."""
+    back = -sum(amount for _, amount in moved if amount < 0)
+    found = []
+    for at, amount in sorted(moved):
+        if amount > 0:
+            undone = min(amount, back)
+            back -= undone
+            found.append((at, amount - undone))
+    return found
 
 
 def _claim(
@@ -331,6 +348,8 @@ def _read_past(connection: Connection, asked: Sequence[Command[Any]], past: _Pas
         booked += more.get("booked", [])
         past.earlier |= {row[0]: Earlier(*row[1:]) for row in more.get("earlier", ())}
         past.receipts = {row[0]: dict(zip(RECEIPT_COLUMNS, row[1:], strict=True)) for row in more.get("receipts", ())}
+        for row in past.receipts.values():
+            _keep_shares(past, row["document"])
         _keep_returns(past, more.get("returns", ()))
     past.booked = {operation_id: [] for operation_id in past.operations}
     for operation_id, account_id, lot_id, amount in booked:
@@ -352,6 +371,14 @@ def _recall(past: _Past, claim: Claim) -> None:
     card_id = getattr(stored, "card_id", None)
     if isinstance(card_id, int):
         past.cards.add(card_id)
+
+
+def _keep_shares(past: _Past, document: str) -> None:
+    """The lots that a receipt was paid from and earned into: a restore may have booked on others."""
+    told = decode_document(document)
+    for share in (*told.drawn, *told.gained, *told.loaded):
+        past.lots.add(share.lot_id)
+        past.accounts.add(share.account_id)
 
 
 class _ReturnedLines(msgspec.Struct):

@@ -15,6 +15,7 @@ from processing.commands import (
     CardUse,
     Exchange,
     Line,
+    MergeHolders,
     ReadReceipt,
     RestoreReceipt,
     ReturnLine,
@@ -479,4 +480,41 @@ def test_return_that_is_a_fact_happened_when_its_receipt_was_closed(books: Books
     books.done(back("r", "s", fact=True, receipt=receipt(0, number="r", closed_at=happened)))
     as_of = [books.balances(card, at)[POINTS].balance for at in (sold_at, happened, clock.at)]
     assert as_of == [0, 20_000, 20_000]
+    books.check_laws()
+
+
+def test_restored_sale_with_a_debt_is_returned(books: Books) -> None:
+    card = books.card()
+    books.done(sale("s", card, 101, 1_161, fact=True))
+    books.done(void("s", reason="return"))
+    books.done(RestoreReceipt(store=MOSCOW, keys=("s",)))
+    books.done(back("r", "s"))
+    assert books.balance(card) == 0
+    books.check_laws()
+
+
+def test_expiry_is_brought_back_once(books: Books, clock: StillClock) -> None:
+    card = books.card(1_000)
+    lot: dict[str, Any] = {"expires_days": 3}
+    books.done(adjust("a", card, 50, **lot))
+    books.done(adjust("b", card, 70, **lot))
+    clock.forward(days=5)
+    chores.expire_lots(books.core)
+    for key in ("a", "b"):
+        books.done(void(key))
+        assert books.balance(card) == 1_000
+    books.done(sale("s", card, earn=0))
+    expired = books.rows("SELECT sum(amount) FROM entry e JOIN account a ON a.id = e.account_id WHERE a.kind='expired'")
+    assert int(expired[0][0]) == 0
+    books.check_laws()
+
+
+def test_expiry_before_a_merge_is_brought_back_after_it(books: Books, clock: StillClock) -> None:
+    source, target = books.card(100), books.card(1_000)
+    books.done(adjust("a", source, 50, expires_days=3))
+    clock.forward(days=5)
+    chores.expire_lots(books.core)
+    books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(source), target=ref(target)))
+    books.done(void("a"))
+    assert books.balance(target) == 1_100
     books.check_laws()
