@@ -234,7 +234,9 @@ def as_refused(error: Exception) -> Refused:
     if isinstance(error, Refused):
         return error
     if isinstance(error, LoyaltyError):
-        return Refused(error)
+        # The core names the field in its details.
+        where = str(error.details.get("where", "")) if isinstance(error, BadMessage) else ""
+        return Refused(error, errors=[FieldError(where, error.message)] if where else ())
     if is_retryable(error):
         return Refused(Busy("the database cannot be used now, repeat"))
     return Refused(Failed())
@@ -278,6 +280,6 @@ def install(app: Flask, scales: Scales) -> None:
         """What a code means, for whoever follows a problem's ``type``."""
         if code not in by_code():
             raise NoSuchRoute("no such error")
-        texts = {tongue: code_text(code, tongue) for tongue in LANGUAGES}
+        texts = TEXTS.get(code) or {tongue: code_text(code, tongue) for tongue in LANGUAGES}
         told = {"code": code, "title": title(code), "status": STATUS[code], "texts": texts}
         return Response(msgspec.json.encode(told), content_type="application/json")

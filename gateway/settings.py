@@ -275,7 +275,7 @@ class _Reading:
         minor, rest = divmod(amount, 10 ** (MAX_SCALE - scale))
         if rest:
             self.problems.say(document.name, path, f"expected at most {scale} digits after the point")
-        return minor
+        return int(minor)
 
     def _programme(self, document: _Document, chain: Chain | None) -> Programme:
         value = document.value

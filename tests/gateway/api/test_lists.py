@@ -99,8 +99,7 @@ def test_a_cursor_of_another_question_is_refused(rest: Client, books: Books, his
         assert (refused.status, refused.fields) == (422, {"cursor"}), path
     account = rest.query("/cards/identify", store=MOSCOW, refs=[{"scheme": "card", "value": history}]).ok()["account"]
     foreign = rest.get(f"/accounts/{account}/statement", cursor=cursor)
-    assert (foreign.status, foreign.code) == (422, "bad_message")
-    assert "cursor" in str(foreign.body)
+    assert (foreign.status, foreign.fields) == (422, {"cursor"})
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "====", base64.urlsafe_b64encode(b'["q",1]').decode(), "a" * 513])
