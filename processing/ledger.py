@@ -40,6 +40,7 @@ from processing.lots import Lot
 from processing.names import derived
 from processing.numbers import capacity, products_of, spare_numbers
 from processing.results import HoldPlaced, ReceiptReturned, accounts_of
+from processing.reversals import living
 from processing.secrets import Vault
 from processing.state import Account, Booked, Card, Earlier, Hold, Pending, Returned, State, Wallet, canonical
 
@@ -257,7 +258,7 @@ def _read_expired(
         if _keep_lot(state, told) is not None:
             by_lot.setdefault((account_id, told[0]), []).append((effective_at, -amount))
     for (account_id, lot_id), moved in by_lot.items():
-        account, lot = state.living(account_id, lot_id)
+        account, lot = living(state, account_id, lot_id)
         found = state.expired.setdefault(account.id, {})
         for at, left in _left(moved):
             found[lot.id, at] = found.get((lot.id, at), 0) + left

@@ -33,6 +33,7 @@ from processing.results import (
     Result,
     cards_of,
 )
+from processing.reversals import reversal
 from processing.state import State
 
 REVERSED, NOTHING, ORPHAN, RESTORED = "reversed", "nothing", "orphan", "restored"
@@ -188,7 +189,7 @@ def _reverse(state: State, store: str, head: Claim, kind: str) -> tuple[int, tup
     """Book the opposite of the operation under a key; its id, and what it did to the cards."""
     assert head.operation_id is not None
     stored = head.stored()
-    postings, went_into_debt = state.reversal(head.operation_id, state.store(store))
+    postings, went_into_debt = reversal(state, head.operation_id, state.store(store))
     flags = [DEBT] if went_into_debt else []
     operation_id = state.post(kind, state.store(store), postings, reverses_id=head.operation_id, flags=flags)
     if isinstance(stored, ReceiptReturned) and stored.base_id:
@@ -227,7 +228,7 @@ def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
     voided = _voided(head)
     assert head.operation_id is not None
     again = kept_receipt(state, head.operation_id)
-    postings, went_into_debt = state.reversal(head.operation_id, state.store(command.store))
+    postings, went_into_debt = reversal(state, head.operation_id, state.store(command.store))
     flags = (RESTORED, DEBT) if went_into_debt else (RESTORED,)
     operation_id = state.post(
         "restore", state.store(command.store), postings, reverses_id=head.operation_id, flags=flags

@@ -24,6 +24,7 @@ from processing.lots import Lot, Move, Reversal, repay, reverse
 from processing.plans import DEBT, SUSPENSE_FLAG, movement
 from processing.programme import Part, decide, lot_terms
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
+from processing.reversals import graced, living, unexpire
 from processing.state import Account, Booked, Card, Posting, Returned, State
 from processing.units import MAX_AMOUNT, worth
 
@@ -159,7 +160,7 @@ def _undoings(
         for share in some:
             amount = undone(share, by_number)
             if amount:
-                account, lot = state.living(share.account_id, share.lot_id)
+                account, lot = living(state, share.account_id, share.lot_id)
                 part = getattr(found.setdefault(account.id, _Undoing(account)), kind)
                 part[lot.id] = part.get(lot.id, 0) + amount
     return list(found.values())
@@ -192,12 +193,12 @@ def _undo(
     account = undoing.account
     booked = [(lot_id, -amount) for lot_id, amount in undoing.drawn.items()]
     booked += [(lot_id, amount) for part in (undoing.gained, undoing.loaded) for lot_id, amount in part.items()]
-    state.unexpire(account, booked, sold_at, plan.effective_at)
+    unexpire(state, account, booked, sold_at, plan.effective_at)
     reversal = reverse(booked, account.lots, state.now)
     given, taken = sum(undoing.drawn.values()), sum(undoing.gained.values())
     loaded = sum(undoing.loaded.values())
     short = sum(reversal.owed.values())
-    moves = [state.graced(account, move, sold_at, state.earlier[sale.operation_id]) for move in reversal.moves]
+    moves = [graced(state, account, move, sold_at, state.earlier[sale.operation_id]) for move in reversal.moves]
     moves += [(state.spare(account, account.lots[i].issuer_id), amount) for i, amount in reversal.spare.items()]
     let_off = min(short, taken) if policy != POLICY_DEBT else 0
     if let_off:

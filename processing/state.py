@@ -21,12 +21,11 @@ from processing.audit import Audited
 from processing.claims import NONE, Claim, own_keys
 from processing.commands import Adjust, Command, Ref
 from processing.database import Row
-from processing.directory import EXPIRED, Directory, StoreInfo
+from processing.directory import Directory, StoreInfo
 from processing.errors import CardNotFound, HoldNotFound, LoyaltyError
 from processing.ids import Ids
-from processing.lots import Lot, Move, reverse, soonest_first
+from processing.lots import Lot, Move, soonest_first
 from processing.people import People
-from processing.programme import day_terms
 from processing.results import HoldPlaced
 from processing.secrets import Vault
 
@@ -427,83 +426,6 @@ class State:
     def moved(self, account: Account, moves: Iterable[Move]) -> list[Posting]:
         """The entries of moves between an account's lots and elsewhere."""
         return [Posting(account.id, account.unit, amount, account, lot) for lot, amount in moves]
-
-    def reversal(self, operation_id: int, store: StoreInfo) -> tuple[list[Posting], bool]:
-        """The entries that undo an operation and its returns, and whether its points were gone and became debt."""
-        postings: list[Posting] = []
-        by_account: dict[int, list[tuple[int, int]]] = {}
-        went_into_debt = False
-        undone = [operation_id, *(returned.operation_id for returned in self.returns.get(operation_id, ()))]
-        for entry in (entry for each in undone for entry in self.booked.get(each, ())):
-            if entry.lot_id is None:
-                unit = self.directory.system_units[entry.account_id]
-                postings.append(Posting(entry.account_id, unit, -entry.amount))
-            else:
-                account, lot = self.living(entry.account_id, entry.lot_id)
-                by_account.setdefault(account.id, []).append((lot.id, entry.amount))
-        before = self.earlier[operation_id]
-        for account_id, entries in by_account.items():
-            account = self.accounts_by_id[account_id]
-            self.unexpire(account, entries, store, self.now)
-            reversal = reverse(entries, account.lots, self.now)
-            moves = [self.graced(account, move, store, before) for move in reversal.moves]
-            postings += self.moved(account, moves)
-            for lot_id, amount in reversal.owed.items():
-                went_into_debt = True
-                postings += self.moved(account, [(self.debt(account, account.lots[lot_id].issuer_id), -amount)])
-            for lot_id, amount in reversal.spare.items():
-                postings += self.moved(account, [(self.spare(account, account.lots[lot_id].issuer_id), amount)])
-        return postings, went_into_debt
-
-    def living(self, account_id: int, lot_id: int) -> tuple[Account, Lot]:
-        """The account and lot that stand for these today: those of a merged wallet went to equal ones."""
-        account = self.accounts_by_id[account_id]
-        lot = account.lots[lot_id]
-        if account.wallet_id not in self.merged:
-            return account, lot
-        home = self.account(self.merged[account.wallet_id], account.unit)
-        if lot.is_debt:
-            return home, self.debt(home, lot.issuer_id)
-        terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
-        for equal in home.lots.values():
-            if terms == (equal.issuer_id, equal.available_from, equal.expires_at, equal.price_millionths):
-                return home, equal
-        return home, self.open_lot(home, *terms)
-
-    def unexpire(
-        self, account: Account, booked: Sequence[tuple[int, int]], store: StoreInfo, effective_at: datetime
-    ) -> None:
-        """Bring back what expired of lots that now have to give up what was put into them.
-
-        Whether a worker has come by must make no difference to what is taken from other lots. It is effective with
-        what needs it, or when it went, whichever is later.
-        """
-        net: dict[int, int] = {}
-        for lot_id, amount in booked:
-            net[lot_id] = net.get(lot_id, 0) + amount
-        back: dict[datetime, list[Posting]] = {}
-        for (lot_id, at), expired in list(self.expired.get(account.id, {}).items()):
-            lot = account.lots[lot_id]
-            amount = min(max(expired, 0), max(net.get(lot_id, 0) - max(lot.free, 0), 0))
-            if amount:
-                net[lot_id] -= amount
-                self.expired[account.id][lot_id, at] = expired - amount
-                breakage = self.directory.system(lot.issuer_id, EXPIRED, account.unit)
-                postings = [Posting(breakage, account.unit, -amount), *self.moved(account, [(lot, amount)])]
-                back.setdefault(max(at, effective_at), []).extend(postings)
-        for at, postings in back.items():
-            self.post("expiry_undone", store, postings, effective_at=at)
-
-    def graced(self, account: Account, move: Move, store: StoreInfo, before: Earlier) -> Move:
-        """What goes back to a lot that has expired since lives on for the days that the programme grants."""
-        lot, amount = move
-        days = self.directory.grace_days(before.programme_version_id)
-        if amount <= 0 or days == 0 or not lot.is_expired(self.now) or lot.is_expired(before.booked_at):
-            return move
-        terms = day_terms(store.zone, self.now, 0, days)
-        return self.open_lot(
-            account, lot.issuer_id, terms.available_from, terms.expires_at, lot.price_millionths
-        ), amount
 
     def debt(self, account: Account, issuer_id: int) -> Lot:
         """The lot that carries the account's debt to a partner."""

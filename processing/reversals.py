@@ -1,0 +1,94 @@
+"""Undoing what was booked: by its own amounts, where they live today (design laws 3 and 4).
+
+What was drawn goes back to its lot, what was put in is taken from its own lot and then from others; what is spent
+already becomes debt. Wallets may have been merged and lots may have expired since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from processing.directory import EXPIRED, StoreInfo
+from processing.lots import Lot, Move, reverse
+from processing.programme import day_terms
+from processing.state import Account, Earlier, Posting, State
+
+
+def reversal(state: State, operation_id: int, store: StoreInfo) -> tuple[list[Posting], bool]:
+    """The entries that undo an operation and its returns, and whether its points were gone and became debt."""
+    postings: list[Posting] = []
+    by_account: dict[int, list[tuple[int, int]]] = {}
+    went_into_debt = False
+    undone = [operation_id, *(returned.operation_id for returned in state.returns.get(operation_id, ()))]
+    for entry in (entry for each in undone for entry in state.booked.get(each, ())):
+        if entry.lot_id is None:
+            unit = state.directory.system_units[entry.account_id]
+            postings.append(Posting(entry.account_id, unit, -entry.amount))
+        else:
+            account, lot = living(state, entry.account_id, entry.lot_id)
+            by_account.setdefault(account.id, []).append((lot.id, entry.amount))
+    before = state.earlier[operation_id]
+    for account_id, entries in by_account.items():
+        account = state.accounts_by_id[account_id]
+        unexpire(state, account, entries, store, state.now)
+        taken = reverse(entries, account.lots, state.now)
+        moves = [graced(state, account, move, store, before) for move in taken.moves]
+        postings += state.moved(account, moves)
+        for lot_id, amount in taken.owed.items():
+            went_into_debt = True
+            postings += state.moved(account, [(state.debt(account, account.lots[lot_id].issuer_id), -amount)])
+        for lot_id, amount in taken.spare.items():
+            postings += state.moved(account, [(state.spare(account, account.lots[lot_id].issuer_id), amount)])
+    return postings, went_into_debt
+
+
+def living(state: State, account_id: int, lot_id: int) -> tuple[Account, Lot]:
+    """The account and lot that stand for these today: those of a merged wallet went to equal ones."""
+    account = state.accounts_by_id[account_id]
+    lot = account.lots[lot_id]
+    if account.wallet_id not in state.merged:
+        return account, lot
+    home = state.account(state.merged[account.wallet_id], account.unit)
+    if lot.is_debt:
+        return home, state.debt(home, lot.issuer_id)
+    terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
+    for equal in home.lots.values():
+        if terms == (equal.issuer_id, equal.available_from, equal.expires_at, equal.price_millionths):
+            return home, equal
+    return home, state.open_lot(home, *terms)
+
+
+def unexpire(
+    state: State, account: Account, booked: Sequence[tuple[int, int]], store: StoreInfo, effective_at: datetime
+) -> None:
+    """Bring back what expired of lots that now have to give up what was put into them.
+
+    Whether a worker has come by must make no difference to what is taken from other lots. It is effective with
+    what needs it, or when it went, whichever is later.
+    """
+    net: dict[int, int] = {}
+    for lot_id, amount in booked:
+        net[lot_id] = net.get(lot_id, 0) + amount
+    back: dict[datetime, list[Posting]] = {}
+    for (lot_id, at), expired in list(state.expired.get(account.id, {}).items()):
+        lot = account.lots[lot_id]
+        amount = min(max(expired, 0), max(net.get(lot_id, 0) - max(lot.free, 0), 0))
+        if amount:
+            net[lot_id] -= amount
+            state.expired[account.id][lot_id, at] = expired - amount
+            breakage = state.directory.system(lot.issuer_id, EXPIRED, account.unit)
+            postings = [Posting(breakage, account.unit, -amount), *state.moved(account, [(lot, amount)])]
+            back.setdefault(max(at, effective_at), []).extend(postings)
+    for at, postings in back.items():
+        state.post("expiry_undone", store, postings, effective_at=at)
+
+
+def graced(state: State, account: Account, move: Move, store: StoreInfo, before: Earlier) -> Move:
+    """What goes back to a lot that has expired since lives on for the days that the programme grants."""
+    lot, amount = move
+    days = state.directory.grace_days(before.programme_version_id)
+    if amount <= 0 or days == 0 or not lot.is_expired(state.now) or lot.is_expired(before.booked_at):
+        return move
+    terms = day_terms(store.zone, state.now, 0, days)
+    return state.open_lot(account, lot.issuer_id, terms.available_from, terms.expires_at, lot.price_millionths), amount
