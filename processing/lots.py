@@ -103,7 +103,7 @@ def reverse(booked: Sequence[tuple[int, int]], lots: Mapping[int, Lot], now: dat
 
     ``booked`` are (lot id, amount) as the operation posted them, ``lots`` the account's lots by id, these
     included. What was drawn goes back to the lot it came from. What was put in is taken from its own lot,
-    then from others, soonest expiring first; what is held stays.
+    then from others, soonest expiring first, then from what has just come back to repaid debts; what is held stays.
     """
     net: dict[int, int] = {}
     for lot_id, amount in booked:
@@ -123,8 +123,13 @@ def reverse(booked: Sequence[tuple[int, int]], lots: Mapping[int, Lot], now: dat
                 undone.moves.append((lot, -taken))
                 left[lot.id] -= taken
                 short -= taken
+        for debt_id, spare in undone.spare.items():
+            taken = min(spare, short)
+            undone.spare[debt_id] -= taken
+            short -= taken
         undone.owed[lot_id] = short
     undone.owed = {lot_id: short for lot_id, short in undone.owed.items() if short}
+    undone.spare = {lot_id: amount for lot_id, amount in undone.spare.items() if amount}
     return undone
 
 

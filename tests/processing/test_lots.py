@@ -185,3 +185,10 @@ def test_what_was_drawn_goes_back_to_an_expired_lot_as_well() -> None:
     undone = reverse([(1, -70)], {1: gone}, NOW)
     assert [(moved.id, amount) for moved, amount in undone.moves] == [(1, 70)]
     assert (undone.owed, undone.spare) == ({}, {})
+
+
+def test_what_comes_back_to_a_repaid_debt_pays_what_is_taken_back() -> None:
+    debt, gone = lot(1, 0), lot(2, 0)
+    debt.is_debt = True
+    undone = reverse([(debt.id, -37), (gone.id, 10)], {1: debt, 2: gone}, NOW)
+    assert (undone.moves, undone.owed, undone.spare) == ([], {}, {1: 27})
