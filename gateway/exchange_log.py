@@ -365,10 +365,10 @@ def read(
         at, row_id = behind
         statement = statement.where(table.at <= at, or_(table.at < at, table.id < row_id))
     newest = statement.order_by(table.at.desc(), table.id.desc()).limit(limit)
-    return [_opened(vault, row) for row in reversed(connection.execute(newest).all())]
+    return [opened(vault, row) for row in reversed(connection.execute(newest).all())]
 
 
-def _opened(vault: Vault, row: Any) -> Recorded:
+def opened(vault: Vault, row: Any) -> Recorded:
     """The row with its bytes; one that cannot be opened does not hide the others."""
     request, answer, problem = Request("", "", "", b""), b"", ""
     try:

@@ -48,7 +48,7 @@ def mask(body: bytes, private: frozenset[str]) -> str:
     hidden and its text up to the first tag inside. Of a number with 8 digits or more the last four stay. What
     is not text is shown as Python would write the bytes.
     """
-    text = _text(body)
+    text = readable(body)
     if private:
         names = "|".join(re.escape(name) for name in sorted(private, key=len, reverse=True))
         text = _element(names).sub(_hide_element, text)
@@ -104,7 +104,7 @@ def _hidden(value: str) -> str:
     return f"***{''.join(digits[-4:])}" if len(digits) >= 8 else "***"
 
 
-def _text(body: bytes) -> str:
+def readable(body: bytes) -> str:
     """The bytes as text if they look like it: UTF-8, what an XML declaration says, UTF-16 or cp1251."""
     declared = _DECLARED.match(body)
     encodings = ["utf-8-sig", *([declared[1].decode()] if declared else []), "cp1251"]

@@ -20,6 +20,7 @@ import structlog
 
 from gateway import exchange_log, metrics
 from gateway.app import Parts
+from gateway.erasure import forget_people
 from processing import retention
 from processing.chores import CHORES
 from processing.database import is_retryable, sqlstate, trace
@@ -36,7 +37,7 @@ MAX_OUTAGE_SECONDS = 300.0
 LOOK_SECONDS = 0.2
 STOP_SECONDS = 5.0
 
-EXCHANGE_LOG, CODES, HOLDS = "exchange_log", "confirmation_codes", "ended_holds"
+EXCHANGE_LOG, CODES, HOLDS, PEOPLE = "exchange_log", "confirmation_codes", "ended_holds", "erased_people"
 
 Chore = Callable[[], int]
 
@@ -50,6 +51,7 @@ def chores_of(own: Parts) -> dict[str, Chore]:
     chores[EXCHANGE_LOG] = partial(_prune_exchange_log, own)
     chores[CODES] = partial(retention.prune_codes, database, gateway.retention.confirmation_code_days)
     chores[HOLDS] = partial(retention.prune_holds, database, gateway.retention.hold_days)
+    chores[PEOPLE] = partial(forget_people, own)
     return chores
 
 

@@ -6,6 +6,8 @@ Personal data is encrypted under a key of the holder's own and found by blind in
 
 from __future__ import annotations
 
+import msgspec
+
 from processing import tables
 from processing.commands import (
     EraseHolder,
@@ -20,7 +22,7 @@ from processing.keys import once
 from processing.name_parts import parts
 from processing.people import EMAIL, PHONE, Contact, Holder, Person, contacts_of
 from processing.results import ConsentRecorded, HolderErased, HolderRegistered, HolderUpdated
-from processing.secrets import Vault, new_key, seal, unseal
+from processing.secrets import EXCHANGE_LOG, Vault, new_key, seal, unseal
 from processing.state import State
 
 NAME, BIRTHDAY = "name", "birthday"
@@ -87,7 +89,18 @@ def erase_holder(state: State, command: EraseHolder) -> HolderErased:
     """The person's key, data and contacts go; the wallet stays, without a holder that anybody could name."""
 
     def do() -> tuple[HolderErased, int | None]:
-        holder, _ = known(state, command.card)
+        holder, person = known(state, command.card)
+        sought = [read_field(state.vault, holder.id, person.wrapped_key, *each) for each in _told(person)]
+        state.insert(
+            tables.erasure,
+            {
+                "holder_id": holder.id,
+                "asked_at": state.now,
+                "sought": seal_sought(state.vault, holder.id, sought),
+                "log_id": 0,
+                "done_at": None,
+            },
+        )
         forget(state, holder)
         holder.erased_at = state.now
         state.people.changed_holders[holder.id] = holder
@@ -95,6 +108,23 @@ def erase_holder(state: State, command: EraseHolder) -> HolderErased:
         return HolderErased(holder_id=holder.id, at=state.now), None
 
     return once(state, command, HolderErased, do)
+
+
+def _told(person: Person) -> list[tuple[str, bytes]]:
+    """What says who somebody is, by column; birthdays alone do not."""
+    fields = ((NAME, person.name), (PHONE, person.phone), (EMAIL, person.email))
+    return [(column, blob) for column, blob in fields if blob]
+
+
+def seal_sought(vault: Vault, holder_id: int, sought: list[str]) -> bytes:
+    """What the exchange log has to forget, until it has."""
+    return vault.encrypt(EXCHANGE_LOG, msgspec.json.encode(sought), f"erasure|sought|{holder_id}".encode())
+
+
+def open_sought(vault: Vault, holder_id: int, sealed: bytes) -> list[str]:
+    """The same in the clear. Errors: SecretsError."""
+    told: list[str] = msgspec.json.decode(vault.decrypt(bytes(sealed), f"erasure|sought|{holder_id}".encode()))
+    return told
 
 
 def known(state: State, card: Ref) -> tuple[Holder, Person]:

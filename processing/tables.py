@@ -248,6 +248,18 @@ name_part = Table(
     Column("holder_id", Id, ForeignKey("holder.id"), primary_key=True, index=True),
 )
 
+# People whom the exchange log still has to forget: what is looked for, encrypted, until that is done.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("holder_id", Id, ForeignKey("holder.id"), primary_key=True),
+    Column("asked_at", Instant, nullable=False),
+    Column("sought", LargeBinary),
+    # How far the log has been read.
+    Column("log_id", BigInteger, nullable=False),
+    Column("done_at", Instant),
+)
+
 consent = Table(
     "consent",
     metadata,

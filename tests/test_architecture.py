@@ -60,6 +60,7 @@ MEETS_THE_DATABASE = {
     "gateway.app",
     "gateway.backup",
     "gateway.cli",
+    "gateway.erasure",
     "gateway.exchange_log",
     "gateway.exchange_view",
     "gateway.master_keys",

@@ -129,6 +129,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_consent_holder_id"), "consent", ["holder_id"], unique=False)
     op.create_table(
+        "erasure",
+        sa.Column(
+            "holder_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("asked_at", tables.Instant(timezone=True), nullable=False),
+        sa.Column("sought", sa.LargeBinary(), nullable=True),
+        sa.Column("log_id", sa.BigInteger(), nullable=False),
+        sa.Column("done_at", tables.Instant(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["holder_id"], ["holder.id"], name=op.f("fk_erasure_holder_id")),
+        sa.PrimaryKeyConstraint("holder_id", name=op.f("pk_erasure")),
+    )
+    op.create_table(
         "name_part",
         sa.Column("blind_index", sa.LargeBinary(length=16), nullable=False),
         sa.Column("holder_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -224,6 +236,7 @@ def downgrade() -> None:
     op.drop_column("api_client", "stores")
     op.drop_index(op.f("ix_name_part_holder_id"), table_name="name_part")
     op.drop_table("name_part")
+    op.drop_table("erasure")
     op.drop_index(op.f("ix_consent_holder_id"), table_name="consent")
     op.drop_table("consent")
     op.drop_table("roll_up")

@@ -1,0 +1,77 @@
+"""Forgetting people in the exchange log: messages that tell who an erased holder was are taken out, bite by bite.
+
+What is looked for is kept encrypted until the log has been read up to some time after the erasure, and then thrown
+away. Messages are compared as people would: names and e-mails in any case, phones by their digits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import unquote
+
+from sqlalchemy import Connection, Row, delete, select, update
+
+from gateway.app import Parts
+from gateway.exchange_log import Recorded, opened
+from gateway.mask import readable
+from processing.holders import open_sought
+from processing.tables import erasure, exchange_log
+
+BITE_ROWS = 200
+# What was on its way into the log when the holder was erased has long been written by then.
+SETTLED = timedelta(minutes=10)
+# Tills cut names; what is left of a long one is known by its beginning.
+NAME_CHARACTERS = 30
+# A phone without its country's code, which tills leave out or write as 8.
+PHONE_DIGITS = 10
+
+_NOT_DIGITS = re.compile(r"[^0-9]+")
+
+
+def forget_people(own: Parts) -> int:
+    """Read one bite of the log for one erased holder; how many messages were read or settled."""
+    with own.database.transaction() as connection:
+        columns = erasure.c
+        pending = select(erasure).where(columns.done_at.is_(None)).order_by(columns.holder_id).limit(1)
+        row = connection.execute(pending.with_for_update(skip_locked=True)).first()
+        if row is None:
+            return 0
+        return _bite(own, connection, row)
+
+
+def _bite(own: Parts, connection: Connection, row: Row[Any]) -> int:
+    log = exchange_log.c
+    settled = row.asked_at + SETTLED
+    newer = select(exchange_log).where(log.id > row.log_id, log.at <= settled).order_by(log.id).limit(BITE_ROWS)
+    found = connection.execute(newer).all()
+    mine = erasure.c.holder_id == row.holder_id
+    if not found:
+        now = own.database.now(connection)
+        if now < settled:
+            return 0
+        connection.execute(update(erasure).where(mine).values(sought=None, done_at=now))
+        return 1
+    sought = open_sought(own.vault, row.holder_id, row.sought)
+    tell = [each.id for each in found if tells(opened(own.vault, each), sought)]
+    if tell:
+        connection.execute(delete(exchange_log).where(log.id.in_(tell)))
+    connection.execute(update(erasure).where(mine).values(log_id=found[-1].id))
+    return len(found)
+
+
+def tells(recorded: Recorded, sought: Sequence[str]) -> bool:
+    """Whether a message or its answer holds one of these names, phones or e-mails."""
+    request = recorded.request
+    plain = "\n".join((request.path, readable(request.body), readable(recorded.answer)))
+    text = "\n".join((plain, unquote(plain), unquote(plain, "cp1251"))).casefold()
+    digits = _NOT_DIGITS.sub("", text)
+    return any(_is_in(each, text, digits) for each in sought)
+
+
+def _is_in(sought: str, text: str, digits: str) -> bool:
+    if sought.startswith("+"):
+        return _NOT_DIGITS.sub("", sought)[-PHONE_DIGITS:] in digits
+    return bool(sought.strip()) and sought.strip().casefold()[:NAME_CHARACTERS] in text
