@@ -412,6 +412,8 @@ def _surplus_rows(connection: Connection, keep_bytes: int) -> int:
     for start in range(first, last + 1, step):
         sample = select(size).where(table.id >= start).order_by(table.id).limit(SAMPLE_ROWS)
         sizes += connection.execute(sample).scalars()
+    if not sizes:  # another worker has just thrown them away
+        return 0
     average = sum(sizes) // len(sizes) + ROW_OVERHEAD_BYTES
     rows: int = last - first + 1
     return max(0, rows - keep_bytes // average)
