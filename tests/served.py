@@ -139,7 +139,10 @@ def receipts(cards: messages.Cards, count: int, run: str) -> list[bytes]:
 
 @dataclass
 class Tills:
-    """Clients that send every request once, each on a connection that it keeps, until the server is gone."""
+    """Clients that send every request once, each on a connection that it keeps, until the server is gone.
+
+    ``pause_seconds`` after each answer leave the machine to whom the test is about.
+    """
 
     port: int
     requests: Sequence[bytes]
@@ -148,6 +151,7 @@ class Tills:
     unanswered: set[int] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     on_answer: Callable[[int], None] = lambda count: None
+    pause_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,6 +161,12 @@ class Tills:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+
+    def stop(self) -> None:
+        """Send nothing new, and wait for the answers."""
+        with self._lock:
+            self._places = iter(range(0))
+        self.wait()
 
     def wait(self) -> None:
         for thread in self._threads:
@@ -177,7 +187,7 @@ class Tills:
             return
         with connection:
             while self._one(connection):
-                pass
+                time.sleep(self.pause_seconds)
 
     def _one(self, connection: socket.socket) -> bool:
         """Send the next request; whether to go on."""

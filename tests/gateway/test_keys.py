@@ -8,15 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import insert
 
+from gateway.cli import main
 from gateway.master_keys import load_keys
 from processing.database import Database
+from processing.errors import ConfigError
 from processing.migrate import upgrade
-from processing.secrets import EXCHANGE_LOG, Vault, load_vault
+from processing.secrets import EXCHANGE_LOG, SecretsError, Vault, load_vault
 from processing.tables import exchange_log, holder, person, wallet
 from tests.postgres import Server
-from tests.served import tillgate
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ENVIRON = {
@@ -60,11 +62,15 @@ def write(database: Database, vault: Vault, *numbers: int) -> None:
             connection.execute(insert(person).values(holder_id=n, **sealed))
 
 
+def keys(*arguments: str, **environ: str) -> Result:
+    return CliRunner().invoke(main, ["keys", *arguments], env=environ)
+
+
 def listed(url: str) -> list[tuple[str, ...]]:
     """(id, purpose, reads or writes, rows) as the command tells it."""
-    said = tillgate("keys", "list", "--database-url", url)
-    assert said.returncode == 0, said.stderr
-    return re.findall(r"^ *(\d+) (\w+) +\S+ (reads|writes) +([\d,]+) rows$", said.stdout, re.MULTILINE)
+    said = keys("list", "--database-url", url)
+    assert said.exit_code == 0, said.output
+    return re.findall(r"^ *(\d+) (\w+) +\S+ (reads|writes) +([\d,]+) rows$", said.output, re.MULTILINE)
 
 
 def test_new_key_writes_old_ones_read_and_the_list_counts_both(database: Database, url: str) -> None:
@@ -73,10 +79,9 @@ def test_new_key_writes_old_ones_read_and_the_list_counts_both(database: Databas
     ids = {purpose: key_id for key_id, purpose, _, _ in listed(url)}
     assert {(p, n) for _, p, _, n in listed(url)} == {("person", "3"), ("exchange_log", "3"), ("credentials", "0")}
 
-    said = tillgate("keys", "add", "person", "--database-url", url, **ENVIRON)
-    assert said.returncode == 0, said.stderr
-    assert re.fullmatch(r"\d+ person: restart every server and worker now\n", said.stdout)
-    newer = said.stdout.split()[0]
+    said = keys("add", "person", "--database-url", url, **ENVIRON)
+    assert re.fullmatch(r"\d+ person: restart every server and worker now\n", said.output)
+    newer = said.output.split()[0]
     write(database, vault_of(database, url), 4, 5)
     assert set(listed(url)) == {
         (ids["person"], "person", "reads", "3"),
@@ -88,17 +93,17 @@ def test_new_key_writes_old_ones_read_and_the_list_counts_both(database: Databas
 
 def test_unknown_purpose_is_refused_with_those_that_there_are(database: Database, url: str) -> None:
     vault_of(database, url)
-    said = tillgate("keys", "add", "everything", "--database-url", url, **ENVIRON)
-    assert said.returncode == 2
-    assert "person" in said.stderr and "exchange_log" in said.stderr
+    said = keys("add", "everything", "--database-url", url, **ENVIRON)
+    assert said.exit_code == 2
+    assert "person" in said.output and "exchange_log" in said.output
     assert len(listed(url)) == 3
 
 
 def test_key_is_not_added_without_the_master_keys(database: Database, url: str, tmp_path: Path) -> None:
     vault_of(database, url)
     for environ in ({}, ENVIRON | {"TILLGATE_MASTER_KEY": "eDF4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg="}):
-        said = tillgate("keys", "add", "person", "--database-url", url, **environ)
-        assert (said.returncode, said.stdout) == (2, "")
-        assert "master key" in said.stderr
+        said = keys("add", "person", "--database-url", url, **environ)
+        assert isinstance(said.exception, ConfigError | SecretsError)
+        assert "master key" in str(said.exception)
     assert len(listed(url)) == 3
     assert not (tmp_path / "keyed.db.keys").exists(), "keys were made for a database that has others"

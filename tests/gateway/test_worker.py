@@ -301,41 +301,32 @@ def test_worker_that_is_told_to_stop_ends_in_order(parts: Parts, config: Path, u
         process.wait()
 
 
-def test_silent_server_throws_away_too_and_counts_it(config: Path, url: str) -> None:
+COUNTED = re.compile(rb'tillgate_chores_total\{chore="exchange_log"\} (\d+)')
+
+
+def test_silent_server_throws_away_too_and_counts_it_after_its_worker_has_died(config: Path, url: str) -> None:
     with serving(config, url, ENVIRON) as served:
+        workers = workers_below(served.process.pid)
+        assert len(workers) == (0 if url.startswith("sqlite") else 1)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
         database = Database(url)
         put_old_rows(database)
         database.dispose()
         assert wait_until(lambda: logged(url) == 0), served.log.read_text()
-        counted = re.compile(rb'tillgate_chores_total\{chore="exchange_log"\} (\d+)')
-        assert wait_until(lambda: sum(map(int, counted.findall(served.get("/metrics")))) == OLD_ROWS)
+        assert wait_until(lambda: sum(map(int, COUNTED.findall(served.get("/metrics")))) == OLD_ROWS)
         assert b'tillgate_chore_seconds_count{chore="ended_holds"}' in served.get("/metrics")
         assert served.stop() == 0
         assert "Traceback" not in served.log.read_text()
-
-
-def test_worker_that_is_switched_off_does_nothing(config: Path, url: str) -> None:
-    (config / "gateway.yaml").write_text("worker: {enabled: false, interval_seconds: 1}\n")
-    with serving(config, url, ENVIRON) as served:
-        assert b"tillgate_chores_total{" not in served.get("/metrics")
         assert workers_below(served.process.pid) == []
+
+
+def test_worker_that_is_switched_off_does_nothing(config: Path, tmp_path: Path) -> None:
+    (config / "gateway.yaml").write_text("worker: {enabled: false, interval_seconds: 1}\n")
+    with serving(config, f"sqlite:///{tmp_path / 'worked.db'}", ENVIRON) as served:
+        assert b"tillgate_chores_total{" not in served.get("/metrics")
         assert served.stop() == 0
         assert "worker_round" not in served.log.read_text()
-
-
-def test_worker_that_dies_is_started_again(config: Path, postgres: Server) -> None:
-    postgres.drop_database("worked")
-    url = postgres.create_database("worked")
-    with serving(config, url, ENVIRON) as served:
-        (first,) = workers_below(served.process.pid)
-        os.kill(first, signal.SIGKILL)
-        assert wait_until(lambda: workers_below(served.process.pid) not in ([], [first]))
-        database = Database(url)
-        put_old_rows(database)
-        database.dispose()
-        assert wait_until(lambda: logged(url) == 0)
-        assert served.stop() == 0
-        assert workers_below(served.process.pid) == []
 
 
 def workers_below(parent: int) -> list[int]:
