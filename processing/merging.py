@@ -67,7 +67,9 @@ def merge(state: State, store: StoreInfo, source: int, target: int, actor: str) 
     for card in state.cards_by_id.values():
         if card.wallet_id == source:
             card.wallet_id = target
-    state.merged[source] = target
+    for wallet_id, went in [*state.merged.items(), (source, source)]:
+        if went == source:
+            state.merged[wallet_id] = target
     state.moved_cards.append((source, target))
     _merge_people(state, source, target)
     return operation_id

@@ -289,6 +289,15 @@ def test_past_of_a_merged_wallet_is_undone_where_it_lives_today(books: Books) ->
     books.check_laws()
 
 
+def test_merges_of_one_batch_lead_to_the_last_wallet(books: Books) -> None:
+    first, second, third = books.card(), books.card(), books.card()
+    books.done(post("k", use(first, earn=550)))
+    books.done(merge("m", first, second))
+    books.core.execute([merge("m2", second, third), void("k")])
+    assert {books.balance(card) for card in (first, second, third)} == {0}
+    books.check_laws()
+
+
 def test_merge_waits_for_open_holds_and_takes_no_new_ones(books: Books, clock: StillClock) -> None:
     source, target = books.card(300), books.card(200)
     hold: dict[str, Any] = {"store": MOSCOW, "card": ref(source), "unit": POINTS, "amount": 100, "seconds": 600}
