@@ -6,6 +6,7 @@ import base64
 import binascii
 import contextlib
 import os
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,24 @@ def load_keys(environ: Mapping[str, str], database_url: str) -> MasterKeys:
             f"them apart from the database and its backups; without them personal data is lost:\n{_NEW_KEYS}"
         )
     beside = file_beside(database_url)
+    if beside is not None and not beside.exists() and _is_sealed(beside):
+        raise ConfigError(
+            f"{beside}: not there, but the database was written with keys. Put back the file that was kept with "
+            "its backup; new keys would not open what is encrypted"
+        )
     return _keys_beside(beside) if beside else MasterKeys(new_key(), new_key())
+
+
+def _is_sealed(beside: Path) -> bool:
+    """Whether the database beside which keys are kept was written with some already."""
+    file = beside.with_name(beside.name.removesuffix(".keys"))
+    if not file.is_file():
+        return False
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        try:
+            return bool(connection.execute("SELECT count(*) FROM data_key").fetchone()[0])
+        except sqlite3.Error:
+            return False
 
 
 def named_file(environ: Mapping[str, str]) -> Path | None:

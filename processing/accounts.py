@@ -242,7 +242,8 @@ def adjust(state: State, command: Adjust) -> Adjusted:
         account = state.account(card.wallet_id, command.amount.unit)
         place = (state.store(command.store).id, state.heads(command)[0].key)
         state.pending[place] = Pending(command, command.actor, state.now, is_changed=True)
-        state.audit(command, "adjustment_asked", masked(card.number), reason=command.reason)
+        told = {"key": place[1], "unit": account.unit, "amount": command.amount.amount, "reason": command.reason}
+        state.audit(command, "adjustment_asked", masked(card.number), **told)
         return Adjusted(at=state.now, card=movement(state, account, card.number, 0, 0), outcome=PENDING), None
 
     return once(state, command, Adjusted, do)
@@ -256,8 +257,8 @@ def decide_adjustment(state: State, command: DecideAdjustment) -> AdjustmentDeci
         waiting = state.pending.get((head.store_id, head.key))
         if waiting is None or waiting.state != PENDING:
             raise AdjustmentNotFound("no correction waits under this key")
-        if not command.actor or command.actor == waiting.asked_by:
-            raise SecondPersonNeeded("somebody else has to decide")
+        if _is_same_person(command.actor, waiting.asked_by):
+            raise SecondPersonNeeded("somebody else has to decide, by name")
         if command.approve:
             result, operation_id = _adjusted(state, waiting.asked)
         else:
@@ -268,12 +269,19 @@ def decide_adjustment(state: State, command: DecideAdjustment) -> AdjustmentDeci
         waiting.state = APPROVED if command.approve else REJECTED
         waiting.decided_by, waiting.decided_at, waiting.operation_id = command.actor, state.now, operation_id
         waiting.is_changed = True
-        state.audit(command, f"adjustment_{waiting.state}", masked(result.card.card), asked_by=waiting.asked_by)
+        told = {"key": head.key, "unit": waiting.asked.amount.unit, "amount": waiting.asked.amount.amount}
+        state.audit(command, f"adjustment_{waiting.state}", masked(result.card.card), asked_by=waiting.asked_by, **told)
         return AdjustmentDecided(
             outcome=waiting.state, at=state.now, booked_id=operation_id or 0, card=result.card
         ), None
 
     return once(state, command, AdjustmentDecided, do)
+
+
+def _is_same_person(decides: str, asked: str) -> bool:
+    """Whether two actors may be one: ``client/operator``, and of one client somebody without a name may be anybody."""
+    (client, _, operator), (other_client, _, other) = decides.partition("/"), asked.partition("/")
+    return not decides or (client == other_client and (not operator or not other or operator == other))
 
 
 def _check_adjustment(state: State, command: Adjust) -> Card:

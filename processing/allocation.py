@@ -105,7 +105,8 @@ def count(
             is_over = _exceeds(is_fact, 0, 0, 0)
     for wanted in asked:
         found = _sold(lines, wanted)
-        rest = _amount(wanted, found, sum(left(line) for line in found))
+        there = sum(left(line) for line in found)
+        asked_for = rest = _amount(wanted, found, there)
         if rest <= 0:
             if not is_fact:
                 raise BadAmount("a return takes something back", line=wanted.number)
@@ -115,7 +116,7 @@ def count(
             now[line.number] += taken
             rest -= taken
         if rest > 0:
-            is_over = _exceeds(is_fact, wanted.number, sum(left(line) for line in found), rest)
+            is_over = _exceeds(is_fact, wanted.number, there, asked_for)
     return [
         Counted(line.number, size(line), before.get(line.number, 0), now[line.number])
         for line in lines
@@ -153,11 +154,26 @@ def _amount(wanted: ReturnLine, found: Sequence[Line], left: int) -> int:
     return sizes if wanted.sum_minor == whole else proportion(max(wanted.sum_minor, 0), sizes, max(whole, 1))
 
 
-def undone(share: Share, counted: Mapping[int, Counted]) -> int:
-    """What of a share these lines undo now."""
-    total = 0
-    for number, amount in share.lines:
-        line = counted.get(number)
-        if line is not None and line.size:
-            total += proportion(amount, line.before + line.now, line.size) - proportion(amount, line.before, line.size)
-    return total
+def undone(shares: Sequence[Share], counted: Mapping[int, Counted]) -> list[tuple[Share, int]]:
+    """What of each share of one account these lines undo now; of the shares the first ones first.
+
+    A line's parts are one amount: of it so much is undone as of the line comes back. So no kopeck is lost on the
+    way from lot to lot.
+    """
+    found = dict.fromkeys(range(len(shares)), 0)
+    whole: dict[int, int] = {}
+    for share in shares:
+        for number, amount in share.lines:
+            whole[number] = whole.get(number, 0) + amount
+    for number, line in counted.items():
+        if number not in whole or not line.size:
+            continue
+        start = proportion(whole[number], line.before, line.size)
+        end = proportion(whole[number], line.before + line.now, line.size)
+        at = 0
+        for place in range(len(shares)):
+            for each, amount in shares[place].lines:
+                if each == number:
+                    found[place] += max(min(at + amount, end) - max(at, start), 0)
+                    at += amount
+    return [(shares[place], amount) for place, amount in found.items()]

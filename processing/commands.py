@@ -213,12 +213,14 @@ class PostReceipt(Command[ReceiptPosted], frozen=True, tag=True, kw_only=True):
 class VoidReceipt(Command[ReceiptVoided], frozen=True, tag=True, kw_only=True):
     """As if the receipt had never been: reverses its own amounts. Before its sale it leaves a tombstone.
 
-    A fact: it is never refused. ``reason`` tells a failed attempt (rollback) from a cancelled purchase
-    (return); only the second can be restored.
+    A fact: it is never refused by the rules. ``reason`` tells a failed attempt (rollback) from a cancelled purchase
+    (return); only the second can be restored. ``receipts_only``: whoever asks may undo receipts and returns, and
+    nothing else. Errors: KeyReused (nothing that can be undone), SecondPersonNeeded (a correction that needed two).
     """
 
     reason: Literal["rollback", "return"]
     stamp: datetime | None = None
+    receipts_only: bool = False
 
 
 class RestoreReceipt(Command[ReceiptRestored], frozen=True, tag=True, kw_only=True):

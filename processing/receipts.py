@@ -16,14 +16,15 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from processing import purchases, returns
-from processing.cards import undo_status
+from processing.cards import masked, undo_status
 from processing.claims import NONE, POSTED, RETURNED, ROLLED_BACK, TOMBSTONE, Claim
 from processing.commands import Command, Exchange, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
 from processing.documents import keep, kept_receipt
-from processing.errors import AlreadyVoided, KeyReused
+from processing.errors import AlreadyVoided, KeyReused, SecondPersonNeeded
 from processing.keys import KEYS_CONFLICT, content, replay
 from processing.plans import DEBT, movement
 from processing.results import (
+    Adjusted,
     CardMovement,
     Exchanged,
     ReceiptPosted,
@@ -83,7 +84,7 @@ def _versioned(
             raise AlreadyVoided("the sale of this return was voided")
         if state.returns.get(head.operation_id or 0):
             flags.append(RETURNS_UNDONE)
-        _reverse(state, command.store, head, SUPERSEDED)
+        _reverse(state, command, head, SUPERSEDED)
         head.settle(NONE, head.stored(), None, stamp)
         flags.append(SUPERSEDED)
     elif not head.is_fresh and not _is_newer(head, command.stamp):
@@ -154,7 +155,8 @@ def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
         state.attach(command, head)
         return ReceiptVoided(outcome=NOTHING, at=state.now)
     if head.state == POSTED:
-        operation_id, movements = _reverse(state, command.store, head, "void")
+        _check_may_void(state, command, head.stored())
+        operation_id, movements = _reverse(state, command, head, "void")
         result = ReceiptVoided(outcome=REVERSED, operation_id=operation_id, at=state.now, cards=movements)
         head.settle(RETURNED if command.reason == "return" else ROLLED_BACK, result, operation_id, stamp)
     elif head.state in (ROLLED_BACK, RETURNED, TOMBSTONE):
@@ -185,13 +187,27 @@ def _is_on_its_sale(state: State, head: Claim) -> bool:
     return sale.state == POSTED and sale.operation_id == stored.base_id
 
 
-def _reverse(state: State, store: str, head: Claim, kind: str) -> tuple[int, tuple[CardMovement, ...]]:
+def _check_may_void(state: State, command: VoidReceipt, stored: Result) -> None:
+    """Errors: KeyReused, SecondPersonNeeded."""
+    if command.receipts_only and not isinstance(stored, ReceiptPosted | ReceiptReturned):
+        raise KeyReused("the key stands for something else than a receipt")
+    if isinstance(stored, Adjusted):
+        limit = state.directory.unit(stored.card.unit).adjust_limit
+        if limit is not None and stored.card.redeemed + stored.card.earned > limit:
+            raise SecondPersonNeeded("a correction that needed two people is undone by another one")
+
+
+def _reverse(state: State, command: Command[Any], head: Claim, kind: str) -> tuple[int, tuple[CardMovement, ...]]:
     """Book the opposite of the operation under a key; its id, and what it did to the cards."""
     assert head.operation_id is not None
     stored = head.stored()
-    postings, went_into_debt = reversal(state, head.operation_id, state.store(store))
+    store = state.store(command.store)
+    postings, went_into_debt = reversal(state, head.operation_id, store)
     flags = [DEBT] if went_into_debt else []
-    operation_id = state.post(kind, state.store(store), postings, reverses_id=head.operation_id, flags=flags)
+    operation_id = state.post(kind, store, postings, reverses_id=head.operation_id, flags=flags, actor=command.actor)
+    if not isinstance(stored, ReceiptPosted | ReceiptReturned):
+        cards = [masked(moved.card) for moved in cards_of(stored)]
+        state.audit(command, "voided", f"operation {head.operation_id}", what=type(stored).__name__, cards=cards)
     if isinstance(stored, ReceiptReturned) and stored.base_id:
         standing = state.returns.get(stored.base_id, [])
         state.returns[stored.base_id] = [each for each in standing if each.operation_id != head.operation_id]
@@ -231,7 +247,12 @@ def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
     postings, went_into_debt = reversal(state, head.operation_id, state.store(command.store))
     flags = (RESTORED, DEBT) if went_into_debt else (RESTORED,)
     operation_id = state.post(
-        "restore", state.store(command.store), postings, reverses_id=head.operation_id, flags=flags
+        "restore",
+        state.store(command.store),
+        postings,
+        reverses_id=head.operation_id,
+        flags=flags,
+        actor=command.actor,
     )
     keep(state, operation_id, again)
     cards = tuple(_movement_now(state, old) for old in voided.cards)

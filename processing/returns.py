@@ -157,12 +157,16 @@ def _undoings(
         drawn, gained = _spread(state, sale, document)
     found: dict[int, _Undoing] = {}
     for kind, some in (("drawn", drawn), ("gained", gained), ("loaded", document.loaded)):
-        for share in some:
-            amount = undone(share, by_number)
-            if amount:
-                account, lot = living(state, share.account_id, share.lot_id)
-                part = getattr(found.setdefault(account.id, _Undoing(account)), kind)
-                part[lot.id] = part.get(lot.id, 0) + amount
+        by_account: dict[int, list[Share]] = {}
+        # What was paid last comes back first, a debt above all; what was earned is taken before what it repaid.
+        for share in reversed(some) if kind == "drawn" else some:
+            by_account.setdefault(share.account_id, []).append(share)
+        for of_account in by_account.values():
+            for share, amount in undone(of_account, by_number):
+                if amount:
+                    account, lot = living(state, share.account_id, share.lot_id)
+                    part = getattr(found.setdefault(account.id, _Undoing(account)), kind)
+                    part[lot.id] = part.get(lot.id, 0) + amount
     return list(found.values())
 
 

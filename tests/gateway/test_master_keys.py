@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,17 @@ def test_database_in_memory_gets_keys_that_are_not_kept(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert load_keys({}, "sqlite://").master != load_keys({}, "sqlite://").master
     assert list(tmp_path.iterdir()) == []
+
+
+def test_database_that_has_keys_gets_no_new_ones(tmp_path: Path) -> None:
+    file = tmp_path / "books.db"
+    url = f"sqlite:///{file}"
+    load_keys({}, url)
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE data_key (id INTEGER)")
+        connection.execute("INSERT INTO data_key VALUES (1)")
+    load_keys({}, url)
+    (tmp_path / "books.db.keys").unlink()
+    with pytest.raises(ConfigError, match="Put back the file"):
+        load_keys({}, url)
+    assert not (tmp_path / "books.db.keys").exists()

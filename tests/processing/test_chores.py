@@ -12,7 +12,7 @@ from processing import audit, chores
 from processing.chain import Chain
 from processing.commands import Adjust, Amount, DecideAdjustment, IssueCard, PostReceipt
 from processing.directory import load, sync
-from processing.errors import AdjustmentNotFound, InsufficientPoints, RangeFull, SecondPersonNeeded
+from processing.errors import AdjustmentNotFound, InsufficientPoints, KeyReused, RangeFull, SecondPersonNeeded
 from processing.execute import Core
 from processing.reports import partner_accounts
 from processing.verify import verify
@@ -255,8 +255,6 @@ def test_large_correction_is_booked_when_somebody_else_approves(careful: Books) 
     assert isinstance(books.one(decide("d2", "a", "vera")), AdjustmentNotFound)
     final = books.done(asked)
     assert (final.outcome, final.operation_id, final.replayed) == ("done", decided.booked_id, True)
-    books.done(void("a"))
-    assert books.balance(card) == 0
     books.check_laws()
     assert broken(books) == []
 
@@ -266,6 +264,46 @@ def test_correction_is_decided_by_any_of_its_keys(careful: Books) -> None:
     careful.done(adjust("a", card, 1_001, keys=("a", "b"), actor="anna"))
     assert careful.done(decide("d", "b", "boris")).outcome == "approved"
     assert careful.balance(card) == 1_001
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "decides", "is_another"),
+    [
+        ("shop/masha", "shop/masha", False),
+        ("shop/masha", "shop", False),
+        ("shop", "shop/boris", False),
+        ("shop/masha", "shop/boris", True),
+        ("shop", "office", True),
+        ("shop/masha", "office/masha", True),
+    ],
+)
+def test_nobody_decides_on_their_own_correction_by_leaving_out_a_name(
+    careful: Books, asked_by: str, decides: str, is_another: bool
+) -> None:
+    card = careful.card()
+    careful.done(adjust("a", card, 1_001, actor=asked_by))
+    outcome = careful.one(decide("d", "a", decides))
+    assert isinstance(outcome, SecondPersonNeeded) != is_another
+
+
+def test_correction_that_needed_two_people_is_not_undone_by_one(careful: Books) -> None:
+    card = careful.card()
+    careful.done(adjust("a", card, 1_001, actor="anna"))
+    careful.done(decide("d", "a", "boris"))
+    assert isinstance(careful.one(void("a")), SecondPersonNeeded)
+    careful.done(adjust("small", card, 1_000))
+    careful.done(void("small", actor="vera"))
+    told = careful.rows("SELECT actor, target FROM audit WHERE action = 'voided'")
+    assert [row[0] for row in told] == ["vera"]
+    assert careful.rows("SELECT actor FROM operation WHERE kind = 'void'") == [("vera",)]
+
+
+def test_whoever_may_undo_receipts_only_undoes_nothing_else(books: Books) -> None:
+    card = books.card(1_000)
+    books.done(adjust("a", card, 500))
+    books.done(post("s", use(card, 100, earn=0)))
+    assert isinstance(books.one(void("a", receipts_only=True)), KeyReused)
+    assert books.done(void("s", receipts_only=True)).outcome == "reversed"
 
 
 def test_rejected_correction_moves_nothing_for_ever(careful: Books) -> None:
