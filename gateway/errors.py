@@ -84,8 +84,8 @@ STATUS: dict[str, int] = {
 # What is said otherwise to who builds a client than to who stands at a till.
 TEXTS: dict[str, dict[str, str]] = {
     "bad_message": {
-        "ru": "Запрос составлен неверно. Подробности в полях message и errors",
-        "en": "The request does not fit. See message and errors",
+        "ru": "Запрос составлен неверно. Подробности в поле message",
+        "en": "The request does not fit. The field message tells why",
     },
     "too_large": {"ru": "Запрос слишком велик. Разделите его", "en": "The request is too large. Split it"},
     "bad_credentials": {
@@ -104,7 +104,8 @@ PROBLEM = "application/problem+json"
 # Seconds after which a request that met Busy may be repeated.
 RETRY_SECONDS = 1
 MAX_ERRORS = 50
-MAX_MESSAGE = 300
+# All commands of a batch fit.
+MAX_MESSAGE = 1_000
 # Nothing of these is told: they are bugs of ours.
 _SILENT = ("error", "failed")
 _AMOUNTS = ("available", "limit", "asked")

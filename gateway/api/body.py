@@ -13,7 +13,7 @@ from webargs import core
 from webargs.flaskparser import FlaskParser
 
 from gateway.errors import Refused, unfit
-from processing.errors import BadMessage
+from processing.errors import BadMessage, TooLarge
 
 MAX_BODY = 1 << 20
 # A machine integer; longer ones become Decimal, which has no limit of digits.
@@ -65,6 +65,8 @@ class Parser(FlaskParser):
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The body; an empty one is an object without fields, so that what is missing is named."""
         body = req.get_data(cache=True)
+        if len(body) > MAX_BODY:
+            raise TooLarge(f"the body has more than {MAX_BODY} bytes")
         if not body:
             return {}
         if not core.is_json(req.mimetype):

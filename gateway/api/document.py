@@ -157,10 +157,17 @@ def _describe(components: Any) -> None:
     components.header(REPLAYED, replayed)
     printable = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
     key = "makes the request happen once; needed unless the body has `keys`. In the books it is rest:<its value>"
+    # Other letters than those of ASCII come as UTF-8, which a schema of a header cannot tell.
+    person = "who asks through the client, for the operation's actor; other letters in UTF-8"
     operator = {"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[!-.0-~]+$"}
     for name, description, schema, shown in (
         (IDEMPOTENCY_KEY, key, printable, "sale-17"),
-        (OPERATOR, "who asks through the client, for the operation's actor", operator, "cashier-5"),
+        (
+            OPERATOR,
+            "who asks through the client, for the operation's actor; other letters in UTF-8",
+            operator,
+            "cashier-5",
+        ),
     ):
         components.parameter(
             name, "header", {"name": name, "description": description, "schema": schema, "example": shown}

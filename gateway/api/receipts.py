@@ -19,7 +19,7 @@ from gateway.api.schemas import (
     positive,
     refs,
 )
-from gateway.api.section import CommandBody, Made, QueryBody, Section, ask_one, rest_key
+from gateway.api.section import CommandBody, Made, QueryBody, Section, ask_one, client, rest_key
 from processing import commands
 from processing.commands import MAX_CARDS, MAX_KEY, MAX_LINES, ReadReceipt
 from processing.results import ReceiptReturned, ReceiptTold, ReturnedLine
@@ -305,7 +305,7 @@ class KeyQuerySchema(f.Told):
     key = f.key(required=True, describe="rest:<Idempotency-Key>, or a natural key", example="rest:sale-17")
 
 
-READ, WRITE = "receipts:read", "receipts:write"
+READ, WRITE, VALUE = "receipts:read", "receipts:write", "value:write"
 
 
 @section.read("/receipts", ReceiptToldSchema, READ, KeyQuerySchema)
@@ -328,6 +328,11 @@ def with_keys(command: commands.Command[Any]) -> commands.Command[Any]:
     return msgspec.structs.replace(command, **parts)
 
 
+def within_its_rights(command: commands.Command[Any]) -> commands.Command[Any]:
+    """A void, which reaches value that was moved without a receipt only for a client that may move such value."""
+    return msgspec.structs.replace(command, receipts_only=not client().may(VALUE))
+
+
 def suffixed(key: str, name: str) -> str:
     """``rest:swap-1:sold``; a key that is too long for it is known by its digest."""
     told = f"{key}:{name}"
@@ -336,7 +341,9 @@ def suffixed(key: str, name: str) -> str:
 
 section.query("/quotes", QuoteSchema, QuotedSchema, READ, "Quote a receipt")
 section.command("/receipts", PostReceiptSchema, ReceiptPostedSchema, WRITE, "Post a receipt", status=201)
-section.command("/receipts/void", VoidReceiptSchema, ReceiptVoidedSchema, WRITE, "Void a receipt")
+section.command(
+    "/receipts/void", VoidReceiptSchema, ReceiptVoidedSchema, WRITE, "Void a receipt", refine=within_its_rights
+)
 section.command("/receipts/restore", RestoreReceiptSchema, ReceiptRestoredSchema, WRITE, "Restore a voided receipt")
 section.command("/receipts/return", ReturnReceiptSchema, ReceiptReturnedSchema, WRITE, "Return goods", status=201)
 section.command(

@@ -20,7 +20,7 @@ from marshmallow import Schema, post_load
 from gateway.api import fields as f
 from gateway.api.body import MAX_BODY, Parser
 from gateway.auth import ApiClient, ApiClients, api_key
-from gateway.errors import Refused
+from gateway.errors import FieldError, Refused
 from gateway.limits import Limits
 from gateway.senders import Sender
 from gateway.settings import Settings
@@ -38,7 +38,7 @@ JSON = "application/json"
 IDEMPOTENCY_KEY, REPLAYED, OPERATOR = "Idempotency-Key", "Idempotency-Replayed", "X-Operator"
 KEY_PREFIX = "rest:"
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
-_OPERATOR = re.compile(r"[\x21-\x2e\x30-\x7e]{1,63}")
+_OPERATOR = re.compile(r"[^\s/]+")
 
 
 @dataclass
@@ -71,14 +71,27 @@ def client() -> ApiClient:
 
 def _actor() -> str:
     """Who is told to have done it: the client, and its operator where it names one. Errors: Refused."""
-    operator = request.headers.get(OPERATOR)
+    operator = _operator()
     if operator is None:
         return client().name
-    told = f"{client().name}/{operator}"
-    if not _OPERATOR.fullmatch(operator) or len(told) > MAX_NAME:
-        words = f"{OPERATOR}: printable ASCII without blanks and slashes, together with the client's name {MAX_NAME}"
-        raise Refused(BadMessage(words, where=OPERATOR), 400)
-    return told
+    most = MAX_NAME - len(client().name) - 1
+    if not _OPERATOR.fullmatch(operator) or not operator.isprintable() or len(operator) > most:
+        raise bad_header(OPERATOR, f"1 to {most} printable characters in UTF-8, without blanks and slashes")
+    return f"{client().name}/{operator}"
+
+
+def _operator() -> str | None:
+    """As it was written: WSGI tells the bytes of a header as latin-1. Errors: Refused for what is not UTF-8."""
+    told = request.headers.get(OPERATOR)
+    try:
+        return None if told is None else told.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        raise bad_header(OPERATOR, "the name must be in UTF-8") from None
+
+
+def bad_header(name: str, words: str) -> Refused:
+    """The refusal of a header that does not fit or is missing."""
+    return Refused(BadMessage(f"{name}: {words}", where=name), 400, [FieldError(name, words)])
 
 
 # Request keys --------------------------------------------------------------------------------------------------
@@ -96,7 +109,7 @@ def header_keys() -> tuple[str, ...]:
     if told is None:
         return ()
     if not _PRINTABLE.fullmatch(told):
-        raise Refused(BadMessage(f"{IDEMPOTENCY_KEY}: 1 to 255 printable ASCII characters", where=IDEMPOTENCY_KEY), 400)
+        raise bad_header(IDEMPOTENCY_KEY, "1 to 255 printable ASCII characters")
     return (rest_key(told),)
 
 
@@ -104,8 +117,7 @@ def keyed(command: Command[Any], keys: tuple[str, ...]) -> Command[Any]:
     """The command with the header's key before its own, and the actor. Errors: Refused without any key."""
     together = tuple(dict.fromkeys((*keys, *command.keys)))
     if not together:
-        words = f"an {IDEMPOTENCY_KEY} header or natural keys in the field keys are needed"
-        raise Refused(BadMessage(words, where=IDEMPOTENCY_KEY), 400)
+        raise bad_header(IDEMPOTENCY_KEY, "this header or natural keys in the field keys are needed")
     return msgspec.structs.replace(command, keys=together, actor=g.actor)
 
 
@@ -333,7 +345,8 @@ def _told_of(struct: type[msgspec.Struct]) -> str:
 
 def _enter() -> None:
     """Errors: BadCredentials, RateLimited, Forbidden, Refused."""
-    request.max_content_length = MAX_BODY
+    # One byte more: a body without a length is cut there, and must not pass for a whole one.
+    request.max_content_length = MAX_BODY + 1
     own = rest()
     g.api_client = own.clients.by_key(api_key(request.headers))
     per_minute = g.api_client.requests_per_minute or own.settings.gateway.api.requests_per_minute

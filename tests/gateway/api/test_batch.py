@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.api.section import DOORS
 from tests.gateway.api.client import Answer, Client, new_key
 from tests.gateway.api.conftest import NewClient
 from tests.processing.books import MOSCOW, URAL, Books
@@ -101,3 +102,9 @@ def test_codes_do_not_travel_in_batches(rest: Client, books: Books) -> None:
 
 def test_an_empty_batch_is_refused(rest: Client) -> None:
     assert send(rest).fields == {"commands"}
+
+
+def test_an_unknown_command_is_told_all_that_there_are(rest: Client) -> None:
+    (outcome,) = rest.ask("POST", "/batch", {"commands": [{"command": "Nope", "body": {}}]}).ok()["outcomes"]
+    (error,) = outcome["problem"]["errors"]
+    assert all(name in error["message"] for name in DOORS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -170,6 +171,21 @@ def test_a_body_that_is_too_large_is_refused(rest: Client) -> None:
     body = b'{"store": "' + b"x" * MAX_BODY + b'"}'
     answer = send(rest, body)
     assert (answer.status, answer.code) == (413, "too_large")
+
+
+@pytest.mark.parametrize(("blanks", "status"), [(0, 201), (1, 413), (MAX_BODY, 413)])
+def test_a_body_without_a_length_is_never_cut(rest: Client, books: Books, blanks: int, status: int) -> None:
+    """A chunked one (Transfer-Encoding): what fits must not pass for the whole."""
+    card = books.card()
+    body = raw(card, '"450.50"')
+    body += b" " * (MAX_BODY - len(body) + blanks)
+    environ = {"wsgi.input_terminated": True, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": ""}
+    headers = {"Authorization": f"Bearer {rest.api_key}", "Idempotency-Key": new_key()}
+    answer = rest.http.post(
+        "/api/v1/top-ups", headers=headers, content_type="application/json", environ_overrides=environ
+    )
+    assert answer.status_code == status
+    assert books.balance(card, "RUB") == (45_050 if status == 201 else 0)
 
 
 def test_a_batch_that_is_too_long_is_refused(rest: Client) -> None:

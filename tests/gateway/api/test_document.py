@@ -28,7 +28,13 @@ ON_SQLITE_ONLY = True
 ALL_DOORS = {**DOORS, "SendCode": codes.DOOR}
 # What the gateway sets, and what REST leaves to tills that send no key.
 SET_BY_US = {"content", "actor"}
-NOT_AT_REST = {"Redeem": {"likeness", "window_seconds"}, "Accrue": {"likeness", "window_seconds"}, "SendCode": {"code"}}
+NOT_AT_REST = {
+    "Redeem": {"likeness", "window_seconds"},
+    "Accrue": {"likeness", "window_seconds"},
+    "SendCode": {"code"},
+    # As the client's scopes say.
+    "VoidReceipt": {"receipts_only"},
+}
 # In the books' own words; REST shows the receipt in its place.
 NOT_TOLD = {"replayed", "base_id", "document", "scale"}
 

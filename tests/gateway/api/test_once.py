@@ -9,6 +9,7 @@ import pytest
 from gateway.api.section import rest_key
 from processing.commands import MAX_KEY
 from tests.gateway.api.client import Client
+from tests.gateway.api.conftest import NewClient
 from tests.processing.books import MOSCOW, PLAIN, URAL, Books
 
 
@@ -72,6 +73,7 @@ def test_a_write_without_any_key_is_refused_and_told_why(rest: Client, books: Bo
     refused = rest.ask("POST", "/top-ups", top_up(card))
     assert (refused.status, refused.code) == (400, "bad_message")
     assert "Idempotency-Key" in refused.body["message"]
+    assert refused.fields == {"Idempotency-Key"}
     assert books.balance(card, "RUB") == 0
 
 
@@ -110,10 +112,24 @@ def test_the_operation_tells_client_and_operator(rest: Client, books: Books) -> 
     assert rest.get(f"/operations/{done['operation_id']}").ok()["actor"] == "shop/cashier-5"
 
 
-@pytest.mark.parametrize("operator", ["a b", "a/b", "x" * 64])
+@pytest.mark.parametrize("operator", ["Мария", "М" * 59])
+def test_an_operator_is_told_in_any_letters(rest: Client, books: Books, operator: str) -> None:
+    headers = {"Idempotency-Key": "one", "X-Operator": operator.encode().decode("latin-1")}
+    done = rest.ask("POST", "/top-ups", top_up(books.card()), **headers).ok()
+    assert rest.get(f"/operations/{done['operation_id']}").ok()["actor"] == f"shop/{operator}"
+
+
+@pytest.mark.parametrize("operator", ["a b", "a/b", "x" * 60, "\xcc\xe0", "Ð\x98" + "\xc2\xa0"])
 def test_an_operator_that_is_none_is_refused(rest: Client, books: Books, operator: str) -> None:
     refused = rest.ask("POST", "/top-ups", top_up(books.card()), **{"Idempotency-Key": "one", "X-Operator": operator})
     assert (refused.status, refused.body["details"]["where"]) == (400, "X-Operator")
+    assert refused.fields == {"X-Operator"}
+
+
+def test_an_operator_that_is_too_long_is_told_what_is_left(rest: Client, books: Books) -> None:
+    headers = {"Idempotency-Key": "one", "X-Operator": "x" * 60}
+    refused = rest.ask("POST", "/top-ups", top_up(books.card()), **headers)
+    assert refused.body["message"].startswith("X-Operator: 1 to 59 ")
 
 
 @pytest.mark.parametrize("header", [{}, {"Idempotency-Key": "a-key-of-its-own"}, {"Idempotency-Key": "sale"}])
@@ -135,3 +151,25 @@ def test_a_void_that_comes_before_its_receipt_stops_it(rest: Client) -> None:
     receipt = {"number": "1", "till": "5", "business_date": "2026-05-04", "total": "100"}
     late = rest.write("/receipts", "sale", receipt=receipt)
     assert (late.status, late.code) == (409, "already_voided")
+
+
+def test_a_void_reaches_value_without_a_receipt_only_for_who_may_move_it(
+    new_client: NewClient, rest: Client, books: Books
+) -> None:
+    card = books.card()
+    rest.ask("POST", "/top-ups", top_up(card), **{"Idempotency-Key": "one"}).ok()
+    body = {"store": MOSCOW, "keys": ["rest:one"], "reason": "rollback"}
+    refused = new_client("receipts:write").ask("POST", "/receipts/void", body)
+    assert (refused.status, refused.code) == (422, "key_reused")
+    assert books.balance(card, "RUB") == 10_000
+    done = new_client("receipts:write", "value:write").ask("POST", "/receipts/void", body)
+    assert done.ok()["outcome"] == "reversed"
+    assert books.balance(card, "RUB") == 0
+
+
+def test_a_void_of_a_receipt_wants_no_other_right(new_client: NewClient, books: Books) -> None:
+    till = new_client("receipts:write")
+    receipt = {"number": "1", "till": "5", "business_date": "2026-05-04", "total": "100"}
+    till.write("/receipts", "sale", receipt=receipt).ok()
+    void = till.ask("POST", "/receipts/void", {"store": MOSCOW, "keys": ["rest:sale"], "reason": "return"})
+    assert void.ok()["outcome"] == "reversed"
