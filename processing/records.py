@@ -20,8 +20,10 @@ from processing.results import (
     HoldPlaced,
     HoldTold,
     OperationTold,
+    ReceiptReturned,
     ReceiptTold,
     ReturnedLine,
+    cards_of,
 )
 
 # How often a receipt may be voided and restored and still be found.
@@ -36,8 +38,9 @@ OPERATION = Statement(
     """
     SELECT o.kind, o.store_id, o.actor, o.effective_at, o.booked_at, o.flags,
            CAST(o.explanation AS VARCHAR) AS explanation, o.reverses_id, o.programme_version_id,
-           (SELECT v.code FROM programme_version v WHERE v.id = o.programme_version_id)
-    FROM operation o WHERE o.id = :operation
+           (SELECT v.code FROM programme_version v WHERE v.id = o.programme_version_id),
+           r.number, r.till, r.business_date, r.total_minor
+    FROM operation o LEFT JOIN receipt r ON r.operation_id = o.id WHERE o.id = :operation
     """,
     _operation.kind,
     _operation.store_id,
@@ -49,6 +52,7 @@ OPERATION = Statement(
     _operation.reverses_id,
     _operation.programme_version_id,
     tables.programme_version.c.code,
+    *(tables.receipt.c[name] for name in ("number", "till", "business_date", "total_minor")),
 )
 ENTRIES = Statement(
     """
@@ -138,7 +142,10 @@ def read_operation(reading: Reading, query: ReadOperation) -> OperationTold:
     found, entries, reversals = reading.each((OPERATION, asked), (ENTRIES, asked), (REVERSED_BY, asked))
     if not found:
         raise OperationNotFound("no such operation")
-    kind, store_id, actor, effective_at, booked_at, flags, explanation, reverses_id, version_id, programme = found[0]
+    kind, store_id, actor, effective_at, booked_at, flags, explanation, reverses_id, version_id, programme, *receipt = (
+        found[0]
+    )
+    number, till, business_date, total_minor = receipt
     return OperationTold(
         operation_id=operation_id,
         kind=kind,
@@ -153,6 +160,10 @@ def read_operation(reading: Reading, query: ReadOperation) -> OperationTold:
         programme_version=version_id or 0,
         reverses_id=reverses_id or 0,
         reversed_by=reversals[0][0] if reversals else 0,
+        number=number or "",
+        till=till or "",
+        business_date=business_date,
+        total_minor=total_minor,
     )
 
 
@@ -190,9 +201,10 @@ def read_receipt(reading: Reading, query: ReadReceipt) -> ReceiptTold:
     returned: Counter[int] = Counter()
     for line, amount in came_back:
         returned[line] += amount
-    if kind != RETURN:
-        # Of a sale that was restored: what had come back before.
-        returned.update(dict(document.get("returned", ())))
+    # A return's own lines; of a sale that was restored, what had come back before.
+    returned.update(dict(document.get("returned", ())))
+    answer = _decode_answer(found.answer) if found.answer else None
+    is_on_sale = isinstance(answer, ReceiptReturned)
     return ReceiptTold(
         operation_id=operation_id,
         kind=RETURN if kind == RETURN else "receipt",
@@ -202,6 +214,9 @@ def read_receipt(reading: Reading, query: ReadReceipt) -> ReceiptTold:
         document=document,
         returned=tuple(ReturnedLine(number=line, amount=amount) for line, amount in sorted(returned.items())),
         flags=flags_of(flags),
+        cards=cards_of(answer) if answer is not None else (),
+        sale=answer.sale if is_on_sale else "",
+        sale_store=answer.sale_store if is_on_sale else "",
     )
 
 

@@ -168,6 +168,7 @@ class OperationTold(Result, frozen=True, tag=True, kw_only=True):
     """An operation, its entries, and the facts and rules that decided it.
 
     ``reverses_id`` and ``reversed_by`` are 0 for none. ``programme`` is code and version id, or empty and 0.
+    ``number``, ``till``, ``business_date`` and ``total_minor`` are those of its receipt; empty and ``None`` without.
     """
 
     operation_id: int
@@ -183,6 +184,10 @@ class OperationTold(Result, frozen=True, tag=True, kw_only=True):
     programme_version: int = 0
     reverses_id: int = 0
     reversed_by: int = 0
+    number: str = ""
+    till: str = ""
+    business_date: date | None = None
+    total_minor: int | None = None
 
 
 class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +198,12 @@ class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceiptTold(Result, frozen=True, tag=True, kw_only=True):
-    """A receipt as it stands: ``kind`` receipt or return. ``document`` holds goods and allocation."""
+    """A receipt as it stands: ``kind`` receipt or return. ``document`` holds goods and allocation.
+
+    ``returned``: what has come back of a sale, or what this return has brought back of its ``sale``. ``cards`` is what
+    it did to cards when it was posted, in a return as in ReceiptReturned; ``sale`` and ``sale_store`` are empty for
+    sales, and once a return is void.
+    """
 
     operation_id: int
     kind: str
@@ -203,6 +213,9 @@ class ReceiptTold(Result, frozen=True, tag=True, kw_only=True):
     document: dict[str, Any]
     returned: tuple[ReturnedLine, ...] = ()
     flags: tuple[str, ...] = ()
+    cards: tuple[CardMovement, ...] = ()
+    sale: str = ""
+    sale_store: str = ""
 
 
 class HoldTold(Result, frozen=True, tag=True, kw_only=True):

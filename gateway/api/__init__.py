@@ -11,6 +11,7 @@ from flask import Flask
 from gateway import errors
 from gateway.api import (
     accounts,
+    adjustments,
     audit,
     batch,
     cards,
@@ -41,6 +42,7 @@ SECTIONS = (
     receipts.section,
     holds.section,
     accounts.section,
+    adjustments.section,
     gift_cards.section,
     codes.section,
     operations.section,

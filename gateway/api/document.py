@@ -164,7 +164,7 @@ def _describe(components: Any) -> None:
         (IDEMPOTENCY_KEY, key, printable, "sale-17"),
         (
             OPERATOR,
-            "who asks through the client, for the operation's actor; other letters in UTF-8",
+            person,
             operator,
             "cashier-5",
         ),

@@ -7,7 +7,7 @@ is set for each request.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -23,7 +23,8 @@ from processing.units import major
 
 MAX_TEXT = 255
 MAX_REASON = 500
-MAX_CURSOR = 512
+# With a request key of 255 letters in it.
+MAX_CURSOR = 2_048
 DEFAULT_PAGE = 50
 MAX_ID = 2**63 - 1
 
@@ -151,6 +152,27 @@ def reason(**options: Any) -> Text:
 def choice(*choices: str, describe: str = "", **options: Any) -> fields.String:
     """One of a closed list."""
     return fields.String(validate=validate.OneOf(choices), **_optional({**options, "describe": describe}, choices[0]))
+
+
+class OneOf(Text):
+    """A filter: nothing, or one of what there is."""
+
+    def __init__(self, choices: Sequence[str], most: int, **options: Any) -> None:
+        options["metadata"] = {**options.get("metadata", {}), "enum": ["", *choices]}
+        super().__init__(most, 0, "", "", **options)
+        self._choices = frozenset(choices)
+        self._told = ", ".join(choices)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text and text not in self._choices:
+            raise ValidationError(f"Must be one of: {self._told}.")
+        return text
+
+
+def one_of(*choices: str, **options: Any) -> OneOf:
+    """A filter that takes one of a closed list; empty where it is not told."""
+    return OneOf(choices, max(map(len, choices)), **_optional(options, ""))
 
 
 def whole(least: int, most: int, describe: str, **options: Any) -> fields.Integer:
@@ -319,6 +341,10 @@ def told_switch(describe: str = "") -> fields.Boolean:
 
 def told_at(describe: str = "", **options: Any) -> Instant:
     return Instant(**_required(describe, options))
+
+
+def told_day(describe: str = "", **options: Any) -> Day:
+    return Day(FIRST_INSTANT.date(), **_required(describe, options))
 
 
 def told_amount(describe: str = "", **options: Any) -> Amount:

@@ -39,6 +39,10 @@ class OperationSchema(f.Told):
     effective_at = f.told_at("when it happened")
     booked_at = f.told_at("when we learned it")
     flags = f.told_texts("what was unusual")
+    number = f.told("of its receipt; empty without one")
+    till = f.told("of its receipt; empty without one")
+    business_date = f.told_day("of its receipt; null without one", allow_none=True)
+    total_minor = f.told_money("of its receipt; null without one", data_key="total", allow_none=True)
 
 
 class OperationsSchema(f.Told):
@@ -133,6 +137,10 @@ def _told(row: Any, codes: dict[int, str]) -> SimpleNamespace:
         effective_at=row.effective_at,
         booked_at=row.booked_at,
         flags=row.flags.split(",") if row.flags else [],
+        number=row.number or "",
+        till=row.till or "",
+        business_date=row.business_date,
+        total_minor=row.total_minor,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from processing import tables
 
 Behind = tuple[datetime, int] | None
+BehindName = tuple[datetime, str] | None
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Span:
 
 
 def operations(connection: Connection, span: Span, behind: Behind, limit: int) -> list[Any]:
-    """The newest operations of the span behind a row."""
+    """The newest operations of the span behind a row, with the receipts that some of them have."""
     table = tables.operation.c
     wanted = [*_within(table.booked_at, table.store_id, span), *_behind(table.booked_at, table.id, behind)]
     if span.kind:
@@ -45,8 +46,37 @@ def operations(connection: Connection, span: Span, behind: Behind, limit: int) -
         table.effective_at,
         table.booked_at,
     )
-    newest = select(*columns).where(*wanted).order_by(table.booked_at.desc(), table.id.desc()).limit(limit)
+    receipt = tables.receipt.c
+    told = select(*columns, receipt.number, receipt.till, receipt.business_date, receipt.total_minor)
+    joined = told.outerjoin_from(tables.operation, tables.receipt, receipt.operation_id == table.id)
+    newest = joined.where(*wanted).order_by(table.booked_at.desc(), table.id.desc()).limit(limit)
     return list(connection.execute(newest))
+
+
+def receipts(connection: Connection, store: int, day: date, number: str, behind: Behind, limit: int) -> list[Any]:
+    """The newest receipts and returns of a store's day, void or not, behind a row; of this number if there is one."""
+    table, operation = tables.receipt.c, tables.operation.c
+    wanted = [table.store_id == store, table.business_date == day, *_behind(operation.booked_at, operation.id, behind)]
+    if number:
+        wanted.append(table.number == number)
+    columns = (operation.id, operation.kind, operation.booked_at, table.number, table.till, table.business_date)
+    told = select(*columns, table.store_id, table.total_minor)
+    joined = told.join_from(tables.receipt, tables.operation, operation.id == table.operation_id)
+    newest = joined.where(*wanted).order_by(operation.booked_at.desc(), operation.id.desc()).limit(limit)
+    return list(connection.execute(newest))
+
+
+def adjustments(connection: Connection, store: int, state: str, behind: BehindName, limit: int) -> list[Any]:
+    """The corrections of a store that wanted a second person, newest first, behind a row."""
+    table = tables.pending_adjustment.c
+    wanted = [table.store_id == store]
+    if state:
+        wanted.append(table.state == state)
+    if behind is not None:
+        then, last = behind
+        wanted += [table.asked_at <= then, or_(table.asked_at < then, table.key < last)]
+    newest = select(tables.pending_adjustment).where(*wanted).order_by(table.asked_at.desc(), table.key.desc())
+    return list(connection.execute(newest.limit(limit)))
 
 
 def audit(connection: Connection, span: Span, behind: Behind, limit: int) -> list[Any]:

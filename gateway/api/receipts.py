@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
+from gateway.api import cursors, pages
 from gateway.api import fields as f
 from gateway.api.amounts import QUANTITY_SCALE
+from gateway.api.operations import next_cursor, question_of
 from gateway.api.schemas import (
     CARD,
     AmountSchema,
@@ -19,7 +21,7 @@ from gateway.api.schemas import (
     positive,
     refs,
 )
-from gateway.api.section import CommandBody, Made, QueryBody, Section, ask_one, client, rest_key
+from gateway.api.section import CommandBody, Made, QueryBody, Section, ask_one, client, rest, rest_key
 from processing import commands
 from processing.commands import MAX_CARDS, MAX_KEY, MAX_LINES, ReadReceipt
 from processing.results import ReceiptReturned, ReceiptTold, ReturnedLine
@@ -193,7 +195,8 @@ def _line(line: ReturnedLine, scale: int, is_money: bool) -> dict[str, Any]:
 
 def _money_lines(told: ReceiptReturned | ReceiptTold) -> frozenset[int]:
     """The numbers of lines that are counted in money: the sale as a whole, and what was sold without pieces."""
-    lines = receipt_of(told).lines if isinstance(told, ReceiptTold) else ()
+    # The lines of a return are numbered as those of its sale, which are not at hand.
+    lines = receipt_of(told).lines if isinstance(told, ReceiptTold) and told.kind == "receipt" else ()
     return frozenset([0, *(line.number for line in lines if line.quantity_thousandths <= 0)])
 
 
@@ -294,8 +297,38 @@ class ReceiptToldSchema(f.Told):
         required=True,
         metadata={"allOf": [{"$ref": "#/components/schemas/Receipt"}], "description": "as it was posted"},
     )
-    returned = f.Worked(ReturnedLineSchema, returned_lines, "what has come back of it")
+    returned = f.Worked(
+        ReturnedLineSchema, returned_lines, "what has come back of it; of a return what it brought back of its sale"
+    )
     flags = f.told_texts("what was unusual, for the operator")
+    cards = f.told_some(
+        CardMovementSchema, "what it did to cards; of a return: redeemed was given back, earned was taken back"
+    )
+    sale = f.told("of a return: request key of its sale; empty without one, and once it is void")
+    sale_store = f.told("where it was sold; empty without a sale")
+
+
+class ReceiptsQuerySchema(Schema):
+    store = f.store("code of the store")
+    business_date = f.day("the store's own date", required=True, example="2026-05-04")
+    number = f.name("only receipts of this number", example="17")
+    cursor = f.cursor()
+    limit = f.limit()
+
+
+class ReceiptListedSchema(f.Told):
+    operation_id = f.told_whole("GET /operations/{operation_id} tells more, also whether it was undone")
+    kind = f.told("of the operation: receipt, return, or restore")
+    number = f.told("of the receipt")
+    till = f.told("of the receipt")
+    business_date = f.told_day("the store's own date")
+    total_minor = f.told_money("of the receipt", data_key="total")
+    booked_at = f.told_at("when we learned it")
+
+
+class ReceiptsSchema(f.Told):
+    receipts = f.told_some(ReceiptListedSchema, "newest first")
+    cursor = f.told("asks for the next page; empty on the last one")
 
 
 class KeyQuerySchema(f.Told):
@@ -315,6 +348,22 @@ def read_receipt(asked: dict[str, str]) -> Any:
     The receipt that stands under a request key, and what has come back of it. Errors: ReceiptNotFound.
     """
     return ask_one(ReadReceipt(store=asked["store"], key=asked["key"]))
+
+
+@section.read("/receipts/list", ReceiptsSchema, READ, ReceiptsQuerySchema)
+def read_receipts(asked: dict[str, Any]) -> Any:
+    """Read a page of receipts
+
+    Those of a store's business date, returns and void ones as well, newest first. Errors: ForeignStore.
+    """
+    client().check_store(asked["store"])
+    store = rest().directory.store(asked["store"]).id
+    question, limit = question_of("receipts", {**asked, "business_date": str(asked["business_date"])}), asked["limit"]
+    behind = cursors.read(question, asked["cursor"])
+    with rest().database.reading() as connection:
+        rows = pages.receipts(connection, store, asked["business_date"], asked["number"], behind, limit + 1)
+    told = [{**row._mapping, "operation_id": row.id} for row in rows[:limit]]
+    return {"receipts": told, "cursor": next_cursor(question, rows, limit, "booked_at")}
 
 
 def with_keys(command: commands.Command[Any]) -> commands.Command[Any]:

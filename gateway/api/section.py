@@ -282,9 +282,12 @@ class Section(Blueprint):  # type: ignore[misc]  # flask-smorest has no types
         return decorate
 
     def read(
-        self, path: str, answer: type[Schema], scope: str, asks: type[Schema] | None = None
+        self, path: str, answer: type[Schema], scope: str, asks: type[Schema] | None = None, or_scope: str = ""
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A decorator for what answers GET: it is given the query string, if ``asks`` takes one, and path parts."""
+        """A decorator for what answers GET: it is given the query string, if ``asks`` takes one, and path parts.
+
+        ``or_scope`` opens the path as well.
+        """
         told = answer()
 
         def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -293,7 +296,7 @@ class Section(Blueprint):  # type: ignore[misc]  # flask-smorest has no types
 
             read.__doc__, read.__name__ = view.__doc__, _endpoint(path, "GET")
             decorated = self.arguments(asks(), location="query")(read) if asks else read
-            self._add(path, self._answered(decorated, 200, told), "GET", scope)
+            self._add(path, self._answered(decorated, 200, told), "GET", scope, or_scope=or_scope)
             return view
 
         return decorate
@@ -302,14 +305,17 @@ class Section(Blueprint):  # type: ignore[misc]  # flask-smorest has no types
         limits = {name: name for name in RATE_HEADERS}
         return self.response(status, answer, headers={**limits, **(headers or {})})(view)
 
-    def _add(self, path: str, view: Any, method: str, scope: str, parameters: Sequence[Any] = ()) -> None:
+    def _add(
+        self, path: str, view: Any, method: str, scope: str, parameters: Sequence[Any] = (), or_scope: str = ""
+    ) -> None:
         responses = {str(status): name for status, name in PROBLEMS.items()}
-        scopes = [scope] if scope else []
-        told: dict[str, Any] = {"security": [{"bearer": scopes}, {"apiKey": scopes}], "responses": responses}
+        ways = [[one] for one in (scope, or_scope) if one] or [[]]
+        security = [{name: scopes} for scopes in ways for name in ("bearer", "apiKey")]
+        told: dict[str, Any] = {"security": security, "responses": responses}
         if parameters:
             told["parameters"] = list(parameters)
         decorated = self.doc(**told, operationId=view.__name__, **{"x-scope": scope})(view)
-        decorated.scope = scope
+        decorated.scope, decorated.or_scope = scope, or_scope
         self.add_url_rule(path, view.__name__, decorated, methods=[method])
 
 
@@ -354,7 +360,7 @@ def _enter() -> None:
     if g.allowance.retry_seconds:
         raise RateLimited("too many requests", retry_seconds=g.allowance.retry_seconds)
     view: Any = current_app.view_functions[request.endpoint or ""]
-    if view.scope:
+    if view.scope and not (view.or_scope and g.api_client.may(view.or_scope)):
         g.api_client.check_scope(view.scope)
     g.actor = _actor()
     f.READER.set(f.Reader(own.directory, g.api_client.may("personal:read")))

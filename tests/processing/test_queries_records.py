@@ -87,6 +87,21 @@ def test_what_no_store_did_is_told_without_one(books: Books) -> None:
     assert told(books, ReadOperation(operation_id=done)).store == ""
 
 
+def test_an_operation_tells_its_receipt(books: Books) -> None:
+    card = books.card(500)
+    sold = books.done(post("sale", use(card), receipt=receipt(lines=LINES)))
+    found = told(books, ReadOperation(operation_id=sold.operation_id))
+    written = receipt(lines=LINES)
+    assert (found.number, found.till, found.business_date, found.total_minor) == (
+        written.number,
+        written.till,
+        written.business_date,
+        written.total_minor,
+    )
+    loaded = told(books, ReadOperation(operation_id=books.done(top_up("money", card, 100)).operation_id))
+    assert (loaded.number, loaded.till, loaded.business_date, loaded.total_minor) == ("", "", None, None)
+
+
 @pytest.mark.parametrize("operation_id", [-1, 0, 999_999_999, 2**63 - 1, 2**63, 10**30])
 def test_an_unknown_operation_is_not_found(books: Books, operation_id: int) -> None:
     assert isinstance(outcome(books, ReadOperation(operation_id=operation_id)), OperationNotFound)
@@ -201,8 +216,23 @@ def test_a_return_is_a_receipt_of_its_own(books: Books) -> None:
     sell(books, "sale")
     key = came_back(books, "sale", (2, 500))
     found = read(books, key)
-    assert (found.kind, found.state, found.returned) == ("return", "posted", ())
-    assert found.document["returned"] == [[2, 500]]
+    assert (found.kind, found.state) == ("return", "posted")
+    assert [(line.number, line.amount) for line in found.returned] == [(2, 500)]
+    assert (found.sale, found.sale_store) == ("sale", MOSCOW)
+    assert [moved.redeemed > 0 for moved in found.cards] == [True]
+
+
+def test_a_receipt_tells_what_it_did_to_cards_also_once_it_is_void(books: Books) -> None:
+    card = books.card(500)
+    done = books.done(post("sale", use(card, redeem=100), receipt=receipt(lines=LINES)))
+    found = read(books, "sale")
+    assert (found.cards, found.sale, found.sale_store) == (done.cards, "", "")
+    assert found.cards[0].redeemed == 100
+    books.done(void("sale"))
+    voided = read(books, "sale").cards
+    assert [(one.card, one.redeemed, one.earned) for one in voided] == [
+        (one.card, one.redeemed, one.earned) for one in done.cards
+    ]
 
 
 def test_a_return_that_was_voided_does_not_count(books: Books) -> None:

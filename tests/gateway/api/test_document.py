@@ -172,6 +172,8 @@ def test_every_write_takes_an_idempotency_key(made: Flask) -> None:
 def test_no_card_and_no_phone_stands_in_an_address(made: Flask) -> None:
     for method, path, told in operations(made.test_client()):
         names = {one["name"] for one in told.get("parameters", []) if "name" in one and one["in"] in ("query", "path")}
+        # Of a receipt.
+        names -= {"number"} if path.endswith("/receipts/list") else set()
         assert not names & {"card", "number", "phone", "email", "text", "value", "refs"}, (method, path)
 
 

@@ -125,13 +125,26 @@ def operations(http: Any) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
+# Who may ask for corrections sees them as well as who decides on them.
+EITHER_SCOPE = ("GET", "/api/v1/adjustments")
+
+
+@pytest.mark.parametrize("scope", ["adjust:write", "adjust:approve"])
+def test_corrections_are_seen_by_who_asks_and_who_decides(new_client: NewClient, scope: str) -> None:
+    assert new_client(scope).get("/adjustments", store=MOSCOW).status == 200
+    others = new_client(*(SCOPES.keys() - {"adjust:write", "adjust:approve"}))
+    refused = others.get("/adjustments", store=MOSCOW)
+    assert (refused.status, refused.code) == (403, "forbidden")
+    assert new_client(scope, stores=[ALMATY]).get("/adjustments", store=MOSCOW).code == "forbidden"
+
+
 def test_every_path_wants_its_scope(made: Flask, new_client: NewClient) -> None:
     """A client with all scopes but the one that a path tells is refused there, before its body is looked at."""
     found = operations(made.test_client())
     assert len(found) > 45
     by_scope = {scope: new_client(*(SCOPES.keys() - {scope}), rate=100_000) for scope in SCOPES}
     for method, path, told in found:
-        if path == "/api/v1/batch":
+        if path == "/api/v1/batch" or (method, path) == EITHER_SCOPE:
             continue
         scope = told["x-scope"]
         bare = re.sub(r"\{[^}]+\}", "1", path).removeprefix("/api/v1")
