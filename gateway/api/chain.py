@@ -53,6 +53,12 @@ class ProductSchema(f.Told):
     value = f.told_switch("carries money")
     pin = f.told_switch("pays only with its PIN")
     valid_days = f.told_whole("from activation; null for ever", allow_none=True)
+    prefix = f.told("with which its numbers begin")
+    length = f.told_whole("digits of its numbers in all")
+    value_unit = f.told("code of the unit of its money; empty without value")
+    amounts = f.told_texts("what it is sold for; empty for anything between the two below")
+    least_amount = f.told("what it is sold for at least; null without value, and where amounts tell", allow_none=True)
+    most_amount = f.told("and at most", allow_none=True)
 
 
 class ProductsSchema(f.Told):
@@ -114,8 +120,28 @@ def read_products() -> Any:
 
     What may be issued, and by which rules.
     """
-    products: list[Product] = list(rest().directory.products.values())
-    return {"products": products}
+    return {"products": [_product(product) for product in rest().directory.products.values()]}
+
+
+def _product(product: Product) -> SimpleNamespace:
+    unit = rest().directory.units.get(product.value_unit)
+    scale = f.READER.get().money_scale if unit is None else unit.scale
+    has_bounds = product.value and not product.amounts
+    return SimpleNamespace(
+        code=product.code,
+        name=product.name,
+        kind=product.kind,
+        programme=product.programme,
+        value=product.value,
+        pin=product.pin,
+        valid_days=product.valid_days,
+        prefix=product.prefix,
+        length=product.length,
+        value_unit=product.value_unit,
+        amounts=[major(amount, scale) for amount in product.amounts],
+        least_amount=major(product.least_amount, scale) if has_bounds else None,
+        most_amount=major(product.most_amount, scale) if has_bounds else None,
+    )
 
 
 @section.read("/links", LinksSchema, READ)

@@ -26,7 +26,7 @@ from gateway.errors import Refused
 from gateway.senders import NotSent
 from processing import commands
 from processing.commands import Command, ReadHolder
-from processing.errors import Busy, HolderNotFound
+from processing.errors import Busy, HolderNotFound, Refusal
 from processing.results import CodeSent, HolderTold
 
 section = Section("codes", "Confirmation by phone")
@@ -38,6 +38,11 @@ MAX_UNSENT = 1_000
 NOT_SENT_TEXTS = {
     "ru": "Код не отправлен: SMS-шлюз не отвечает. Повторите тот же запрос или запросите новый код",
     "en": "The code was not sent: the SMS gateway does not answer. Repeat the same request or ask for a new code",
+}
+
+NO_SENDER_TEXTS = {
+    "ru": "Отправка кодов не настроена (codes.sender в gateway.yaml). Повторять запрос бесполезно",
+    "en": "No sender of codes is configured (codes.sender in gateway.yaml). Repeating does not help",
 }
 
 log = structlog.get_logger()
@@ -116,7 +121,8 @@ def send_code(command: Command[Any]) -> Response:
     asked = same_whatever_the_code(keyed(command, header_keys()))
     assert isinstance(asked, commands.SendCode)
     if not rest().sender.is_there:
-        raise _not_sent("no sender is configured")
+        message = "no sender is configured (codes.sender in gateway.yaml); repeating does not help"
+        raise Refused(Refusal(message, reason="no_sender"), texts=NO_SENDER_TEXTS)
     phone = _phone(asked)
     sent: CodeSent = ask_one(asked)
     code = _unsent(asked, sent) if sent.replayed else asked.code

@@ -16,18 +16,19 @@ from gateway.api.section import Section, client, rest
 from gateway.exchange_log import Recorded
 from gateway.mask import mask
 from gateway.settings import LinkSettings
-from processing.errors import NoSuchRoute
+from processing.errors import NoSuchRoute, by_code
 
 section = Section("exchange-log", "Messages of tills, as they came and as they were answered")
 
 # A message may have megabytes, and a page has many of them.
 MAX_SHOWN = 16_000
 MAX_PAGE, DEFAULT_PAGE = 100, 20
+OUTCOMES = ("ok", *sorted(by_code()))
 
 
 class ExchangeQuerySchema(Schema):
     since = f.instant("only what came then or later")
-    outcome = f.text(32, describe="only ok, failed, or a refusal's code", example="card_not_found")
+    outcome = f.one_of(*OUTCOMES, describe="only ok, failed, or a refusal's code", example="card_not_found")
     cursor = f.cursor()
     limit = f.limit(MAX_PAGE, DEFAULT_PAGE)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
@@ -35,6 +35,10 @@ LAST_INSTANT = datetime(2100, 1, 1, tzinfo=UTC)
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 _PLAIN_PATTERN = r"^[^\u0000-\u001f\u007f]*$"
 _PLAIN_WORDS = "text without control characters"
+_INSTANT_WORDS = (
+    "Expected an instant with its time zone, such as 2026-05-04T16:52:00+03:00 or 2026-05-04T13:52:00Z; "
+    "in an address + is written %2B."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,8 @@ class Switch(fields.Boolean):
 
 class Instant(fields.AwareDateTime):
     """An instant with its offset, kept in UTC."""
+
+    default_error_messages: ClassVar[dict[str, str]] = dict.fromkeys(("invalid", "invalid_awareness"), _INSTANT_WORDS)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
         at = super()._deserialize(value, attr, data, **kwargs)

@@ -15,6 +15,25 @@ from processing.commands import ReadOperation
 
 section = Section("operations", "What was booked")
 
+# As in docs/books.md.
+KINDS = (
+    "receipt",
+    "return",
+    "void",
+    "superseded",
+    "restore",
+    "capture",
+    "redemption",
+    "accrual",
+    "transfer",
+    "merge",
+    "gift_sale",
+    "top_up",
+    "pay_out",
+    "adjustment",
+    "expiry",
+    "expiry_undone",
+)
 OPERATION = f"<int(max={f.MAX_ID}):operation_id>"
 
 
@@ -27,7 +46,7 @@ class SpanSchema(Schema):
 
 
 class OperationsQuerySchema(SpanSchema):
-    kind = f.code("only of this kind, such as receipt", example="receipt")
+    kind = f.one_of(*KINDS, describe="only of this kind", example="receipt")
 
 
 class OperationSchema(f.Told):

@@ -127,7 +127,9 @@ def test_without_a_sender_no_code_is_made(rest: Client, made: Flask, card: dict[
 
     made.extensions["tillgate-rest"].sender = Nobody()
     refused = rest.write("/codes", card=card, purpose="redeem")
-    assert (refused.status, refused.body["details"]["why"]) == (503, "no sender is configured")
+    assert (refused.status, refused.code, refused.body["details"]) == (409, "refused", {"reason": "no_sender"})
+    assert "Retry-After" not in refused.headers
+    assert "configured" in refused.body["detail"]
     assert books.count("confirmation_code") == 0
 
 

@@ -130,6 +130,8 @@ def test_a_receipt_is_posted_read_voided_and_restored(rest: Client, books: Books
     assert (told["operation_id"], told["state"]) == (posted["operation_id"], "posted")
     assert told["receipt"]["lines"][1]["quantity"] == "0.500"
     assert told["receipt"]["total"] == "1000.00"
+    assert (told["cards"], told["sale"], told["sale_store"]) == (posted["cards"], "", "")
+    assert (told["cards"][0]["redeemed"], told["cards"][0]["earned"]) == ("100.00", "45.00")
     voided = rest.ask("POST", "/receipts/void", {"store": MOSCOW, "keys": ["rest:sale-1"], "reason": "return"})
     assert voided.ok()["outcome"] == "reversed"
     assert balance(rest, card)["balance"] == "200.00"
@@ -143,6 +145,7 @@ def test_lines_come_back_in_pieces(rest: Client, books: Books) -> None:
     rest.write("/receipts", "sale-2", receipt=receipt(lines=LINES), cards=[use(card, "100.00")]).ok()
     back = rest.write(
         "/receipts/return",
+        "return-2",
         receipt=receipt("250.00", number="18"),
         sale="rest:sale-2",
         lines=[{"number": 1, "quantity": "1"}],
@@ -151,6 +154,9 @@ def test_lines_come_back_in_pieces(rest: Client, books: Books) -> None:
     assert back.body["lines"] == [{"number": 1, "quantity": "1.000", "sum": None}]
     assert back.body["keep_back"] == "0.00"
     assert back.body["cards"][0]["redeemed"] == "25.00"
+    own = rest.get("/receipts", store=MOSCOW, key="rest:return-2").ok()
+    assert (own["kind"], own["returned"], own["cards"]) == ("return", back.body["lines"], back.body["cards"])
+    assert (own["sale"], own["sale_store"]) == ("rest:sale-2", MOSCOW)
     told = rest.get("/receipts", store=MOSCOW, key="rest:sale-2").ok()
     assert told["returned"] == [{"number": 1, "quantity": "1.000", "sum": None}]
     too_much = rest.write(
