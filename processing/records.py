@@ -204,7 +204,7 @@ def read_receipt(reading: Reading, query: ReadReceipt) -> ReceiptTold:
     # A return's own lines; of a sale that was restored, what had come back before.
     returned.update(dict(document.get("returned", ())))
     answer = _decode_answer(found.answer) if found.answer else None
-    is_on_sale = isinstance(answer, ReceiptReturned)
+    sale, sale_store = (answer.sale, answer.sale_store) if isinstance(answer, ReceiptReturned) else ("", "")
     return ReceiptTold(
         operation_id=operation_id,
         kind=RETURN if kind == RETURN else "receipt",
@@ -215,8 +215,8 @@ def read_receipt(reading: Reading, query: ReadReceipt) -> ReceiptTold:
         returned=tuple(ReturnedLine(number=line, amount=amount) for line, amount in sorted(returned.items())),
         flags=flags_of(flags),
         cards=cards_of(answer) if answer is not None else (),
-        sale=answer.sale if is_on_sale else "",
-        sale_store=answer.sale_store if is_on_sale else "",
+        sale=sale,
+        sale_store=sale_store,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
@@ -201,8 +201,6 @@ class Switch(fields.Boolean):
 class Instant(fields.AwareDateTime):
     """An instant with its offset, kept in UTC."""
 
-    default_error_messages: ClassVar[dict[str, str]] = dict.fromkeys(("invalid", "invalid_awareness"), _INSTANT_WORDS)
-
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
         at = super()._deserialize(value, attr, data, **kwargs)
         if not FIRST_INSTANT <= at < LAST_INSTANT:
@@ -214,7 +212,9 @@ class Instant(fields.AwareDateTime):
 
 
 def instant(describe: str, **options: Any) -> Instant:
-    return Instant(**_optional({"example": "2026-05-04T16:52:00+03:00", **options, "describe": describe}, None))
+    words = dict.fromkeys(("invalid", "invalid_awareness"), _INSTANT_WORDS)
+    told = {"example": "2026-05-04T16:52:00+03:00", "error_messages": words, **options, "describe": describe}
+    return Instant(**_optional(told, None))
 
 
 class Day(fields.Date):

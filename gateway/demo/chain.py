@@ -162,9 +162,7 @@ def _opening(card: DemoCard) -> Iterator[Command[Any]]:
     """What happens to a card before its first evening."""
     ref = Ref("card", card.number)
     if card.gift:
-        yield SellGiftCard(
-            store=STORE, keys=(f"demo:gift:{card.number}",), card=ref, amount=scaled(card.gift, SCALE)
-        )
+        yield SellGiftCard(store=STORE, keys=(f"demo:gift:{card.number}",), card=ref, amount=scaled(card.gift, SCALE))
     if card.holder:
         yield RegisterHolder(
             store=STORE, keys=(f"demo:holder:{card.number}",), card=ref, name=card.holder, phone=card.phone

@@ -52,7 +52,7 @@ def run(demo: Demo) -> None:
         log = home / LOG if demo.play else None
         threads = chain.parts.settings.gateway.server.threads
         with serving(demo.host, demo.port, threads, serve, home, log) as server:
-            clean = _show(demo, chain, server)
+            clean = _show(demo, chain, server, log)
             if not demo.once:
                 code = server.process.wait()
                 raise click.ClickException(f"the server ended by itself, code {code}")
@@ -61,13 +61,13 @@ def run(demo: Demo) -> None:
         sys.exit(1)
 
 
-def _show(demo: Demo, chain: DemoChain, server: Server) -> bool:
+def _show(demo: Demo, chain: DemoChain, server: Server, log: Path | None) -> bool:
     """Addresses and evening on stdout; whether the laws hold."""
     if demo.as_json:
         _say(json.dumps(facts(chain, server), ensure_ascii=False))
     clean = play(chain, server, _say) if demo.play else True
     if not demo.as_json and not demo.once:
-        for line in _addresses(chain, server):
+        for line in _addresses(chain, server, log):
             _say(line)
         _say("Ctrl-C ends the demo" + (" and forgets it." if demo.database_url is None else "."))
     return clean
@@ -108,12 +108,15 @@ def _credentials(chain: DemoChain, link: str) -> dict[str, Any]:
     }
 
 
-def _addresses(chain: DemoChain, server: Server) -> Iterator[str]:
+def _addresses(chain: DemoChain, server: Server, log: Path | None) -> Iterator[str]:
     yield ""
     yield f"server    {server.base_url}  (health/ready, metrics)"
     for code, link in chain.parts.settings.links.items():
         yield f"{link.adapter:<10}{_door(chain, server, code)}/getcardinfoex, .../transactionsex"
+    yield f"API       {server.base_url}/api/v1  (described at {server.base_url}/api/docs)"
     yield f"API key   {chain.api_key}"
+    yield f"stores    {', '.join(store.code for store in chain.parts.settings.chain.stores)}"
+    yield f"codes     of confirmation are printed {f'in {log}' if log else 'here'}"
 
 
 def _say(line: str) -> None:

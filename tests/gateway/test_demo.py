@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from gateway.demo.chain import CONFIG, LINK_SECRETS
+from gateway.demo.chain import CONFIG, LINK_SECRETS, open_chain
+from gateway.demo.run import _addresses
 from tests.postgres import Server
 from tests.processing.books import Books
 
@@ -101,6 +103,17 @@ def _read(path: Path) -> bytes:
 @pytest.fixture
 def scratch(tmp_path: Path) -> Scratch:
     return Scratch(tmp_path)
+
+
+def test_its_addresses_tell_what_a_newcomer_needs(tmp_path: Path) -> None:
+    chain = open_chain(f"sqlite:///{tmp_path / 'demo.db'}", {})
+    server: Any = SimpleNamespace(base_url="http://127.0.0.1:1")
+    playing, serving = ("\n".join(_addresses(chain, server, log)) for log in (tmp_path / "server.log", None))
+    for shown in ("http://127.0.0.1:1/api/docs", "http://127.0.0.1:1/api/v1", "nevsky, garden, coffee", chain.api_key):
+        assert shown in playing
+    assert f"in {tmp_path / 'server.log'}" in playing
+    assert "codes     of confirmation are printed here" in serving
+    chain.parts.database.dispose()
 
 
 # The evening ------------------------------------------------------------------------------------------------

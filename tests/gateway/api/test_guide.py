@@ -45,7 +45,8 @@ def curls(key: str) -> Iterator[Curl]:
                 method = next(parts)
             elif word == "-H":
                 name, _, value = next(parts).partition(": ")
-                headers[name] = value
+                # The bytes of a terminal, as WSGI tells them.
+                headers[name] = value.encode().decode("latin-1")
             elif word == "-d":
                 body = next(parts)
             else:
