@@ -362,8 +362,7 @@ def read_receipts(asked: dict[str, Any]) -> Any:
     behind = cursors.read(question, asked["cursor"])
     with rest().database.reading() as connection:
         rows = pages.receipts(connection, store, asked["business_date"], asked["number"], behind, limit + 1)
-    told = [{**row._mapping, "operation_id": row.id} for row in rows[:limit]]
-    return {"receipts": told, "cursor": next_cursor(question, rows, limit, "booked_at")}
+    return {"receipts": rows[:limit], "cursor": next_cursor(question, rows, limit, "booked_at")}
 
 
 def with_keys(command: commands.Command[Any]) -> commands.Command[Any]:
