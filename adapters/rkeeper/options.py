@@ -36,6 +36,8 @@ class PurseOptions(Schema):
 
     number = fields.Integer(required=True, strict=True, validate=validate.Range(1, PURSES))
     unit = fields.String(required=True, validate=validate.Length(1, 32))
+    # What guests read on slips that tell of several; the unit's code where it is empty.
+    name = fields.String(load_default="", validate=validate.Length(0, 32))
 
 
 class RkeeperOptions(Schema):
@@ -109,6 +111,11 @@ def _check_top_ups(data: Mapping[str, Any]) -> None:
         raise ValidationError("a top-up needs a purse", "script_bonus")
     if data["top_up_restaurants"] and not data["top_up_records"]:
         raise ValidationError("means nothing without top_up_records", "top_up_restaurants")
+
+
+def unit_names(options: Mapping[str, Any]) -> dict[str, str]:
+    """What guests call each unit."""
+    return {purse["unit"]: purse["name"] for purse in options["purses"].values() if purse.get("name")}
 
 
 def units_by_number(options: Mapping[str, Any]) -> dict[int, str]:

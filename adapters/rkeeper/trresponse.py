@@ -26,7 +26,7 @@ from adapters.rkeeper.messages import (
     card_number,
     spellings,
 )
-from adapters.rkeeper.options import units_by_number
+from adapters.rkeeper.options import unit_names, units_by_number
 from adapters.rkeeper.wording import CONTROLS_BUT_FEEDS, PLACE_BYTES, TEXT_BYTES, fitted, quoted
 from adapters.texts import line
 from processing.errors import BadMessage
@@ -281,13 +281,14 @@ def _slip(done: Done, movements: Sequence[CardMovement], options: Options, tongu
     if not moved:
         return ""
     several = len({movement.unit for movement in moved}) > 1
+    names = unit_names(options) if several else {}
     rows = [line(name, tongue) for kind, name in OPENINGS.items() if isinstance(done, kind)]
     for movement in moved:
         if not isinstance(done, ReceiptVoided):
             came = _came(done, movement, options)
             told = (("redeemed", movement.redeemed), (came, movement.earned))
-            rows += [line(name, tongue, _amount(movement, of, several)) for name, of in told if of]
-        rows.append(line("balance", tongue, _amount(movement, movement.available, several)))
+            rows += [line(name, tongue, _amount(movement, of, several, names)) for name, of in told if of]
+        rows.append(line("balance", tongue, _amount(movement, movement.available, several, names)))
     return fitted("\n".join(rows), TEXT_BYTES, CONTROLS_BUT_FEEDS)
 
 
@@ -298,9 +299,9 @@ def _came(done: Done, movement: CardMovement, options: Options) -> str:
     return "topped_up" if paid_in and not isinstance(done, Accrued) else "accrued"
 
 
-def _amount(movement: CardMovement, amount: int, with_unit: bool) -> str:
+def _amount(movement: CardMovement, amount: int, with_unit: bool, names: Mapping[str, str]) -> str:
     shown = major(amount, movement.scale)
-    return f"{movement.unit} {shown}" if with_unit else shown
+    return f"{names.get(movement.unit, movement.unit)} {shown}" if with_unit else shown
 
 
 def _place(message: Message) -> str:

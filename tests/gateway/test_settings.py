@@ -29,6 +29,7 @@ class _Purse(Schema):
 
     number = fields.Integer(required=True, strict=True, validate=validate.Range(1, 8))
     unit = fields.String(required=True)
+    name = fields.String(load_default="")
 
 
 class _Options(Schema):
@@ -84,7 +85,7 @@ def good(directory: Path, environ: dict[str, str] = ENVIRON) -> Settings:
 
 def test_sample_configuration_loads_with_the_registered_adapters() -> None:
     settings = load(CONFIGS, ENVIRON)
-    assert settings.links["bistro"].options["purses"]["10"] == {"number": 1, "unit": "BONUS"}
+    assert settings.links["bistro"].options["purses"]["10"] == {"number": 1, "unit": "BONUS", "name": "баллы"}
     assert settings.gateway == GatewaySettings()
 
 

@@ -40,7 +40,7 @@ def test_restaurants_are_the_last_four_digits_of_the_codes_unless_they_are_given
 
 def test_codes_may_be_numbers_as_yaml_reads_them() -> None:
     assert load(restaurant_codes=[310070003])["restaurant_codes"] == ["310070003"]
-    assert load(purses={10: BONUS})["purses"] == {"10": BONUS}
+    assert load(purses={10: BONUS})["purses"] == {"10": BONUS | {"name": ""}}
 
 
 def test_the_default_purse_is_the_lowest_numbered_one() -> None:

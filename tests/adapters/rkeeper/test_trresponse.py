@@ -103,6 +103,9 @@ def test_money_that_was_paid_in_is_not_called_accrued() -> None:
     result = posted(movement("55", 7, 5), movement("55", 7, 10000, unit="GIFT"))
     slip = told(result, body, top_up_unit="GIFT", top_up_dishes=["990"])[0]["slip"]
     assert slip.splitlines()[0::2] == ["Accrued BONUS 0.05", "Topped up GIFT 100.00"]
+    purses = {"main": {"number": 1, "unit": "BONUS", "name": "баллы"}, "gift": {"number": 2, "unit": "GIFT"}}
+    slip = told(result, body, top_up_unit="GIFT", top_up_dishes=["990"], purses=purses)[0]["slip"]
+    assert slip.splitlines()[0::2] == ["Accrued баллы 0.05", "Topped up GIFT 100.00"]
     accrual = Accrued(operation_id=8, at=AT, card=movement("55", 7, 5))
     assert told(accrual, message(record(2, 5), check=check(0)), script_bonus="accrue")[0]["slip"].startswith("Accrued")
 
