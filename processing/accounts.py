@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from processing.accruals import accrue, money_terms
 from processing.cards import CLOSED, REPLACED, check_pin, check_usable, masked
-from processing.commands import Accrue, Adjust, Amount, DecideAdjustment, PayOut, Redeem, TopUp, Transfer
+from processing.commands import Accrue, Adjust, Amount, DecideAdjustment, PayOut, Redeem, Ref, TopUp, Transfer
 from processing.directory import ADJUSTED, CASH, ISSUED, REDEEMED, SUSPENSE, StoreInfo
 from processing.errors import (
     AdjustmentNotFound,
@@ -28,7 +30,7 @@ from processing.results import (
     ToppedUp,
     Transferred,
 )
-from processing.state import Account, Card, Pending, Posting, State
+from processing.state import DERIVED, Account, Card, Pending, Posting, State, canonical
 from processing.units import MAX_AMOUNT, MONEY
 
 MAX_EXPIRES_DAYS = 36_500
@@ -239,9 +241,11 @@ def adjust(state: State, command: Adjust) -> Adjusted:
         if limit is None or abs(command.amount.amount) <= limit:
             return _adjusted(state, command)
         card = _check_adjustment(state, command)
+        if not command.actor:
+            raise SecondPersonNeeded("a correction that somebody else decides is asked for by name")
         account = state.account(card.wallet_id, command.amount.unit)
         place = (state.store(command.store).id, state.heads(command)[0].key)
-        state.pending[place] = Pending(command, command.actor, state.now, is_changed=True)
+        state.pending[place] = Pending(_by_number(state, command, card), command.actor, state.now, is_changed=True)
         told = {"key": place[1], "unit": account.unit, "amount": command.amount.amount, "reason": command.reason}
         state.audit(command, "adjustment_asked", masked(card.number), **told)
         return Adjusted(at=state.now, card=movement(state, account, card.number, 0, 0), outcome=PENDING), None
@@ -257,7 +261,8 @@ def decide_adjustment(state: State, command: DecideAdjustment) -> AdjustmentDeci
         waiting = state.pending.get((head.store_id, head.key))
         if waiting is None or waiting.state != PENDING:
             raise AdjustmentNotFound("no correction waits under this key")
-        if _is_same_person(command.actor, waiting.asked_by):
+        is_unnamed = command.approve and not waiting.asked_by
+        if is_unnamed or _is_same_person(command.actor, waiting.asked_by):
             raise SecondPersonNeeded("somebody else has to decide, by name")
         if command.approve:
             result, operation_id = _adjusted(state, waiting.asked)
@@ -276,6 +281,15 @@ def decide_adjustment(state: State, command: DecideAdjustment) -> AdjustmentDeci
         ), None
 
     return once(state, command, AdjustmentDecided, do)
+
+
+def _by_number(state: State, command: Adjust, card: Card) -> Adjust:
+    """The command as it may be kept: a phone would outlive its holder's erasure, a token would not live long enough."""
+    if command.card.scheme not in DERIVED:
+        return command
+    name = Ref("card", card.number)
+    state.cards.setdefault(canonical(name), card)
+    return msgspec.structs.replace(command, card=name)
 
 
 def _is_same_person(decides: str, asked: str) -> bool:

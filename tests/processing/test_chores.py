@@ -5,12 +5,22 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
 from processing import audit, chores
 from processing.chain import Chain
-from processing.commands import Adjust, Amount, DecideAdjustment, IssueCard, PostReceipt
+from processing.commands import (
+    Adjust,
+    Amount,
+    DecideAdjustment,
+    EraseHolder,
+    IssueCard,
+    PostReceipt,
+    Ref,
+    RegisterHolder,
+)
 from processing.directory import load, sync
 from processing.errors import AdjustmentNotFound, InsufficientPoints, KeyReused, RangeFull, SecondPersonNeeded
 from processing.execute import Core
@@ -284,6 +294,33 @@ def test_nobody_decides_on_their_own_correction_by_leaving_out_a_name(
     careful.done(adjust("a", card, 1_001, actor=asked_by))
     outcome = careful.one(decide("d", "a", decides))
     assert isinstance(outcome, SecondPersonNeeded) != is_another
+
+
+def test_correction_for_two_people_is_asked_for_by_name(careful: Books) -> None:
+    card = careful.card()
+    assert isinstance(careful.one(adjust("a", card, 1_001)), SecondPersonNeeded)
+    assert careful.count("pending_adjustment") == 0
+    careful.done(adjust("a", card, 1_001, actor="anna"))
+    with careful.database.transaction() as connection:
+        connection.execute(text("UPDATE pending_adjustment SET asked_by = ''"))
+    assert isinstance(careful.one(decide("d", "a", "boris")), SecondPersonNeeded), "anna may call herself boris"
+    assert careful.done(decide("d", "a", "boris", approve=False)).outcome == "rejected"
+
+
+@pytest.mark.parametrize("is_together", [True, False], ids=["one batch", "two batches"])
+def test_correction_that_waits_keeps_no_phone(careful: Books, is_together: bool) -> None:
+    card, phone = careful.card(), "+79123456789"
+    careful.done(RegisterHolder(store=MOSCOW, keys=("r",), card=ref(card), name="Anna", phone=phone))
+    asked = adjust("a", card, 1_001, actor="anna")
+    asked = msgspec.structs.replace(asked, card=Ref("phone", phone))
+    if is_together:
+        careful.core.execute([asked, decide("d", "a", "boris")])
+    else:
+        careful.done(asked)
+        careful.done(EraseHolder(store=MOSCOW, keys=("e",), card=ref(card), reason="asked"))
+        careful.done(decide("d", "a", "boris"))
+    assert phone not in str(careful.rows("SELECT command FROM pending_adjustment"))
+    assert careful.balance(card) == 1_001
 
 
 def test_correction_that_needed_two_people_is_not_undone_by_one(careful: Books) -> None:
