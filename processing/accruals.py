@@ -20,6 +20,9 @@ def plan_loads(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[
     if not any(use.ask.top_up for use in uses):
         return
     lines = [line for line in receipt.lines if line.kind != GOODS]
+    # Without a line of its own it belongs to the whole: it comes back with a receipt that has no lines, and stays
+    # where single goods come back.
+    numbers = [line.number for line in lines] or [0]
     for use in uses:
         for amount in use.ask.top_up:
             if amount.amount == 0:
@@ -33,10 +36,9 @@ def plan_loads(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[
             terms = money_terms(state, store, use.card)
             postings = accrue(state, store, account, amount.amount, terms, plan.repaid)
             plan.postings += postings
-            if lines:
-                parts = spread(amount.amount, weights(lines, is_goods=False))
-                told = [(line.number, part) for line, part in zip(lines, parts, strict=True) if part]
-                plan.loaded += shares(account.id, told, filled(postings))
+            parts = spread(amount.amount, weights(lines, is_goods=False)) if lines else [amount.amount]
+            told = [(number, part) for number, part in zip(numbers, parts, strict=True) if part]
+            plan.loaded += shares(account.id, told, filled(postings))
 
 
 def plan_accruals(

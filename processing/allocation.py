@@ -8,6 +8,7 @@ undone, and all of it when the whole line is back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count as count_from
 
 import msgspec
 
@@ -41,6 +42,24 @@ def lines_of(receipt: Receipt) -> Sequence[Line]:
     if receipt.lines:
         return receipt.lines
     return (Line(number=0, goods="", sum_minor=receipt.total_minor, price_minor=receipt.total_minor),)
+
+
+def numbered(receipt: Receipt) -> Receipt:
+    """The receipt with a number of its own for each line: shares and returns tell lines apart by it.
+
+    A line without a number, or with one that an earlier line has, gets the lowest that no line has.
+    """
+    told = {line.number for line in receipt.lines}
+    if 0 not in told and len(told) == len(receipt.lines):
+        return receipt
+    free = (number for number in count_from(1) if number not in told)
+    seen = {0}
+    lines = []
+    for line in receipt.lines:
+        is_own = line.number not in seen
+        seen.add(line.number)
+        lines.append(line if is_own else msgspec.structs.replace(line, number=next(free)))
+    return msgspec.structs.replace(receipt, lines=tuple(lines))
 
 
 def weights(lines: Sequence[Line], is_goods: bool = True) -> list[int]:

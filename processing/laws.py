@@ -375,10 +375,12 @@ _AFTERWARDS = (
                 THEN coalesce((line ->> 'quantity_thousandths')::bigint, 1000)
                 ELSE greatest((line ->> 'sum_minor')::bigint, 0) END AS size
             FROM receipt s, json_array_elements(s.document -> 'receipt' -> 'lines') line
-            WHERE s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+            WHERE (s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+               OR s.operation_id IN (SELECT id FROM operation WHERE kind = 'restore'))
             UNION ALL
             SELECT s.operation_id, 0, s.total_minor FROM receipt s WHERE s.document -> 'receipt' -> 'lines' IS NULL
-              AND s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+              AND (s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+                OR s.operation_id IN (SELECT id FROM operation WHERE kind = 'restore'))
         ) s ON s.operation_id = b.base_id AND s.line = b.line WHERE b.back > coalesce(s.size, 0)
         """,
         sqlite="""
@@ -399,10 +401,12 @@ _AFTERWARDS = (
                 THEN coalesce(line.value ->> 'quantity_thousandths', 1000)
                 ELSE max(line.value ->> 'sum_minor', 0) END AS size
             FROM receipt s, json_each(s.document, '$.receipt.lines') line
-            WHERE s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+            WHERE (s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+               OR s.operation_id IN (SELECT id FROM operation WHERE kind = 'restore'))
             UNION ALL
             SELECT s.operation_id, 0, s.total_minor FROM receipt s WHERE s.document -> '$.receipt.lines' IS NULL
-              AND s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+              AND (s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+                OR s.operation_id IN (SELECT id FROM operation WHERE kind = 'restore'))
         ) s ON s.operation_id = b.base_id AND s.line = b.line WHERE b.back > coalesce(s.size, 0)
         """,
     ),

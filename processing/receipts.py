@@ -15,7 +15,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
+
 from processing import purchases, returns
+from processing.allocation import numbered
 from processing.cards import masked, undo_status
 from processing.claims import NONE, POSTED, RETURNED, ROLLED_BACK, TOMBSTONE, Claim
 from processing.commands import Command, Exchange, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
@@ -45,7 +48,11 @@ R = TypeVar("R", ReceiptPosted, ReceiptReturned)
 
 def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
     """Post a receipt, or say again what was said, or replace an older version."""
-    return _versioned(state, command, ReceiptPosted, purchases.post)
+    return _versioned(state, command, ReceiptPosted, _sell)
+
+
+def _sell(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
+    return purchases.post(state, msgspec.structs.replace(command, receipt=numbered(command.receipt)), flags)
 
 
 def return_receipt(state: State, command: ReturnReceipt) -> ReceiptReturned:
@@ -244,6 +251,7 @@ def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
     voided = _voided(head)
     assert head.operation_id is not None
     again = kept_receipt(state, head.operation_id)
+    sold = state.earlier[state.earlier[head.operation_id].reverses_id or 0]
     postings, went_into_debt = reversal(state, head.operation_id, state.store(command.store))
     flags = (RESTORED, DEBT) if went_into_debt else (RESTORED,)
     operation_id = state.post(
@@ -251,6 +259,7 @@ def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
         state.store(command.store),
         postings,
         reverses_id=head.operation_id,
+        programme_version_id=sold.programme_version_id,
         flags=flags,
         actor=command.actor,
     )

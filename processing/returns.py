@@ -25,7 +25,7 @@ from processing.plans import DEBT, SUSPENSE_FLAG, movement
 from processing.programme import Part, decide, lot_terms
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
 from processing.reversals import graced, living, unexpire
-from processing.state import Account, Booked, Card, Posting, Returned, State
+from processing.state import SETTLEMENT_PRICE_MILLIONTHS, Account, Booked, Card, Posting, Returned, State
 from processing.units import MAX_AMOUNT, worth
 
 # Flags of an operation, for the operator.
@@ -213,7 +213,7 @@ def _undo(
         flags.append(DEBT)
         moves += _owing(state, account, reversal, let_off)
     else:
-        moves += _repaid(account, moves)
+        moves += _repaid(account, moves, state.now)
     plan.postings += state.moved(account, moves)
     for kind, amount in ((REDEEMED, -given), (ISSUED, taken - let_off), (CASH, loaded)):
         system = state.directory.system(sold_at.partner_id, kind, account.unit)
@@ -243,8 +243,8 @@ def _owing(state: State, account: Account, reversal: Reversal, let_off: int) -> 
     return moves
 
 
-def _repaid(account: Account, moves: Sequence[Move]) -> list[Move]:
-    """Debts of the account that are repaid from what has just come back."""
+def _repaid(account: Account, moves: Sequence[Move], now: datetime) -> list[Move]:
+    """Debts of the account that are repaid from what has just come back; what has expired repays nothing."""
     net: dict[int, int] = {}
     lots: dict[int, Lot] = {}
     for lot, amount in moves:
@@ -253,7 +253,7 @@ def _repaid(account: Account, moves: Sequence[Move]) -> list[Move]:
     repaid = {lot_id: amount for lot_id, amount in net.items() if lots[lot_id].is_debt}
     found: list[Move] = []
     for lot_id, amount in net.items():
-        if amount > 0 and not lots[lot_id].is_debt:
+        if amount > 0 and not lots[lot_id].is_debt and not lots[lot_id].is_expired(now):
             found += repay(account.lots.values(), lots[lot_id], amount, repaid)
     return found
 
@@ -324,7 +324,7 @@ def _undo_use(
         policy: str = programme.return_policy
         if policy == POLICY_DEDUCT and not command.can_deduct:
             policy = POLICY_DEBT
-        own = state.open_lot(account, store.partner_id, state.now, None, 1_000_000)
+        own = state.open_lot(account, store.partner_id, state.now, None, SETTLEMENT_PRICE_MILLIONTHS)
         reversal = reverse([(own.id, taken)] if taken else [], account.lots, state.now)
         short = sum(reversal.owed.values())
         let_off = short if policy != POLICY_DEBT else 0

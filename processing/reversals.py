@@ -88,7 +88,10 @@ def graced(state: State, account: Account, move: Move, store: StoreInfo, before:
     """What goes back to a lot that has expired since lives on for the days that the programme grants."""
     lot, amount = move
     days = state.directory.grace_days(before.programme_version_id)
-    if amount <= 0 or days == 0 or not lot.is_expired(state.now) or lot.is_expired(before.booked_at):
+    if amount <= 0 or days == 0 or not lot.is_expired(state.now):
+        return move
+    # A restored sale was booked again later than it drew its points.
+    if lot.is_expired(before.booked_at) and before.kind != "restore":
         return move
     terms = day_terms(store.zone, state.now, 0, days)
     return state.open_lot(account, lot.issuer_id, terms.available_from, terms.expires_at, lot.price_millionths), amount

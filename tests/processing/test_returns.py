@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processing import chores
+from processing.allocation import numbered
 from processing.commands import (
     Amount,
     CardUse,
@@ -35,6 +36,7 @@ from processing.errors import (
     ReturnExceeds,
 )
 from processing.results import ReceiptReturned, ReturnedLine
+from processing.verify import verify
 from tests.processing.books import (
     ALMATY,
     DEDUCTING,
@@ -347,6 +349,100 @@ def test_line_that_loaded_money_comes_back_as_cash(books: Books) -> None:
     books.done(void("s"))
     assert (books.balance(card, "RUB"), books.balance(card)) == (0, 0)
     books.check_laws()
+
+
+@pytest.mark.parametrize("numbers", [(1, 1), (0, 0), (7, 7)])
+@pytest.mark.parametrize("fact", [False, True])
+def test_lines_that_share_a_number_come_back_each_by_itself(books: Books, numbers: tuple[int, int], fact: bool) -> None:
+    card = books.card(4_000)
+    lines = (
+        Line(number=numbers[0], goods="a", sum_minor=3_000, quantity_thousandths=3_000),
+        Line(number=numbers[1], goods="b", sum_minor=1_000),
+    )
+    books.done(post("s", use(card, 4_000, earn=0), receipt=receipt(4_000, lines), fact=fact))
+    books.done(back("r1", "s", ReturnLine(goods="a", quantity_thousandths=2_000), fact=fact))
+    assert books.balance(card) == 2_000
+    books.done(back("r2", "s", ReturnLine(goods="b"), fact=fact))
+    assert books.balance(card) == 3_000
+    books.done(back("r3", "s", fact=fact))
+    assert books.balance(card) == 4_000
+    books.check_laws()
+
+
+def test_lines_keep_the_numbers_that_the_till_gave_if_these_tell_them_apart() -> None:
+    told = [Line(number=number, goods="x", sum_minor=1) for number in (2, 0, 2, 1, 9)]
+    assert [line.number for line in numbered(receipt(5, told)).lines] == [2, 3, 4, 1, 9]
+
+
+@pytest.mark.parametrize(("earn", "points"), [((), 0), (None, 5_000)])
+def test_load_without_a_line_of_its_own_comes_back_as_cash(
+    books: Books, earn: tuple[Amount, ...] | None, points: int
+) -> None:
+    card = books.card(product=FORGIVING)
+    charged = CardUse(refs=(ref(card),), earn=earn, top_up=(Amount("RUB", 5_000),))
+    books.done(post("s", charged, total=100_000))
+    assert (books.balance(card, "RUB"), books.balance(card)) == (5_000, points)
+    books.done(back("r1", "s", ReturnLine(sum_minor=50_000)))
+    assert (books.balance(card, "RUB"), books.balance(card)) == (2_500, points // 2)
+    books.done(back("r2", "s"))
+    assert (books.balance(card, "RUB"), books.balance(card)) == (0, 0)
+    kept = books.rows(
+        "SELECT a.kind FROM entry e JOIN account a ON a.id = e.account_id WHERE a.partner_id IS NOT NULL "
+        "GROUP BY a.kind HAVING sum(e.amount) <> 0"
+    )
+    assert kept == []
+    books.check_laws()
+
+
+def test_load_without_a_line_of_its_own_stays_when_goods_come_back(books: Books) -> None:
+    card = books.card()
+    charged = CardUse(refs=(ref(card),), earn=(), top_up=(Amount("RUB", 5_000),))
+    books.done(post("s", charged, receipt=receipt(105_000, LINES)))
+    books.done(back("r", "s", line(1)))
+    assert books.balance(card, "RUB") == 5_000
+    books.done(void("s"))
+    assert books.balance(card, "RUB") == 0
+    books.check_laws()
+
+
+@pytest.mark.parametrize("days_before", [0, 3])
+@pytest.mark.parametrize("undo", ["return", "void"])
+def test_restored_sale_gives_back_with_the_days_of_grace(
+    books: Books, clock: StillClock, undo: str, days_before: int
+) -> None:
+    card = books.card(product=GRACED)
+    books.done(adjust("gift", card, 500, MILES, expires_days=1))
+    books.done(post("s", use(card, 500, earn=0, unit=MILES)))
+    books.done(void("s", reason="return"))
+    clock.forward(days=days_before)
+    books.done(RestoreReceipt(store=MOSCOW, keys=("s",)))
+    clock.forward(days=5)
+    books.done(back("r", "s") if undo == "return" else void("s"))
+    assert books.balances(card)[MILES].available == 500
+    books.check_laws()
+
+
+@pytest.mark.parametrize("undo", ["return", "void"])
+def test_points_that_expired_repay_no_debt(books: Books, clock: StillClock, undo: str) -> None:
+    card = books.card()
+    books.done(adjust("gift", card, 1_000, expires_days=1))
+    books.done(post("s", use(card, 1_000, earn=0)))
+    books.done(adjust("owes", card, -500, allow_debt=True))
+    clock.forward(days=5)
+    books.done(back("r", "s") if undo == "return" else void("s"))
+    chores.expire_lots(books.core)
+    assert books.balance(card) == -500
+    books.check_laws()
+
+
+def test_restored_sale_with_a_voided_return_breaks_no_law(books: Books) -> None:
+    card = books.card(20_000)
+    books.done(sale("s", card, 20_000))
+    books.done(back("r", "s", line(1, 1_000)))
+    books.done(void("s", reason="return"))
+    books.done(RestoreReceipt(store=MOSCOW, keys=("s",)))
+    books.check_laws()
+    assert not [check.name for check in verify(books.database) if check.rows]
 
 
 # Without a sale, and exchanges -------------------------------------------------------------------------------
