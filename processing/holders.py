@@ -101,6 +101,7 @@ def erase_holder(state: State, command: EraseHolder) -> HolderErased:
                 "done_at": None,
             },
         )
+        _forget_codes(state, holder)
         forget(state, holder)
         holder.erased_at = state.now
         state.people.changed_holders[holder.id] = holder
@@ -144,6 +145,16 @@ def forget(state: State, holder: Holder) -> None:
     state.people.persons.pop(holder.id, None)
     state.people.changed_persons.pop(holder.id, None)
     state.deletes.setdefault(tables.person, []).append({"holder_id": holder.id})
+
+
+def _forget_codes(state: State, holder: Holder) -> None:
+    """Codes lead to the phone's index: sent ones go with it."""
+    people = state.people
+    phones = {index.hex() for kind, index in people.contacts.get(holder.id, []) if kind == PHONE}
+    for phone in sorted(phones):
+        for code in people.codes.pop(phone, []):
+            people.changed_codes.pop(code.id, None)
+        state.deletes.setdefault(tables.confirmation_code, []).append({"phone_index": phone})
 
 
 # Contacts and names ----------------------------------------------------------------------------------------

@@ -232,6 +232,22 @@ def test_phone_gets_three_codes_an_hour_and_ten_a_day(books: Books, clock: Still
     assert isinstance(books.one(send("bad", card, "12345")), LoyaltyError)
 
 
+@pytest.mark.parametrize("is_together", [True, False], ids=["one batch", "two batches"])
+def test_codes_of_an_erased_holder_go_with_them(books: Books, is_together: bool) -> None:
+    card, other = books.card(), books.card()
+    register(books, card)
+    register(books, other, phone="+79990000001", email="")
+    books.done(send("o", other))
+    erase = EraseHolder(store=MOSCOW, keys=("e",), card=ref(card), reason="asked")
+    if is_together:
+        outcomes = books.core.execute([send("s", card), erase])
+    else:
+        outcomes = [books.one(send("s", card)), books.one(erase)]
+    assert not any(isinstance(outcome, LoyaltyError) for outcome in outcomes)
+    assert books.count("confirmation_code") == 1
+    books.done(check("c", other))
+
+
 # Replacing and merging ---------------------------------------------------------------------------------------
 
 
