@@ -11,12 +11,13 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+import structlog
 from sqlalchemy import BigInteger, Connection, column
 
 from processing import ledger, merging, people, tables
-from processing.database import Statement, array, run, write
+from processing.database import Statement, array, run, sqlstate, trace, write
 from processing.directory import CENTRE, EXPIRED, Directory
-from processing.execute import MOVED_LOTS, Core
+from processing.execute import Core
 from processing.lots import Lot
 from processing.state import Account, Posting, State
 
@@ -25,6 +26,8 @@ BITE_WALLETS = 50
 BITE_LOTS = 500
 # A day is rolled up when nothing can be booked in it any more: no transaction lives as long as this.
 ROLL_UP_MARGIN = timedelta(minutes=15)
+
+log = structlog.get_logger()
 
 _lot, _wallet = tables.lot.c, tables.wallet.c
 DUE_LOTS = Statement(
@@ -53,10 +56,14 @@ MERGING = Statement(
         SELECT 1 FROM account a JOIN hold h ON h.account_id = a.id
         WHERE a.wallet_id = w.id AND h.state = 'open' AND h.until > :now
     )
-    ORDER BY w.id LIMIT 1
+    ORDER BY w.id LIMIT :most
     """,
     _wallet.id,
     _wallet.merging_into,
+)
+LOTS_TO_MOVE = Statement(
+    "SELECT count(*) FROM lot l JOIN account a ON a.id = l.account_id WHERE l.is_open AND a.wallet_id = :wallet",
+    column("count", BigInteger),
 )
 # When a lot was last touched: by an entry, or by the end of a hold that had pinned it.
 TOUCHED = Statement(
@@ -165,14 +172,29 @@ def end_holds(core: Core) -> int:
 
 
 def finish_merges(core: Core) -> int:
-    """Finish one merge that has waited for holds; 1 or 0."""
-    core.work.ids.reserve({"operation": 1, "lot": MOVED_LOTS, "account": len(core.work.directory.units)})
-    with core.work.database.transaction() as connection:
+    """Finish the merges of one bite that have waited; how many. One that fails does not stop those behind it.
+
+    Errors: what the first of them failed with, when nothing was done.
+    """
+    with core.work.database.reading() as connection:
         now = core.work.database.instant(core.work.database.now(connection))
-        (rows,) = run(connection, [(MERGING, {"now": now})])
-        if not rows:
-            return 0
-        source, target = rows[0]
+        (waiting,) = run(connection, [(MERGING, {"now": now, "most": BITE_WALLETS})])
+    done, failed = 0, None
+    for source, target in waiting:
+        try:
+            done += _finish_merge(core, source, target)
+        except Exception as error:
+            log.warning("merge_failed", source=source, reason=sqlstate(error), trace=trace(error))
+            failed = failed or error
+    if failed is not None and not done:
+        raise failed
+    return done
+
+
+def _finish_merge(core: Core, source: int, target: int) -> int:
+    """Finish a merge or call it off: 1; 0 where it can not be done just now."""
+    _reserve(core, source)
+    with core.work.database.transaction() as connection:
         state = ledger.read_wallets(connection, core.work, {source, target}, is_patient=False)
         if not merging.can_finish(state, source, target):
             return 0
@@ -180,6 +202,13 @@ def finish_merges(core: Core) -> int:
         merging.finish(state, source, target)
         ledger.write_state(connection, core.work, state)
     return 1
+
+
+def _reserve(core: Core, source: int) -> None:
+    """Ids for as many lots as the source has; should it get more before it is locked, the next round counts again."""
+    with core.work.database.reading() as connection:
+        (counted,) = run(connection, [(LOTS_TO_MOVE, {"wallet": source})])
+    core.work.ids.reserve({"operation": 1, "lot": counted[0][0], "account": len(core.work.directory.units)})
 
 
 # Roll-ups --------------------------------------------------------------------------------------------------

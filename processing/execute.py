@@ -73,6 +73,7 @@ from processing.errors import BadAmount, BadMessage, Busy, Failed, LoyaltyError,
 from processing.ids import Ids
 from processing.keys import is_by_likeness
 from processing.ledger import Work
+from processing.merging import MOVED_LOTS
 from processing.results import Result
 from processing.secrets import Vault
 from processing.state import State
@@ -119,8 +120,6 @@ MAX_BATCH = 256
 MAX_NAME = 64
 # What makes two messages alike has room for the time when it is laid aside.
 MAX_LIKENESS = 200
-# The lots that one merge or transfer may open.
-MOVED_LOTS = 1_000
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.005
 

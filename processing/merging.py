@@ -1,24 +1,29 @@
 """Merging: one wallet goes into another, with cards, lots and the person's contacts.
 
 Open holds are waited for: from the moment somebody asks, the source takes no new ones, and they end by
-themselves; then a worker finishes (processing/chores.py). From then on every name leads to the target, and what
-is undone of the source's past is undone there (``State.living``).
+themselves; then a worker finishes (processing/chores.py). So does one of more lots than a batch may open. From then on
+every name leads to the target, and what is undone of the source's past is undone there (``reversals.living``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from processing import tables
+from processing.audit import Audited
 from processing.commands import MergeHolders
 from processing.directory import CENTRE, StoreInfo
 from processing.errors import HolderExists, SameWallet, WalletMerging
 from processing.holders import forget
 from processing.keys import once
-from processing.lots import repay, soonest_first
+from processing.lots import Lot, Move, repay, soonest_first
 from processing.people import Holder
 from processing.results import HoldersMerged
 from processing.state import OPEN, Account, Posting, State
 
 MERGED, WAITING = "merged", "waiting"
+# The lots that one merge or transfer may open among others' commands; a merge of more is a worker's.
+MOVED_LOTS = 1_000
 
 
 def merge_holders(state: State, command: MergeHolders) -> HoldersMerged:
@@ -28,14 +33,13 @@ def merge_holders(state: State, command: MergeHolders) -> HoldersMerged:
         source, target = (state.card([ref]).wallet_id for ref in (command.source, command.target))
         if source == target:
             raise SameWallet("both cards share one wallet")
-        staying = state.people.holders.get(target)
-        if staying is not None and staying.erased_at is not None and source in state.people.holders:
+        if loses_person(state, source, target):
             raise HolderExists("the target's holder was erased: merge the other way round")
         if any(state.wallets[wallet].merging_into is not None for wallet in (source, target)):
             raise WalletMerging("one of the wallets is being merged already")
         state.audit(command, "holders_merged", f"wallet {target}", source=source, reason=command.reason)
         holds = open_holds(state, source)
-        if holds:
+        if holds or lots_to_move(state, source) > MOVED_LOTS:
             state.wallets[source].merging_into = target
             state.changed_wallets[source] = state.wallets[source]
             return HoldersMerged(outcome=WAITING, account=target, source=source, at=state.now, holds=holds), None
@@ -51,6 +55,18 @@ def open_holds(state: State, wallet_id: int) -> int:
         hold.state == OPEN and state.accounts_by_id[hold.account_id].wallet_id == wallet_id
         for hold in state.holds.values()
     )
+
+
+def lots_to_move(state: State, wallet_id: int) -> int:
+    """How many lots of a locked wallet hold or owe something: the target may need as many new ones."""
+    accounts = [account for (of, _), account in state.accounts.items() if of == wallet_id]
+    return sum(lot.remaining != 0 for account in accounts for lot in account.lots.values())
+
+
+def loses_person(state: State, source: int, target: int) -> bool:
+    """Whether somebody living would go into the wallet of an erased holder, where nobody is known any more."""
+    leaving, staying = (state.people.holders.get(wallet) for wallet in (source, target))
+    return leaving is not None and leaving.erased_at is None and staying is not None and staying.erased_at is not None
 
 
 def merge(state: State, store: StoreInfo, source: int, target: int, actor: str) -> int:
@@ -87,9 +103,14 @@ def can_finish(state: State, source: int, target: int) -> bool:
     )
 
 
-def finish(state: State, source: int, target: int) -> int:
-    """A merge that waited for holds."""
-    return merge(state, CENTRE, source, target, "")
+def finish(state: State, source: int, target: int) -> None:
+    """A merge that waited; it is called off where the target's holder was erased meanwhile and the source's lives."""
+    if not loses_person(state, source, target):
+        merge(state, CENTRE, source, target, "")
+        return
+    wallet = state.wallets[source]
+    wallet.merging_into, state.changed_wallets[source] = None, wallet
+    state.audits.append(Audited("", "merge_called_off", CENTRE.id, f"wallet {target}", {"source": source}))
 
 
 def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
@@ -97,7 +118,7 @@ def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
     postings: list[Posting] = []
     # What debts get in the course of this, negative where they grow: their lots know it only afterwards.
     repaid: dict[int, int] = {}
-    moved = sorted((lot for lot in giving.lots.values() if lot.remaining), key=lambda lot: not lot.is_debt)
+    moved = [lot for lot in giving.lots.values() if lot.remaining]
     own = sorted((lot for lot in taking.lots.values() if lot.free > 0), key=soonest_first)
     for lot in moved:
         postings += state.moved(giving, [(lot, -lot.remaining)])
@@ -105,15 +126,19 @@ def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
             into = state.debt(taking, lot.issuer_id)
             repaid[into.id] = repaid.get(into.id, 0) + lot.remaining
             postings += state.moved(taking, [(into, lot.remaining)])
+    debts = [lot for lot in taking.lots.values() if lot.is_debt]
     for lot in moved:
         if not lot.is_debt:
-            terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
-            into = state.open_lot(taking, *terms)
-            moves = [(into, lot.remaining), *repay(taking.lots.values(), into, lot.remaining, repaid)]
-            postings += state.moved(taking, moves)
+            into = state.open_lot(taking, lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
+            postings += state.moved(taking, [(into, lot.remaining), *_repay(state, debts, into, lot.remaining, repaid)])
     for lot in own:
-        postings += state.moved(taking, repay(taking.lots.values(), lot, lot.free, repaid))
+        postings += state.moved(taking, _repay(state, debts, lot, lot.free, repaid))
     return postings
+
+
+def _repay(state: State, debts: Iterable[Lot], source: Lot, amount: int, repaid: dict[int, int]) -> list[Move]:
+    """As ``repay``, but what is past its time repays nothing, whether a worker has written that down or not."""
+    return [] if source.is_expired(state.now) else repay(debts, source, amount, repaid)
 
 
 def _merge_people(state: State, source: int, target: int) -> None:
@@ -128,7 +153,7 @@ def _merge_people(state: State, source: int, target: int) -> None:
         return
     contacts = list(people.contacts.get(leaving.id, []))
     forget(state, leaving)
-    leaving.erased_at = state.now
+    leaving.erased_at = leaving.erased_at or state.now
     people.changed_holders[leaving.id] = leaving
     _take_over(state, staying, contacts)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from processing import chores
+from processing import chores, merging
 from processing.commands import (
     Accrue,
     Amount,
@@ -28,6 +28,7 @@ from processing.commands import (
     WithdrawConsent,
 )
 from processing.errors import (
+    Busy,
     CardClosed,
     CardNotFound,
     CardNumberTaken,
@@ -41,7 +42,9 @@ from processing.errors import (
     WalletMerging,
     WrongCode,
 )
-from processing.results import CardsFound, HolderTold, Identified
+from processing.execute import Core
+from processing.results import CardsFound, HoldersMerged, HolderTold, Identified
+from processing.state import State
 from tests.processing.books import (
     MONEY,
     MOSCOW,
@@ -361,4 +364,82 @@ def test_debts_are_merged_as_well(books: Books, owes: str) -> None:
     balance = books.balances(target)[POINTS]
     assert (balance.balance, balance.available) == (200, 200)
     assert [row[2] for row in books.lots(target)] == [200], "the debt is repaid"
+    books.check_laws()
+
+
+@pytest.mark.parametrize("is_booked", [True, False], ids=["worker ran", "worker did not run"])
+@pytest.mark.parametrize("owes", ["source", "target"])
+def test_points_past_their_time_repay_nothing_in_a_merge(
+    books: Books, clock: StillClock, owes: str, is_booked: bool
+) -> None:
+    source, target = books.card(), books.card()
+    books.done(adjust("owes", source if owes == "source" else target, -500, allow_debt=True))
+    books.done(adjust("had", target if owes == "source" else source, 1_000, expires_days=1))
+    clock.forward(days=5)
+    if is_booked:
+        assert chores.expire_lots(books.core) == 1
+    books.done(merge("m", source, target))
+    assert books.balances(target)[POINTS].available == -500
+    chores.expire_lots(books.core)
+    assert books.balances(target)[POINTS].available == books.balance(target) == -500
+    books.check_laws()
+
+
+def test_waiting_merge_is_called_off_where_it_would_lose_a_living_person(books: Books) -> None:
+    source, target = books.card(300), books.card()
+    register(books, source)
+    register(books, target, phone="+79990000001", email="")
+    hold: dict[str, Any] = {"store": MOSCOW, "card": ref(source), "unit": POINTS, "amount": 100}
+    books.done(PlaceHold(keys=("h",), **hold))
+    books.done(merge("m", source, target))
+    books.done(EraseHolder(store=MOSCOW, keys=("e",), card=ref(target), reason="asked"))
+    books.done(ReleaseHold(store=MOSCOW, keys=("r",), hold="h"))
+    assert chores.finish_merges(books.core) == 1
+    assert chores.finish_merges(books.core) == 0
+    assert (holder(books, source).phone, found(books, PHONE)) == ("+79123456789", [source])
+    assert (books.balance(source), books.balance(target)) == (300, 0)
+    assert isinstance(books.one(merge("m", source, target)), HoldersMerged), "the key tells what was said"
+    assert isinstance(books.one(merge("m2", source, target)), HolderExists)
+    books.done(PlaceHold(keys=("h2",), **hold))
+    assert [row[0] for row in books.rows("SELECT action FROM audit WHERE action LIKE 'merge%'")] == ["merge_called_off"]
+    books.done(merge("m3", target, source))
+    books.check_laws()
+
+
+def test_merge_of_more_lots_than_a_batch_may_open_is_finished_by_a_worker(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = books.card(), books.card()
+    for days in range(1, 13):
+        books.done(adjust(books.key(), source, 10, expires_days=days))
+    monkeypatch.setattr("processing.merging.MOVED_LOTS", 11)
+    monkeypatch.setattr("processing.ids.BLOCK", 10)
+    done = books.done(merge("m", source, target))
+    assert (done.outcome, done.holds, books.balance(target)) == ("waiting", 0, 0)
+    fresh = Core(books.database, books.core.work.directory, books.core.work.vault)
+    assert chores.finish_merges(fresh) == 1
+    assert (books.balance(target), len(books.lots(target))) == (120, 12)
+    books.check_laws()
+
+
+def test_merge_that_fails_does_not_stop_those_behind_it(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [(books.card(100), books.card()) for _ in range(3)]
+    for n, (source, target) in enumerate(pairs):
+        books.done(PlaceHold(store=MOSCOW, keys=(f"h{n}",), card=ref(source), unit=POINTS))
+        books.done(merge(f"m{n}", source, target))
+        books.done(ReleaseHold(store=MOSCOW, keys=(f"r{n}",), hold=f"h{n}"))
+    finish, first = merging.finish, min(books.rows("SELECT id FROM wallet WHERE merging_into IS NOT NULL"))[0]
+
+    def failing(state: State, source: int, target: int) -> None:
+        finish(state, source, target)
+        if source == first:
+            raise Busy("too large")
+
+    monkeypatch.setattr(merging, "finish", failing)
+    assert chores.finish_merges(books.core) == 2
+    assert [books.balance(target) for _, target in pairs] == [0, 100, 100]
+    with pytest.raises(Busy):
+        chores.finish_merges(books.core)
+    monkeypatch.setattr(merging, "finish", finish)
+    assert chores.finish_merges(books.core) == 1
     books.check_laws()
