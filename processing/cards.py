@@ -74,12 +74,16 @@ def check_usable(card: Card, now: datetime) -> None:
         raise refusal()
 
 
+def pays_with_pin(state: State, card: Card) -> bool:
+    return card.pin is not None or state.directory.product(card.product).pin
+
+
 def check_pin(state: State, card: Card, pin: str) -> None:
     """A card of value pays with its PIN. Errors: PinRequired, WrongPin, PinLocked.
 
     A wrong one counts although it is a refusal; the same wrong one sent again tells nobody anything and does not.
     """
-    if card.pin is None and not state.directory.product(card.product).pin:
+    if not pays_with_pin(state, card):
         return
     if not pin or card.pin is None:
         raise PinRequired("this card pays with its PIN")
@@ -259,16 +263,19 @@ def set_pin(state: State, command: SetPin) -> PinSet:
 
 
 def undo_status(state: State, undone: Result, went_into_debt: bool) -> None:
-    """A card whose sale is undone waits to be sold again; one that was paid out and closed is open again.
+    """A card whose sale is undone waits to be sold again; one that this paying out has closed is open again.
 
-    A gift card that was spent before its sale was undone owes what it spent, and is blocked.
+    A gift card that was spent before its sale was undone owes what it spent, and is blocked. What somebody else has
+    done to the card since stands: one that was blocked stays so, and was never activated.
     """
     card = state.cards_by_id.get(getattr(undone, "card_id", 0))
     if card is None:
         return
     if isinstance(undone, GiftCardSold) and card.status in (ACTIVE, BLOCKED):
-        card.status = BLOCKED if went_into_debt else ISSUED
+        if card.status == ACTIVE:
+            card.status = BLOCKED if went_into_debt else ISSUED
         card.activated_at = card.expires_at = None
-    elif isinstance(undone, PaidOut) and card.status == CLOSED:
+        state.changed_cards[card.id] = card
+    elif isinstance(undone, PaidOut) and undone.status == CLOSED and card.status == CLOSED:
         card.status = ACTIVE
-    state.changed_cards[card.id] = card
+        state.changed_cards[card.id] = card

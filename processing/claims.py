@@ -86,7 +86,7 @@ def parts(command: Command[Any]) -> tuple[Command[Any], ...]:
 def own_keys(command: Command[Any]) -> tuple[str, ...]:
     """The request keys of a command; one that has none and tells a likeness is known by that."""
     if not command.keys and isinstance(command, Redeem | Accrue) and command.likeness:
-        return (LIKENESS + command.likeness,)
+        return (f"{LIKENESS}{type(command).__name__.lower()}:{command.likeness}",)
     return command.keys
 
 

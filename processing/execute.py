@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import structlog
@@ -120,6 +122,8 @@ MAX_BATCH = 256
 MAX_NAME = 64
 # What makes two messages alike has room for the time when it is laid aside.
 MAX_LIKENESS = 200
+# What lies beyond is no clock's mistake but a missing time; the calendar's own ends have no time zones.
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.005
 
@@ -136,14 +140,14 @@ class Core:
         self.on_repeat: Callable[[], None] = lambda: None
 
     def execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """The outcome of each command, in order; batches longer than MAX_BATCH are cut.
+        """The outcome of each command, in order; batches longer than MAX_BATCH are cut, and exchanges travel alone.
 
         Nothing is raised: a command that conflicts for too long is answered with Busy, and one that meets a bug
         of ours with Failed, without harm to those that travelled with it.
         """
         outcomes: list[Outcome] = []
-        for start in range(0, len(commands), MAX_BATCH):
-            outcomes += self._execute(commands[start : start + MAX_BATCH])
+        for batch in _batches(commands):
+            outcomes += self._execute(batch)
         return outcomes
 
     def answer(self, asked: Sequence[AnyQuery]) -> list[Outcome]:
@@ -226,6 +230,15 @@ class Core:
         return outcomes
 
 
+def _batches(commands: Sequence[Command[Any]]) -> Iterator[Sequence[Command[Any]]]:
+    """Cuts of at most MAX_BATCH; an exchange copies its batch's state to go back to, so it is one by itself."""
+    for is_exchange, group in groupby(commands, lambda command: isinstance(command, Exchange)):
+        found = list(group)
+        size = 1 if is_exchange else MAX_BATCH
+        for start in range(0, len(found), size):
+            yield found[start : start + size]
+
+
 def _outcome(state: State, command: Command[Any]) -> Outcome:
     try:
         return HANDLERS[type(command)](state, command)
@@ -265,6 +278,9 @@ def check_receipt(command: PostReceipt | ReturnReceipt) -> None:
         raise TooLarge("too many lines or cards", where="receipt")
     if abs(command.receipt.total_minor) > MAX_AMOUNT:
         raise BadAmount("the receipt's total is too large", where="total_minor")
+    closed_at = command.receipt.closed_at
+    if closed_at is not None and not EARLIEST <= closed_at <= LATEST:
+        raise BadMessage(f"a time between {EARLIEST.year} and {LATEST.year}", where="closed_at")
     for where in ("number", "till"):
         if len(getattr(command.receipt, where)) > MAX_NAME:
             raise BadMessage(f"longer than {MAX_NAME} characters", where=where)

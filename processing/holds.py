@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from processing.cards import check_pin, check_usable
+from processing.cards import check_pin, check_usable, pays_with_pin
 from processing.claims import TOMBSTONE
 from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
 from processing.directory import REDEEMED
@@ -37,7 +37,8 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
         account = state.account(card.wallet_id, command.unit)
         if state.wallets[card.wallet_id].merging_into is not None:
             raise WalletMerging("the wallet takes no new holds")
-        own = [hold for hold in state.open_holds(account) if command.owner and hold.owner == command.owner]
+        store_id = state.store(command.store).id
+        own = [hold for hold in state.open_holds(account) if _is_same_owner(command, store_id, hold)]
         free = available(account.lots.values(), state.now) + sum(_would_free(state, account, hold) for hold in own)
         amount = _amount(state, command, card, account, free)
         for hold in own:
@@ -47,7 +48,7 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
         until = state.now + timedelta(seconds=command.seconds)
         hold = Hold(
             state.ids.take("hold"),
-            state.store(command.store).id,
+            store_id,
             head.key,
             account.id,
             command.owner,
@@ -63,6 +64,7 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
         return HoldPlaced(
             hold_id=hold.id,
             card=card.number,
+            card_id=card.id,
             account=card.wallet_id,
             unit=account.unit,
             scale=state.directory.unit(account.unit).scale,
@@ -73,6 +75,11 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
         ), None
 
     return once(state, command, HoldPlaced, do)
+
+
+def _is_same_owner(command: PlaceHold, store_id: int, hold: Hold) -> bool:
+    """Whether the one who asks holds already: an owner is a till or an order of its own store."""
+    return bool(command.owner) and (hold.store_id, hold.owner) == (store_id, command.owner)
 
 
 def _would_free(state: State, account: Account, hold: Hold) -> int:
@@ -107,7 +114,12 @@ def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
         hold = state.named_hold(command.store, command.hold)
         if hold.is_over and not (command.fact and hold.state == RELEASED):
             raise HoldEnded("the hold has ended", state=hold.state)
-        account, number = _place(state, command)
+        account, card = _place(state, command)
+        if hold.state != OPEN and not command.fact:
+            # What a hold has let go is paid like any other, and a capture tells no PIN.
+            check_usable(card, state.now)
+            if pays_with_pin(state, card):
+                raise HoldExpired("the hold has expired", unit=account.unit)
         amount = hold.amount if command.amount is None else command.amount
         if not 0 < amount <= MAX_AMOUNT or (amount > hold.amount and not command.fact):
             raise BadAmount("a capture takes no more than was held", unit=account.unit)
@@ -121,15 +133,11 @@ def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
         operation_id = state.post("capture", store, postings, actor=command.actor, flags=flags)
         was_open = hold.state == OPEN
         taken = min(amount, hold.amount) if was_open else 0
-        if was_open:
-            state.end_hold(hold, CAPTURED, state.now, taken, operation_id)
-        else:
-            hold.state, hold.captured, hold.operation_id = CAPTURED, amount, operation_id
-            state.changed_holds[hold.id] = hold
+        state.end_hold(hold, CAPTURED, state.now, taken if was_open else amount, operation_id)
         return HoldCaptured(
             operation_id=operation_id,
             at=state.now,
-            card=movement(state, account, number, amount, 0),
+            card=movement(state, account, card.number, amount, 0),
             released=hold.amount - taken if was_open else 0,
             flags=tuple(flags),
         ), operation_id
@@ -137,11 +145,13 @@ def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
     return once(state, command, HoldCaptured, do)
 
 
-def _place(state: State, command: CaptureHold) -> tuple[Account, str]:
+def _place(state: State, command: CaptureHold) -> tuple[Account, Card]:
     """The account that is held, wherever a merge has taken it, and the card by which it was."""
     stored = state.head(state.store(command.store).id, command.hold).stored()
     assert isinstance(stored, HoldPlaced)
-    return state.account(state.merged.get(stored.account, stored.account), stored.unit), stored.card
+    return state.account(state.merged.get(stored.account, stored.account), stored.unit), state.cards_by_id[
+        stored.card_id
+    ]
 
 
 def _captured(

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, TypeVar
 import msgspec
 
 from processing.claims import POSTED, Claim
-from processing.commands import Accrue, Command, Redeem
+from processing.commands import Accrue, Command, PostReceipt, Redeem
 from processing.errors import AlreadyVoided, KeyReused
 from processing.results import Result
 from processing.state import State
@@ -22,13 +22,17 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def content(state: State, command: Command[Any]) -> str:
-    """A digest over what makes two messages the same: everything but the keys, the attempt and who sent it.
+    """A digest over what makes two messages the same: everything but the keys, the attempt, who sent it and PINs.
 
-    Under the index key, because a command may hold a name and a phone that could be guessed from a bare digest.
+    A PIN does not count, because whoever knew the key of what it paid could try all of them at no cost. Under the
+    index key, because a command may hold a name and a phone that could be guessed from a bare digest.
     """
     if command.content:
         return command.content
-    bare = msgspec.structs.replace(command, keys=(), actor="", **({"stamp": None} if hasattr(command, "stamp") else {}))
+    unlike: dict[str, Any] = {name: none for name, none in (("stamp", None), ("pin", "")) if hasattr(command, name)}
+    if isinstance(command, PostReceipt):
+        unlike["cards"] = tuple(msgspec.structs.replace(use, pin="") for use in command.cards)
+    bare = msgspec.structs.replace(command, keys=(), actor="", **unlike)
     return state.vault.blind_index("content", _encode(bare).decode()).hex()
 
 

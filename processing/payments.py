@@ -38,7 +38,8 @@ def plan_redemptions(
                 continue
             account = state.account(use.card.wallet_id, unit)
             _, before, holds = asked.get(account.id, (account, 0, []))
-            asked[account.id] = (account, before + amount, holds + _holds_on(use, account))
+            further = [hold for hold in _holds_on(use, account) if all(hold is not known for known in holds)]
+            asked[account.id] = (account, before + amount, holds + further)
     parts = spread_payments(lines, [amount for _, amount, _ in asked.values()])
     for (account, amount, holds), part in zip(asked.values(), parts, strict=True):
         moves = _drawn(state, command, account, amount, holds, effective_at, flags, plan)
@@ -78,6 +79,9 @@ def _drawn(
             moves += pinned
             rest -= taken
             plan.holds.append((hold, taken))
+        elif rest:
+            # It comes too late to pay by itself, and has been used by this receipt all the same.
+            plan.holds.append((hold, min(hold.amount, rest)))
     free = available(account.lots.values(), state.now)
     if rest > max(free, 0) and not command.fact:
         short = short_of(state, account, free, rest)

@@ -33,6 +33,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     """Decide and book a receipt; refusals come before the first change."""
     store = state.store(command.store)
     uses = [_use(state, command, ask, flags) for ask in command.cards]
+    _check_pins(state, command, uses)
     decision = _decide(state, command.receipt, uses)
     _check_limits(state, command, uses, flags)
     effective_at = _effective_at(state, command)
@@ -82,6 +83,7 @@ def _use(state: State, command: PostReceipt, ask: CardUse, flags: list[str]) -> 
         flags.append(SUSPENSE_FLAG)
         return Use(ask, None, None, True)
     active = state.directory.programme_of(card.product)
+    hold = _hold(state, command, ask, card, flags)
     try:
         check_usable(card, state.now)
     except Refusal:
@@ -90,13 +92,28 @@ def _use(state: State, command: PostReceipt, ask: CardUse, flags: list[str]) -> 
         flags.append(NOT_USABLE)
         if fact and (ask.redeem or ask.earn or ask.top_up):
             flags.append(SUSPENSE_FLAG)
-            return Use(ask, None, None, True)
-        return Use(ask, card, active, False)
-    hold = _hold(state, command, ask, card, flags)
-    if ask.redeem and not fact and (hold is None or hold.state != OPEN):
-        # Whoever holds has told it already.
-        check_pin(state, card, ask.pin)
+            return Use(ask, None, None, True, hold)
+        return Use(ask, card, active, False, hold)
     return Use(ask, card, active, True, hold)
+
+
+def _check_pins(state: State, command: PostReceipt, uses: Sequence[Use]) -> None:
+    """Who placed a hold has told the PIN for what it pins, once; all else is paid with the PIN.
+
+    Errors: PinRequired, WrongPin, PinLocked. A fact has happened, and asks for none.
+    """
+    told: dict[int, int] = {}
+    for use in uses:
+        if use.card is None or command.fact:
+            continue
+        for amount in use.ask.redeem:
+            hold = use.hold
+            if hold is not None and state.accounts_by_id[hold.account_id].unit == amount.unit:
+                told[hold.id] = told.get(hold.id, 0) + amount.amount
+                if told[hold.id] <= sum(hold.pins.values()):
+                    continue
+            if amount.amount:
+                check_pin(state, use.card, use.ask.pin)
 
 
 def _hold(state: State, command: PostReceipt, ask: CardUse, card: Card, flags: list[str]) -> Hold | None:

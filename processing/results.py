@@ -338,6 +338,7 @@ class HoldPlaced(Result, frozen=True, tag=True, kw_only=True):
 
     hold_id: int
     card: str
+    card_id: int
     account: int
     unit: str
     scale: int

@@ -471,11 +471,12 @@ class State:
     def end_hold(
         self, hold: Hold, state: str, at: datetime, captured: int = 0, operation_id: int | None = None
     ) -> None:
-        """The hold is over: what it pinned is free, or drawn by whoever captures it."""
+        """The hold is over, or captured late: what it pinned is free, or drawn by whoever captures it."""
         for lot_id, amount in hold.pins.items():
             self.accounts_by_id[hold.account_id].lots[lot_id].held -= amount
         hold.pins = {}
-        hold.state, hold.ended_at, hold.captured, hold.operation_id = state, at, captured, operation_id
+        hold.ended_at = hold.ended_at or at
+        hold.state, hold.captured, hold.operation_id, hold.is_undone = state, captured, operation_id, False
         self.changed_holds[hold.id] = hold
 
     def end_due_holds(self) -> int:

@@ -189,7 +189,7 @@ card = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=False),
     Column("wallet_id", Id, ForeignKey("wallet.id"), nullable=False, index=True),
-    Column("product", String(64), ForeignKey("product.code"), nullable=False),
+    Column("product", String(64), ForeignKey("product.code"), nullable=False, index=True),
     Column("number", String(64), nullable=False),
     Column("status", String(16), nullable=False),
     Column("issued_at", Instant, nullable=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,11 +13,13 @@ import pytest
 from processing.commands import (
     ActivateCard,
     Command,
+    Exchange,
     Identify,
     IssueCard,
     PostReceipt,
     Ref,
     RegisterHolder,
+    ReturnReceipt,
 )
 from processing.errors import (
     BadAmount,
@@ -33,7 +36,7 @@ from processing.errors import (
     ProductNotFound,
     TooLarge,
 )
-from processing.execute import MAX_BATCH, Outcome
+from processing.execute import MAX_BATCH, Outcome, _batches
 from processing.results import (
     CardActivated,
     CardIssued,
@@ -202,6 +205,19 @@ def test_long_batch_is_cut_and_every_command_gets_its_outcome(books: Books) -> N
     books.check_laws()
 
 
+def test_exchanges_travel_alone_and_in_their_place(books: Books) -> None:
+    card = books.card(0)
+    commands: list[Command[Any]] = []
+    for n in range(4):
+        commands.append(post(f"s{n}", use(card, earn=100)))
+        back = ReturnReceipt(store=MOSCOW, keys=(f"r{n}",), receipt=receipt(0), sale=f"s{n}")
+        commands.append(Exchange(store=MOSCOW, returned=back, sold=post(f"n{n}", use(card, earn=10))))
+    assert [list(batch) for batch in _batches(commands)] == [[command] for command in commands]
+    assert [len(batch) for batch in _batches(commands[::2] + commands[1::2])] == [4, 1, 1, 1, 1]
+    assert not [each for each in books.core.execute(commands) if isinstance(each, LoyaltyError)]
+    assert books.balance(card) == 40
+
+
 def test_nothing_asked_is_nothing_answered(books: Books) -> None:
     assert books.core.execute([]) == []
     assert books.core.answer([]) == []
@@ -232,6 +248,8 @@ def test_printed_number_is_found_with_and_without_leading_zeros(books: Books) ->
         (issue("a", keys=()), BadMessage),
         (issue("a", keys=tuple("abcdefghi")), BadMessage),
         (issue("a" * 256), BadMessage),
+        (post("a", receipt=receipt(closed_at=datetime(1, 1, 1, tzinfo=UTC))), BadMessage),
+        (post("a", receipt=receipt(closed_at=datetime(9999, 12, 31, tzinfo=UTC)), fact=True), BadMessage),
     ],
 )
 def test_unfit_command_is_refused_and_leaves_nothing(

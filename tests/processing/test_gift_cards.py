@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from processing import chores
@@ -11,6 +12,7 @@ from processing.commands import (
     Accrue,
     Amount,
     BlockCard,
+    CaptureHold,
     CardUse,
     IssueCard,
     PayOut,
@@ -29,6 +31,7 @@ from processing.errors import (
     CardNotActive,
     CardNotFound,
     CardStatusWrong,
+    HoldExpired,
     InsufficientPoints,
     LoyaltyError,
     NotGiftCard,
@@ -158,6 +161,53 @@ def test_card_is_closed_only_when_nothing_is_left_on_it(books: Books) -> None:
     books.check_laws()
 
 
+@pytest.mark.parametrize("amount", [500, -500], ids=["holds", "owes"])
+def test_card_with_something_left_in_any_unit_is_not_closed(books: Books, amount: int) -> None:
+    card = books.card()
+    books.done(adjust("a", card, amount, allow_debt=True))
+    books.done(top_up("t", card, 1_000))
+    refused = books.one(pay_out("p", card, close=True))
+    assert isinstance(refused, BadAmount)
+    assert (refused.details["unit"], status(books, card), books.balance(card, MONEY)) == (POINTS, "active", 1_000)
+    books.done(adjust("b", card, -amount))
+    assert books.done(pay_out("p", card, close=True)).status == "closed"
+    books.check_laws()
+
+
+@pytest.mark.parametrize("is_booked", [True, False], ids=["worker ran", "worker did not run"])
+def test_points_past_their_time_keep_no_card_open(books: Books, clock: StillClock, is_booked: bool) -> None:
+    card = books.card()
+    books.done(adjust("a", card, 500, expires_days=1))
+    books.done(adjust("m", card, 700, unit=MONEY, expires_days=1))
+    clock.forward(days=5)
+    while is_booked and chores.expire_lots(books.core):
+        pass
+    assert books.done(pay_out("p", card, close=True)).status == "closed"
+    chores.expire_lots(books.core)
+    books.check_laws()
+
+
+def test_voided_paying_out_opens_only_the_card_that_it_closed(books: Books) -> None:
+    card = books.card()
+    books.done(top_up("t", card, 1_000))
+    books.done(pay_out("p1", card, 400))
+    books.done(pay_out("p2", card, close=True))
+    books.done(void("p1"))
+    assert (status(books, card), books.balance(card, MONEY)) == ("closed", 400)
+    books.done(void("p2"))
+    assert (status(books, card), books.balance(card, MONEY)) == ("active", 1_000)
+    books.check_laws()
+
+
+def test_blocked_card_stays_blocked_when_its_sale_is_voided(books: Books) -> None:
+    card = books.done(sell("g")).number
+    books.done(BlockCard(store=MOSCOW, keys=("b",), card=ref(card), reason="stolen"))
+    books.done(void("g"))
+    assert (status(books, card), books.balance(card, MONEY)) == ("blocked", 0)
+    assert isinstance(books.one(sell("g2", card=ref(card), product="")), CardStatusWrong)
+    assert books.done(UnblockCard(store=MOSCOW, keys=("u",), card=ref(card), reason="found")).status == "issued"
+
+
 def test_value_expires_with_its_card(books: Books, clock: StillClock) -> None:
     card = books.done(sell("g", product=PINNED)).number
     assert books.balances(card)[MONEY].available == 100_000
@@ -263,6 +313,37 @@ def test_hold_asks_for_the_pin_and_its_receipt_does_not_ask_again(books: Books) 
     assert books.done(post("s", paid)).cards[0].redeemed == 500
 
 
+def test_hold_stands_for_the_pin_of_what_it_pins_and_of_nothing_more(books: Books) -> None:
+    card = pinned(books)
+    books.done(PlaceHold(store=MOSCOW, keys=("h",), card=ref(card), unit=MONEY, amount=500, pin="1234"))
+    half = CardUse(refs=(ref(card),), redeem=(Amount(MONEY, 300),), hold="h")
+    assert isinstance(books.one(post("s", half, half)), PinRequired)
+    more = CardUse(refs=(ref(card),), redeem=(Amount(MONEY, 501),), hold="h")
+    assert isinstance(books.one(post("s", more)), PinRequired)
+    assert books.done(post("s", msgspec.structs.replace(more, pin="1234"))).cards[0].redeemed == 501
+
+
+def test_late_hold_of_a_card_with_a_pin_is_not_captured(books: Books, clock: StillClock) -> None:
+    card = pinned(books)
+    books.done(PlaceHold(store=MOSCOW, keys=("h",), card=ref(card), unit=MONEY, amount=500, pin="1234", seconds=60))
+    clock.forward(minutes=5)
+    assert isinstance(books.one(CaptureHold(store=MOSCOW, keys=("c",), hold="h")), HoldExpired)
+
+
+@pytest.mark.parametrize("pin", ["", "0000", "1234"])
+def test_key_that_has_paid_tells_nobody_whether_a_pin_is_right(books: Books, pin: str) -> None:
+    card = pinned(books)
+    paid = CardUse(refs=(ref(card),), redeem=(Amount(MONEY, 5),), pin="1234")
+    asked = [redeem("k", card, 1, pin="1234"), post("s", paid)]
+    first = [books.done(command) for command in asked]
+    again = [
+        books.done(redeem("k", card, 1, pin=pin)),
+        books.done(post("s", msgspec.structs.replace(paid, pin=pin))),
+    ]
+    assert [msgspec.structs.replace(each, replayed=False) for each in again] == first
+    assert books.rows("SELECT sum(pin_tries) FROM card")[0][0] == 0
+
+
 def test_pin_is_digits_and_is_stored_as_a_hash(books: Books) -> None:
     card = pinned(books, "13572468")
     stored = books.rows("SELECT pin FROM card WHERE number = :card", card=card)[0][0]
@@ -294,10 +375,18 @@ def test_till_without_keys_is_known_by_likeness_for_a_while(books: Books, clock:
 def test_voided_likeness_makes_way_for_the_next_one(books: Books) -> None:
     card = books.card(1_000)
     books.done(like(card))
-    books.done(void("like:till 5|100"))
+    books.done(void("like:redeem:till 5|100"))
     assert books.balance(card) == 1_000
     assert books.done(like(card)).card.balance == 900
     books.check_laws()
+
+
+def test_accrual_and_redemption_alike_are_two_things(books: Books) -> None:
+    card = books.card(1_000)
+    earned = Accrue(store=MOSCOW, card=ref(card), amount=Amount(POINTS, 100), likeness="till 5|100", window_seconds=60)
+    for command in (like(card), earned, like(card), earned):
+        books.done(command)
+    assert books.balance(card) == 1_000
 
 
 def test_likenesses_do_not_cross_stores(books: Books) -> None:

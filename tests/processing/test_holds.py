@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 
 from processing import chores
-from processing.commands import Amount, CaptureHold, PlaceHold, ReadHold, ReleaseHold, TopUp
-from processing.errors import AlreadyVoided, BadAmount, HoldEnded, HoldExpired, HoldNotFound, InsufficientPoints
+from processing.commands import Amount, BlockCard, CaptureHold, PlaceHold, ReadHold, ReleaseHold, TopUp
+from processing.errors import (
+    AlreadyVoided,
+    BadAmount,
+    CardBlocked,
+    HoldEnded,
+    HoldExpired,
+    HoldNotFound,
+    InsufficientPoints,
+)
 from processing.results import HoldCaptured, HoldPlaced, HoldTold, ReceiptPosted
 from tests.processing.books import ALMATY, GIFT, MOSCOW, POINTS, Books, StillClock, adjust, again, post, ref, use, void
 
@@ -285,3 +293,67 @@ def test_fact_that_captures_a_released_hold_takes_what_is_there(books: Books) ->
     assert isinstance(books.one(capture("c2", "h", fact=True)), HoldEnded)
     assert books.balance(card) == 700
     books.check_laws()
+
+
+# One hold pays once --------------------------------------------------------------------------------------------
+
+
+def test_hold_named_twice_in_a_receipt_pays_once(books: Books) -> None:
+    card = books.card(3_000)
+    books.done(hold("h", card))
+    twice = post("sale", use(card, 3_000, earn=0, hold="h"), use(card, 3_000, earn=0, hold="h"))
+    assert isinstance(books.one(twice), InsufficientPoints)
+    books.done(post("sale", use(card, 1_000, earn=0, hold="h"), use(card, 2_000, earn=0, hold="h")))
+    assert books.balance(card) == 0
+    books.check_laws()
+
+
+def test_late_hold_that_a_receipt_was_paid_with_pays_nothing_more(books: Books, clock: StillClock) -> None:
+    card = books.card(10_000)
+    books.done(hold("h", card, 3_000, seconds=60))
+    clock.forward(minutes=5)
+    assert books.done(post("sale", use(card, 3_000, earn=0, hold="h"))).flags == ("hold_late",)
+    assert told(books, "h").state == "captured"
+    assert isinstance(books.one(capture("c", "h")), HoldEnded)
+    books.done(void("sale"))
+    books.done(capture("c", "h"))
+    assert books.balance(card) == 7_000
+    books.check_laws()
+
+
+@pytest.mark.parametrize("is_batch", [True, False])
+def test_hold_whose_capture_was_undone_is_captured_once_more_and_not_twice(books: Books, is_batch: bool) -> None:
+    card = books.card(10_000)
+    books.done(hold("h", card, 3_000))
+    books.done(capture("c1", "h"))
+    commands = [void("c1"), capture("c2", "h"), capture("c3", "h")]
+    outcomes = books.core.execute(commands) if is_batch else [books.one(command) for command in commands]
+    assert isinstance(outcomes[1], HoldCaptured)
+    assert isinstance(outcomes[2], HoldEnded)
+    assert books.balance(card) == 7_000
+
+
+def test_owner_of_another_store_is_somebody_else(books: Books) -> None:
+    card = books.card(3_000)
+    books.done(hold("h", card, 2_000, owner="till-1"))
+    books.done(hold("h", card, 1_000, owner="till-1", store=ALMATY))
+    assert books.done(capture("c", "h")).card.redeemed == 2_000
+
+
+def test_hold_ends_with_its_receipt_where_the_card_cannot_be_used_any_more(books: Books) -> None:
+    card = books.card(3_000)
+    books.done(hold("h", card, 2_000))
+    books.done(BlockCard(store=MOSCOW, keys=("b",), card=ref(card), reason="lost"))
+    assert books.done(post("sale", use(card, earn=10, hold="h"))).flags == ("card_not_usable",)
+    assert told(books, "h").state == "released"
+
+
+def test_late_capture_asks_for_a_card_that_may_pay_and_open_one_for_none(books: Books, clock: StillClock) -> None:
+    card = books.card(3_000)
+    books.done(hold("open", card, 1_000, seconds=1_000))
+    books.done(hold("late", card, 1_000, seconds=60))
+    clock.forward(minutes=5)
+    books.done(BlockCard(store=MOSCOW, keys=("b",), card=ref(card), reason="lost"))
+    assert isinstance(books.one(capture("c", "late")), CardBlocked)
+    assert books.done(capture("o", "open")).card.redeemed == 1_000
+    assert books.done(capture("c", "late", fact=True)).card.redeemed == 1_000

@@ -39,6 +39,7 @@ from processing.results import ReceiptReturned, ReturnedLine
 from processing.verify import verify
 from tests.processing.books import (
     ALMATY,
+    CERTIFICATE,
     DEDUCTING,
     FORGIVING,
     GRACED,
@@ -47,6 +48,7 @@ from tests.processing.books import (
     PINNED,
     PLAIN,
     POINTS,
+    SLOW,
     Books,
     StillClock,
     adjust,
@@ -464,6 +466,72 @@ def test_return_without_a_sale_takes_what_the_goods_would_earn_today(books: Book
     assert (done.cards[0].earned, books.balance(card)) == (5_000, 5_000)
     assert isinstance(books.one(back("r2", "", cards=(use("7770000000000003"),))), CardNotFound)
     assert books.done(back("r2", "", cards=(use("7770000000000003"),), fact=True)).flags == ("suspense",)
+
+
+@pytest.mark.parametrize("product", [PLAIN, FORGIVING, DEDUCTING])
+def test_what_comes_back_without_a_sale_pays_for_what_is_lost_first(books: Books, product: str) -> None:
+    card = books.card(product=product)
+    done = books.done(back("r", "", cards=(use(card, 1_000, earn=500),), can_deduct=True))
+    assert (books.balance(card), done.keep_back_minor, done.flags) == (500, 0, ())
+    (moved,) = done.cards
+    assert (moved.card, moved.redeemed, moved.earned, moved.available) == (card, 1_000, 500, 500)
+    books.check_laws()
+
+
+@pytest.mark.parametrize(
+    ("product", "can_deduct", "balance", "keep_back", "flag"),
+    [
+        (PLAIN, False, -300, 0, "debt"),
+        (FORGIVING, False, 0, 0, "forgiven"),
+        (DEDUCTING, True, 0, 300, "deducted"),
+        (DEDUCTING, False, -300, 0, "debt"),
+    ],
+)
+def test_loss_without_a_sale_beyond_all_there_is_follows_the_policy(
+    books: Books, product: str, can_deduct: bool, balance: int, keep_back: int, flag: str
+) -> None:
+    card = books.card(100, product=product)
+    done = books.done(back("r", "", cards=(use(card, 100, earn=500),), can_deduct=can_deduct))
+    assert (books.balance(card), done.keep_back_minor, done.flags) == (balance, keep_back, (flag,))
+    books.check_laws()
+
+
+def test_cards_that_shared_a_purchase_lose_without_the_sale_what_they_earned(books: Books) -> None:
+    first, second = books.card(), books.card()
+    cards = (use(first, spend_minor=60_000), use(second, spend_minor=40_000))
+    books.done(post("s", *cards, receipt=receipt(100_000, LINES)))
+    assert (books.balance(first), books.balance(second)) == (3_000, 2_000)
+    books.done(back("r", "", cards=cards, receipt=receipt(100_000, LINES)))
+    assert (books.balance(first), books.balance(second)) == (0, 0)
+    stranger = use("7770000000000003", spend_minor=40_000)
+    books.done(back("r2", "", cards=(cards[0], stranger), receipt=receipt(100_000, LINES), fact=True))
+    assert books.balance(first) == -3_000, "the stranger's share is not the first one's"
+
+
+@pytest.mark.parametrize("fact", [False, True])
+def test_two_cards_of_one_wallet_come_back_without_a_sale_as_one(books: Books, fact: bool) -> None:
+    card = books.card()
+    other = books.card(wallet_of=ref(card))
+    done = books.done(back("r", "", cards=(use(card, 100, earn=0), use(other, 200, earn=30)), fact=fact))
+    (moved,) = done.cards
+    assert (moved.card, moved.redeemed, moved.earned, moved.balance) == (card, 300, 30, 270)
+    books.check_laws()
+
+
+def test_money_given_back_without_a_sale_ends_with_its_card(books: Books) -> None:
+    gift = books.done(SellGiftCard(store=MOSCOW, keys=("g",), product=CERTIFICATE, amount=500)).number
+    books.done(post("s", use(gift, 500, earn=0, unit="RUB")))
+    ends = {row[0] for row in books.rows("SELECT expires_at FROM lot")}
+    books.done(back("r", "", cards=(use(gift, 500, earn=0, unit="RUB"),)))
+    assert books.balance(gift, "RUB") == 500
+    assert {row[0] for row in books.rows("SELECT expires_at FROM lot")} == ends
+    books.check_laws()
+
+
+def test_points_given_back_without_a_sale_are_there_at_once(books: Books) -> None:
+    card = books.card(product=SLOW)
+    done = books.done(back("r", "", cards=(use(card, 500, earn=0),)))
+    assert done.cards[0].available == 500
 
 
 def test_exchange_is_both_or_neither(books: Books) -> None:

@@ -164,6 +164,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("is_open AND expires_at IS NOT NULL"),
         sqlite_where=sa.text("is_open AND expires_at IS NOT NULL"),
     )
+    op.create_index(op.f("ix_card_product"), "card", ["product"], unique=False, if_not_exists=True)
     op.create_index(op.f("ix_operation_booked_at"), "operation", ["booked_at"], unique=False, if_not_exists=True)
     op.create_index(
         "ix_operation_reverses",
@@ -222,6 +223,7 @@ def downgrade() -> None:
         sqlite_where=sa.text("reverses_id IS NOT NULL"),
     )
     op.drop_index(op.f("ix_operation_booked_at"), table_name="operation")
+    op.drop_index(op.f("ix_card_product"), table_name="card")
     op.drop_index(
         "ix_lot_due",
         table_name="lot",
