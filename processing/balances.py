@@ -97,11 +97,13 @@ LOTS_NOW = Statement(
 AT = Statement(
     f"""
     SELECT unit, CAST(sum(remaining) AS BIGINT) AS balance,
-           CAST(sum(CASE WHEN remaining < 0 OR (available_from <= :at AND (expires_at IS NULL OR expires_at > :at))
+           CAST(sum(CASE WHEN remaining < 0 OR is_debt
+                           OR (available_from <= :at AND (expires_at IS NULL OR expires_at > :at))
                THEN remaining - held ELSE 0 END) AS BIGINT) AS available,
-           CAST(sum(CASE WHEN remaining > 0 AND available_from > :at THEN remaining ELSE 0 END) AS BIGINT) AS pending,
+           CAST(sum(CASE WHEN remaining > 0 AND available_from > :at AND NOT is_debt
+               THEN remaining ELSE 0 END) AS BIGINT) AS pending,
            CAST(sum(held) AS BIGINT) AS held
-    FROM (SELECT x.unit, x.remaining, l.available_from, l.expires_at, {_HELD_AT} AS held
+    FROM (SELECT x.unit, x.remaining, l.available_from, l.expires_at, l.is_debt, {_HELD_AT} AS held
           FROM ({_LOTS_AT}) x JOIN lot l ON l.id = x.lot_id) told
     GROUP BY unit
     """,
