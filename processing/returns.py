@@ -13,20 +13,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from processing.accruals import accrue
+from processing.accruals import money_terms
 from processing.allocation import Counted, Share, count, lines_of, shares, spread_payments, undone
+from processing.chain import Programme
 from processing.claims import POSTED
-from processing.commands import Amount, CardUse, ReturnReceipt
-from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, StoreInfo
+from processing.commands import CardUse, ReturnReceipt
+from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, ActiveProgramme, StoreInfo
 from processing.documents import ReceiptDocument, document_of, keep, kept, returned_before
-from processing.errors import BadAmount, BadMessage, CardNotFound, ReceiptNotFound
+from processing.errors import BadAmount, CardNotFound, ReceiptNotFound
 from processing.lots import Lot, Move, Reversal, repay, reverse
-from processing.plans import DEBT, SUSPENSE_FLAG, movement
-from processing.programme import Part, decide, lot_terms
+from processing.plans import DEBT, SUSPENSE_FLAG, Use, add, movement, system
+from processing.programme import LotTerms, Part, decide, lot_terms
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
 from processing.reversals import graced, living, unexpire
-from processing.state import SETTLEMENT_PRICE_MILLIONTHS, Account, Booked, Card, Posting, Returned, State
-from processing.units import MAX_AMOUNT, worth
+from processing.state import SETTLEMENT_PRICE_MILLIONTHS, Account, Booked, Card, Earlier, Posting, Returned, State
+from processing.units import MAX_AMOUNT, POINTS, worth
 
 # Flags of an operation, for the operator.
 SALE_UNKNOWN, OVER_RETURNED, FORGIVEN, DEDUCTED = "sale_unknown", "over_returned", "forgiven", "deducted"
@@ -85,13 +86,11 @@ def _with_sale(
         flags.append(OVER_RETURNED)
     sold_at = state.store(command.sale_store or command.store)
     active = state.directory.programmes.get(document.programme)
-    policy = active.programme.return_policy if active else POLICY_DEBT
-    if policy == POLICY_DEDUCT and not command.can_deduct:
-        policy = POLICY_DEBT
+    policy = _policy(active, command)
     numbers = {(state.merged.get(m.account, m.account), m.unit): m.card for m in cards_of(sale)}
     plan = _Plan(_effective_at(state, command))
     for undoing in _undoings(state, sale, document, counted):
-        _undo(state, sold_at, sale, undoing, policy, numbers, flags, plan)
+        _undo(state, sold_at, state.earlier[sale.operation_id], undoing, policy, numbers, flags, plan)
     store = state.store(command.store)
     operation_id = state.post(
         "return",
@@ -116,6 +115,11 @@ def _with_sale(
         base_id=sale.operation_id,
         flags=tuple(flags),
     )
+
+
+def _policy(active: ActiveProgramme | None, command: ReturnReceipt) -> str:
+    policy: str = active.programme.return_policy if active else POLICY_DEBT
+    return POLICY_DEBT if policy == POLICY_DEDUCT and not command.can_deduct else policy
 
 
 def _effective_at(state: State, command: ReturnReceipt) -> datetime:
@@ -186,14 +190,14 @@ def _spread(state: State, sale: ReceiptPosted, document: ReceiptDocument) -> tup
 def _undo(
     state: State,
     sold_at: StoreInfo,
-    sale: ReceiptPosted,
+    before: Earlier | None,
     undoing: _Undoing,
     policy: str,
     numbers: dict[tuple[int, str], str],
     flags: list[str],
     plan: _Plan,
 ) -> None:
-    """Give back and take back on one account."""
+    """Give back and take back on one account; ``before`` is the sale, where there is one."""
     account = undoing.account
     booked = [(lot_id, -amount) for lot_id, amount in undoing.drawn.items()]
     booked += [(lot_id, amount) for part in (undoing.gained, undoing.loaded) for lot_id, amount in part.items()]
@@ -202,7 +206,7 @@ def _undo(
     given, taken = sum(undoing.drawn.values()), sum(undoing.gained.values())
     loaded = sum(undoing.loaded.values())
     short = sum(reversal.owed.values())
-    moves = [graced(state, account, move, sold_at, state.earlier[sale.operation_id]) for move in reversal.moves]
+    moves = [graced(state, account, move, sold_at, before) if before else move for move in reversal.moves]
     moves += [(state.spare(account, account.lots[i].issuer_id), amount) for i, amount in reversal.spare.items()]
     let_off = min(short, taken) if policy != POLICY_DEBT else 0
     if let_off:
@@ -216,8 +220,7 @@ def _undo(
         moves += _repaid(account, moves, state.now)
     plan.postings += state.moved(account, moves)
     for kind, amount in ((REDEEMED, -given), (ISSUED, taken - let_off), (CASH, loaded)):
-        system = state.directory.system(sold_at.partner_id, kind, account.unit)
-        plan.postings.append(Posting(system, account.unit, amount))
+        plan.postings.append(system(state, sold_at, kind, account.unit, amount))
     number = numbers.get((account.wallet_id, account.unit), "")
     plan.movements.append(movement(state, account, number, given, taken - let_off + loaded))
 
@@ -270,14 +273,18 @@ def _now(state: State, told: CardMovement) -> CardMovement:
 def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> ReceiptReturned:
     """A return of something that we do not know: what each card gets back and loses is told, or worked out."""
     store = state.store(command.store)
+    uses = [_use(state, command, ask, flags) for ask in command.cards]
+    _work_out_losses(state, command, uses)
     plan = _Plan(_effective_at(state, command))
-    wallets: set[int] = set()
-    for use in command.cards:
-        card = _card(state, command, use, flags)
-        if card is not None and card.wallet_id in wallets:
-            raise BadMessage("two cards of one wallet: tell them as one", where="cards")
-        wallets |= {card.wallet_id} if card is not None else set()
-        _undo_use(state, store, command, use, card, flags, plan)
+    for use in uses:
+        if use.card is None:
+            plan.postings += _suspended(state, store, use)
+    by_wallet: dict[int, list[Use]] = {}
+    for use in uses:
+        if use.card is not None:
+            by_wallet.setdefault(use.card.wallet_id, []).append(use)
+    for of_wallet in by_wallet.values():
+        _undo_uses(state, store, command, of_wallet, flags, plan)
     operation_id = state.post(
         "return",
         store,
@@ -297,70 +304,84 @@ def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> Rec
     )
 
 
-def _undo_use(
-    state: State,
-    store: StoreInfo,
-    command: ReturnReceipt,
-    use: CardUse,
-    card: Card | None,
-    flags: list[str],
-    plan: _Plan,
-) -> None:
-    """What one card gets back and loses."""
-    back = {amount.unit: amount.amount for amount in use.redeem}
-    lost = {amount.unit: amount.amount for amount in _lost(state, command, use, card)}
-    for unit in dict.fromkeys([*back, *lost]):
-        given, taken = back.get(unit, 0), lost.get(unit, 0)
-        if not 0 <= given <= MAX_AMOUNT or not 0 <= taken <= MAX_AMOUNT:
-            raise BadAmount("an amount must not be negative", unit=unit)
-        redeemed, issued = (state.directory.system(store.partner_id, kind, unit) for kind in (REDEEMED, ISSUED))
-        if card is None:
-            suspense = state.directory.system(store.partner_id, SUSPENSE, unit)
-            plan.postings += [Posting(redeemed, unit, -given), Posting(issued, unit, taken)]
-            plan.postings.append(Posting(suspense, unit, given - taken))
-            continue
-        account = state.account(card.wallet_id, unit)
-        programme = state.directory.programme_of(card.product).programme
-        policy: str = programme.return_policy
-        if policy == POLICY_DEDUCT and not command.can_deduct:
-            policy = POLICY_DEBT
-        own = state.open_lot(account, store.partner_id, state.now, None, SETTLEMENT_PRICE_MILLIONTHS)
-        reversal = reverse([(own.id, taken)] if taken else [], account.lots, state.now)
-        short = sum(reversal.owed.values())
-        let_off = short if policy != POLICY_DEBT else 0
-        if let_off:
-            flags.append(DEDUCTED if policy == POLICY_DEDUCT else FORGIVEN)
-            plan.keep_back_minor += _worth(account, reversal, let_off) if policy == POLICY_DEDUCT else 0
-        moves = list(reversal.moves)
-        if short > let_off:
-            flags.append(DEBT)
-            moves += _owing(state, account, reversal, let_off)
-        plan.postings += state.moved(account, moves)
-        if given:
-            terms = lot_terms(programme if programme.unit == unit else None, store.zone, state.now)
-            plan.postings += accrue(state, store, account, given, terms, {})
-        plan.postings += [Posting(redeemed, unit, -given), Posting(issued, unit, taken - let_off)]
-        plan.movements.append(movement(state, account, card.number, given, taken - let_off))
+def _use(state: State, command: ReturnReceipt, ask: CardUse, flags: list[str]) -> Use:
+    """A card's part, with what it gets back (``redeemed``) and loses (``gained``) as far as that is told.
 
-
-def _card(state: State, command: ReturnReceipt, use: CardUse, flags: list[str]) -> Card | None:
-    """Errors: CardNotFound; for a fact the amounts go to suspense."""
+    Errors: BadAmount; CardNotFound, for a fact the amounts go to suspense.
+    """
+    for amount in (*ask.redeem, *(ask.earn or ())):
+        if not 0 <= amount.amount <= MAX_AMOUNT:
+            raise BadAmount("an amount must not be negative", unit=amount.unit)
+        state.directory.unit(amount.unit)
     try:
-        return state.card(use.refs)
+        card = state.card(ask.refs)
     except CardNotFound:
         if not command.fact:
             raise
         flags.append(SUSPENSE_FLAG)
-        return None
+        card = None
+    use = Use(ask, card, state.directory.programme_of(card.product) if card else None, True)
+    add(use.redeemed, ask.redeem)
+    add(use.gained, ask.earn or ())
+    return use
 
 
-def _lost(state: State, command: ReturnReceipt, use: CardUse, card: Card | None) -> tuple[Amount, ...]:
-    """What the card loses: as told, else what the programme would give for these goods today."""
-    if use.earn is not None or card is None:
-        return use.earn or ()
-    programme = state.directory.programme_of(card.product).programme
-    redeemed = sum(amount.amount for amount in use.redeem)
-    decision = decide(
-        command.receipt, [Part(programme=programme, spend_minor=use.spend_minor, redeemed_minor=redeemed)]
-    )
-    return (Amount(programme.unit, decision.earnings[0].amount),)
+def _work_out_losses(state: State, command: ReturnReceipt, uses: Sequence[Use]) -> None:
+    """What nobody has told: what the programmes would give for these goods today, shared as in a sale."""
+    programmes = [use.programme for use in uses if use.programme]
+    if not programmes or all(use.ask.earn is not None for use in uses):
+        return
+    # Who stands for an unknown card takes a share, and what it is goes nowhere.
+    parts = [
+        Part(
+            programme=use.programme or programmes[0],
+            spend_minor=use.ask.spend_minor,
+            redeemed_minor=sum(paid.amount for paid in use.ask.redeem if _are_points(state, paid.unit)),
+        )
+        for use in uses
+    ]
+    for use, earning in zip(uses, decide(command.receipt, parts).earnings, strict=True):
+        if use.programme is not None and use.ask.earn is None:
+            use.gained[use.programme.unit] = earning.amount
+
+
+def _are_points(state: State, unit: str) -> bool:
+    return state.directory.unit(unit).kind == POINTS
+
+
+def _suspended(state: State, store: StoreInfo, use: Use) -> list[Posting]:
+    postings = []
+    for unit in dict.fromkeys([*use.redeemed, *use.gained]):
+        given, taken = use.redeemed.get(unit, 0), use.gained.get(unit, 0)
+        postings += [system(state, store, REDEEMED, unit, -given), system(state, store, ISSUED, unit, taken)]
+        postings.append(system(state, store, SUSPENSE, unit, given - taken))
+    return postings
+
+
+def _undo_uses(
+    state: State, store: StoreInfo, command: ReturnReceipt, uses: Sequence[Use], flags: list[str], plan: _Plan
+) -> None:
+    """What the cards of one wallet get back and lose together; what comes back pays first for what is lost."""
+    card, active = uses[0].card, uses[0].active
+    assert card is not None
+    assert active is not None
+    policy = _policy(active, command)
+    for unit in dict.fromkeys(unit for use in uses for unit in (*use.redeemed, *use.gained)):
+        account = state.account(card.wallet_id, unit)
+        terms = _terms(state, store, card, active.programme, unit)
+        lot = state.open_lot(
+            account, store.partner_id, terms.available_from, terms.expires_at, SETTLEMENT_PRICE_MILLIONTHS
+        )
+        undoing = _Undoing(account)
+        undoing.drawn[lot.id] = sum(use.redeemed.get(unit, 0) for use in uses)
+        undoing.gained[lot.id] = sum(use.gained.get(unit, 0) for use in uses)
+        _undo(state, store, None, undoing, policy, {(card.wallet_id, unit): card.number}, flags, plan)
+
+
+def _terms(state: State, store: StoreInfo, card: Card, programme: Programme, unit: str) -> LotTerms:
+    """What comes back was there when it paid, and is there at once; it ends as if it were given today."""
+    at_once = money_terms(state, store, card)
+    if not _are_points(state, unit):
+        return at_once
+    ours = programme if programme.unit == unit else None
+    return LotTerms(at_once.available_from, lot_terms(ours, store.zone, state.now).expires_at)
