@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from sqlalchemy import create_engine, text
 from gateway.demo.chain import CONFIG, LINK_SECRETS, open_chain
 from gateway.demo.run import _addresses
 from tests.postgres import Server
-from tests.processing.books import Books
+from tests.processing.books import KEYS, Books
 
 COMMAND = [sys.executable, "-c", "from gateway.cli import run; run()"]
 TERMINAL_COLUMNS = 120
@@ -319,7 +320,9 @@ def test_killed_demo_takes_everything_with_it(scratch: Scratch) -> None:
 
 def test_database_of_another_chain_is_left_alone(scratch: Scratch, sqlite_books: Books) -> None:
     before = sqlite_books.count("store")
-    done = scratch.run("demo", "--once", "--database-url", sqlite_books.url)
+    master, index = (base64.b64encode(key).decode() for key in (KEYS.master, KEYS.index))
+    keys = {"TILLGATE_MASTER_KEY": master, "TILLGATE_INDEX_KEY": index}
+    done = scratch.run("demo", "--once", "--database-url", sqlite_books.url, **keys)
     assert done.returncode == 1
     assert "another chain" in done.stderr
     assert sqlite_books.count("store") == before
