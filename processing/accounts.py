@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from processing.accruals import accrue, money_terms
@@ -67,10 +69,10 @@ def pay_out(state: State, command: PayOut) -> PaidOut:
         check_pin(state, card, command.pin)
         store = state.store(command.store)
         account = state.account(card.wallet_id, command.unit)
-        is_empty = command.close and command.amount is None and account.balance == 0
+        is_empty = command.close and command.amount is None and _left(account, state.now) == 0
         amount = 0 if is_empty else _asked(state, account, command.amount)
-        if command.close and account.balance != amount:
-            raise BadAmount("a card that still holds money is not closed", unit=account.unit)
+        if command.close:
+            _check_emptied(state, account, amount)
         moves, _ = draw(account.lots.values(), amount, state.now)
         postings = [*state.moved(account, moves), _system(state, store, CASH, account, amount)]
         operation_id = state.post("pay_out", store, postings, actor=command.actor)
@@ -84,6 +86,19 @@ def pay_out(state: State, command: PayOut) -> PaidOut:
         ), operation_id
 
     return once(state, command, PaidOut, do)
+
+
+def _check_emptied(state: State, account: Account, amount: int) -> None:
+    """Whether the wallet holds and owes nothing in any unit once this is paid out. Errors: BadAmount."""
+    for (wallet_id, unit), other in state.accounts.items():
+        paid = amount if other is account else 0
+        if wallet_id == account.wallet_id and _left(other, state.now) != paid:
+            raise BadAmount("a card that still holds something is not closed", unit=unit)
+
+
+def _left(account: Account, now: datetime) -> int:
+    """The balance without what only waits to be booked as expired."""
+    return sum(lot.held if lot.is_expired(now) else lot.remaining for lot in account.lots.values())
 
 
 def redeem(state: State, command: Redeem) -> Redeemed:
