@@ -49,7 +49,7 @@ def plan_redemptions(
         hold = use.hold
         if hold is not None and hold.state == OPEN and all(hold is not ended for ended, _ in plan.holds):
             # Nothing was paid from it: the receipt is closed, and so is the hold.
-            plan.holds.append((hold, 0))
+            plan.holds.append((hold, None))
 
 
 def _holds_on(use: Use, account: Account) -> list[Hold]:

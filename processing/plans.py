@@ -49,7 +49,8 @@ class Plan:
     drawn: list[Share] = field(default_factory=list)
     gained: list[Share] = field(default_factory=list)
     loaded: list[Share] = field(default_factory=list)
-    holds: list[tuple[Hold, int]] = field(default_factory=list)
+    # What each hold has paid; None for one that was named only, and is let go.
+    holds: list[tuple[Hold, int | None]] = field(default_factory=list)
     # What this operation has moved into debts and out of them, by lot.
     repaid: dict[int, int] = field(default_factory=dict)
 

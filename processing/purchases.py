@@ -55,7 +55,10 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
         explanation=_explanation(uses, decision),
     )
     for hold, taken in plan.holds:
-        state.end_hold(hold, CAPTURED if taken else RELEASED, state.now, taken, operation_id if taken else None)
+        if taken is None:
+            state.end_hold(hold, RELEASED, state.now)
+        else:
+            state.end_hold(hold, CAPTURED, state.now, taken, operation_id)
     programme = next((use.programme.code for use in uses if use.programme), "")
     document = ReceiptDocument(
         command.receipt, tuple(plan.drawn), tuple(plan.gained), tuple(plan.loaded), programme=programme

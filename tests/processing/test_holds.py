@@ -333,6 +333,14 @@ def test_hold_whose_capture_was_undone_is_captured_once_more_and_not_twice(books
     assert books.balance(card) == 7_000
 
 
+def test_hold_of_nothing_that_a_fact_was_paid_with_pays_no_more(books: Books) -> None:
+    card = books.card(0)
+    books.done(hold("h", card))
+    books.done(post("sale", use(card, 100, earn=0, hold="h"), fact=True))
+    assert told(books, "h").state == "captured"
+    assert isinstance(books.one(capture("c", "h", 100, fact=True)), HoldEnded)
+
+
 def test_owner_of_another_store_is_somebody_else(books: Books) -> None:
     card = books.card(3_000)
     books.done(hold("h", card, 2_000, owner="till-1"))
