@@ -15,13 +15,17 @@ from processing.directory import Directory
 DONE_UNTIL = Statement("SELECT done_until FROM chore WHERE name = :name", tables.chore.c.done_until)
 ACCOUNTS = Statement(
     """
-    SELECT a.kind, a.unit, CAST(coalesce(
-        (SELECT sum(r.debit - r.credit) FROM roll_up r WHERE r.account_id = a.id AND r.day < :day), 0
-    ) AS BIGINT) AS rolled, CAST(coalesce((
-        SELECT sum(e.amount) FROM operation o JOIN entry e ON e.operation_id = o.id
-        WHERE o.booked_at >= :since AND o.booked_at <= :at AND e.account_id = a.id
-    ), 0) AS BIGINT) AS since
-    FROM account a WHERE a.partner_id = :partner ORDER BY a.unit, a.kind
+    SELECT a.kind, a.unit,
+           CAST(coalesce(r.amount, 0) AS BIGINT) AS rolled, CAST(coalesce(s.amount, 0) AS BIGINT) AS since
+    FROM account a LEFT JOIN (
+        SELECT d.account_id, sum(d.debit - d.credit) AS amount FROM roll_up d JOIN account o ON o.id = d.account_id
+        WHERE o.partner_id = :partner AND d.day < :day GROUP BY d.account_id
+    ) r ON r.account_id = a.id LEFT JOIN (
+        SELECT e.account_id, sum(e.amount) AS amount
+        FROM operation o JOIN entry e ON e.operation_id = o.id JOIN account p ON p.id = e.account_id
+        WHERE o.booked_at >= :since AND o.booked_at <= :at AND p.partner_id = :partner GROUP BY e.account_id
+    ) s ON s.account_id = a.id
+    WHERE a.partner_id = :partner ORDER BY a.unit, a.kind
     """,
     column("kind", String),
     column("unit", String),

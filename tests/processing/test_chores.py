@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from processing.commands import (
 from processing.directory import load, sync
 from processing.errors import AdjustmentNotFound, InsufficientPoints, KeyReused, RangeFull, SecondPersonNeeded
 from processing.execute import Core
-from processing.reports import partner_accounts
+from processing.reports import ACCOUNTS, partner_accounts
 from processing.verify import verify
 from tests.processing.books import (
     CHAIN,
@@ -216,6 +217,17 @@ def test_partner_accounts_are_the_sums_of_their_entries_at_any_instant(books: Bo
     assert books.count("roll_up") > 0
 
 
+def test_partner_accounts_are_read_in_one_pass(postgresql: Books) -> None:
+    asking = {"partner": 1, "day": "2026-05-04", "since": NOON, "at": NOON}
+    with postgresql.database.reading() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        rows = driver.execute("EXPLAIN " + ACCOUNTS.postgresql, asking).fetchall()
+    plan = "\n".join(row[0] for row in rows)
+    assert "roll_up" in plan
+    assert "SubPlan" not in plan, plan
+
+
 def _by_entries(books: Books, at: Any) -> dict[tuple[str, str, str], int]:
     found = books.rows(
         "SELECT p.code, a.kind, a.unit, sum(e.amount) FROM entry e JOIN account a ON a.id = e.account_id "
@@ -234,7 +246,7 @@ def _by_report(books: Books, at: Any) -> dict[tuple[str, str, str], int]:
 
 
 @pytest.fixture
-def careful(books: Books) -> Books:
+def careful(books: Books) -> Iterator[Books]:
     """The same chain, in which corrections of points above 1,000 need a second person."""
     units = tuple(
         type(unit)(unit.code, unit.kind, unit.scale, 1_000 if unit.code == POINTS else None) for unit in CHAIN.units
