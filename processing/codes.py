@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from processing.commands import CheckCode, SendCode
 from processing.errors import BadMessage, CodeExpired, HolderNotFound, TooManyCodes, WrongCode
-from processing.holders import known, read_field
+from processing.holders import MAX_PURPOSE, known, read_field
 from processing.keys import once
 from processing.people import PHONE, Code
 from processing.results import CodeChecked, CodeSent
@@ -22,7 +22,6 @@ CODE_SECONDS = 300
 CODE_TRIES = 3
 # How many codes one phone may get: in an hour, in a day.
 LIMITS = ((timedelta(hours=1), 3), (timedelta(days=1), 10))
-MAX_PURPOSE = 64
 
 
 def send_code(state: State, command: SendCode) -> CodeSent:

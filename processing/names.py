@@ -19,6 +19,7 @@ from processing import tables
 from processing.cards import ACTIVE, ISSUED
 from processing.commands import Ref
 from processing.database import Statement, array, run
+from processing.people import CONTACT as CONTACT
 from processing.secrets import Vault, normalise_email, normalise_phone
 from processing.state import DERIVED as DERIVED
 from processing.state import EMAIL as EMAIL
@@ -44,9 +45,6 @@ ROOTS = Statement(
     "SELECT w.id, coalesce(w.merged_into, w.id) FROM wallet w WHERE w.id IN_IDS(:wallets)",
     tables.wallet.c.id,
     tables.wallet.c.merged_into,
-)
-CONTACT = Statement(
-    "SELECT holder_id FROM contact WHERE kind = :kind AND blind_index = :blind_index", tables.contact.c.holder_id
 )
 WALLETS_CARDS = Statement(
     "SELECT id, wallet_id, status, expires_at FROM card WHERE wallet_id IN_IDS(:wallets)",

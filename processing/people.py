@@ -119,7 +119,7 @@ NAME_PARTS = Statement(
     tables.name_part.c.holder_id,
     tables.name_part.c.blind_index,
 )
-TAKEN = Statement(
+CONTACT = Statement(
     "SELECT holder_id FROM contact WHERE kind = :kind AND blind_index = :blind_index", tables.contact.c.holder_id
 )
 CODES = Statement(
@@ -160,7 +160,7 @@ def read(
         for contact in contacts_of(vault, command)
     }
     for kind, index in sorted(wanted):
-        (rows,) = run(connection, [(TAKEN, {"kind": kind, "blind_index": index})])
+        (rows,) = run(connection, [(CONTACT, {"kind": kind, "blind_index": index})])
         if rows:
             people.taken[kind, index] = rows[0][0]
     if any(isinstance(command, SendCode | CheckCode) for command in asked):
