@@ -58,8 +58,8 @@ FORGIVING, DEDUCTING, GRACED, PINNED = "forgiving", "deducting", "graced", "pinn
 back to an expired lot live for a week; a gift card for a year that pays with its PIN."""
 
 BRIEF, CERTIFICATE = "brief", "certificate"
-"""Products: points from tomorrow for ten days, with deductions and five days of grace; a gift card for 5.00 or 10.00
-and 60 days."""
+"""Products: points from tomorrow for ten days, with deductions; a gift card that is sold for 5.00 or 10.00 and lives
+for 60 days."""
 
 
 def programme(code: str, **changes: Any) -> Programme:
@@ -100,7 +100,7 @@ PROGRAMMES = {
     FORGIVING: programme(FORGIVING, return_policy="forgive"),
     DEDUCTING: programme(DEDUCTING, return_policy="deduct"),
     GRACED: programme(GRACED, unit=MILES, return_grace_days=7),
-    BRIEF: programme(BRIEF, pending_days=1, expires_days=10, return_policy="deduct", return_grace_days=5),
+    BRIEF: programme(BRIEF, pending_days=1, expires_days=10, return_policy="deduct"),
 }
 CHAIN = Chain(
     code="north",
@@ -302,7 +302,8 @@ LAWS = {
             WHERE o.reverses_id IS NOT NULL
             UNION ALL
             SELECT o.id, e.account_id, e.amount FROM operation o JOIN receipt t ON t.base_id = o.reverses_id
-            LEFT JOIN operation v ON v.reverses_id = t.operation_id JOIN entry e ON e.operation_id IN (t.operation_id, v.id)
+            LEFT JOIN operation v ON v.reverses_id = t.operation_id
+            JOIN entry e ON e.operation_id IN (t.operation_id, v.id)
         ) o JOIN account a ON a.id = o.account_id LEFT JOIN wallet w ON w.id = a.wallet_id
         WHERE w.merged_into IS NULL AND NOT EXISTS (SELECT 1 FROM wallet m WHERE m.merged_into = w.id)
         GROUP BY o.id, o.account_id HAVING sum(o.amount) <> 0
