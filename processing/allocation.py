@@ -28,13 +28,31 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
     lines: tuple[tuple[int, int], ...]
 
 
+class Back(msgspec.Struct, frozen=True, array_like=True):
+    """How much of a sold line has come back, in its measure; ``sum_minor`` is what the till told of it in money.
+
+    Money is finer than the measure may be: what it comes to is rounded down over all steps, not in each.
+    """
+
+    number: int
+    amount: int
+    sum_minor: int = 0
+
+
 class Counted(msgspec.Struct, frozen=True):
-    """A sold line that comes back: its whole size, what came back of it before, and what comes back now."""
+    """A sold line that comes back: its whole size, what came back of it before, and what comes back now.
+
+    ``start`` and ``end`` are the same exactly, in parts of which the whole line has ``parts``.
+    """
 
     number: int
     size: int
     before: int
     now: int
+    sum_minor: int
+    start: int
+    end: int
+    parts: int
 
 
 def lines_of(receipt: Receipt) -> Sequence[Line]:
@@ -105,42 +123,76 @@ def size(line: Line) -> int:
     return line.quantity_thousandths if line.quantity_thousandths > 0 and line.number else max(line.sum_minor, 0)
 
 
+class _Line:
+    """A sold line while it is counted. It has so many parts that a unit of its measure and one of money are whole."""
+
+    def __init__(self, line: Line, before: Back | None) -> None:
+        self.line = line
+        self.size = size(line)
+        self.worth = max(line.sum_minor, 0)
+        self.parts = self.size * max(self.worth, 1)
+        self.before = before or Back(line.number, 0)
+        sums = self.before.sum_minor * self.size
+        pieces = max(self.before.amount - sums // max(self.worth, 1), 0)
+        is_whole = self.before.amount >= self.size
+        self.start = self.parts if is_whole else min(pieces * max(self.worth, 1) + sums, self.parts)
+        self.end = self.start
+        self.sum_minor = 0
+
+    def unit(self, in_money: bool) -> int:
+        """The parts of one unit; 0 where there is nothing to take."""
+        return (self.size if self.worth else 0) if in_money else max(self.worth, 1)
+
+    def left(self, in_money: bool = False) -> int:
+        unit = self.unit(in_money)
+        return -((self.end - self.parts) // unit) if unit else 0
+
+    def take(self, wanted: int, in_money: bool = False) -> int:
+        """As many units as there are of these; what is left then and less than one kopeck goes along."""
+        taken = min(wanted, self.left(in_money))
+        if taken > 0:
+            end = self.end + taken * self.unit(in_money)
+            self.end = self.parts if in_money and self.parts - end < self.size else min(end, self.parts)
+            self.sum_minor += taken if in_money else 0
+        return max(taken, 0)
+
+    def counted(self) -> Counted:
+        back = self.size if self.end == self.parts else self.end // max(self.worth, 1)
+        before = self.before.amount
+        now = max(back - before, 0)
+        return Counted(self.line.number, self.size, before, now, self.sum_minor, self.start, self.end, self.parts)
+
+
 def count(
-    lines: Sequence[Line], before: Mapping[int, int], asked: Sequence[ReturnLine], is_fact: bool
+    lines: Sequence[Line], before: Mapping[int, Back], asked: Sequence[ReturnLine], is_fact: bool
 ) -> tuple[list[Counted], bool]:
     """How much of each sold line comes back now, and whether a fact asked for more than is left.
 
     Errors: ReturnExceeds, BadAmount; a fact's surplus is left out instead.
     """
-    now = {line.number: 0 for line in lines}
+    every = [_Line(line, before.get(line.number)) for line in lines]
     is_over = False
-
-    def left(line: Line) -> int:
-        return size(line) - before.get(line.number, 0) - now[line.number]
-
-    if not asked:
-        now = {line.number: max(left(line), 0) for line in lines}
-        if not any(now.values()):
-            is_over = _exceeds(is_fact, 0, 0, 0)
+    if not asked and not sum(each.take(each.left()) for each in every):
+        is_over = _exceeds(is_fact, 0, 0, 0)
     for wanted in asked:
-        found = _sold(lines, wanted)
-        there = sum(left(line) for line in found)
-        asked_for = rest = _amount(wanted, found, there)
-        if rest <= 0:
+        found = _sold(every, wanted)
+        there = sum(each.left() for each in found)
+        amount, in_money = _amount(wanted, [each.line for each in found], there)
+        if amount <= 0:
             if not is_fact:
                 raise BadAmount("a return takes something back", line=wanted.number)
             is_over = True
-        for line in found:
-            taken = min(max(rest, 0), max(left(line), 0))
-            now[line.number] += taken
-            rest -= taken
-        if rest > 0:
-            is_over = _exceeds(is_fact, wanted.number, there, asked_for)
-    return [
-        Counted(line.number, size(line), before.get(line.number, 0), now[line.number])
-        for line in lines
-        if now[line.number]
-    ], is_over
+        for each in found:
+            amount -= each.take(amount, in_money)
+        if amount > 0:
+            is_over = _exceeds(is_fact, wanted.number, there, there + _measured(found, amount, in_money))
+    return [each.counted() for each in every if each.end > each.start], is_over
+
+
+def _measured(found: Sequence[_Line], amount: int, in_money: bool) -> int:
+    """An amount in the lines' measure, rounded up."""
+    sizes, worth = sum(each.size for each in found), sum(each.worth for each in found)
+    return -(-amount * sizes // worth) if in_money and worth else amount
 
 
 def _exceeds(is_fact: bool, line: int, left: int, asked: int) -> bool:
@@ -149,28 +201,28 @@ def _exceeds(is_fact: bool, line: int, left: int, asked: int) -> bool:
     return True
 
 
-def _sold(lines: Sequence[Line], wanted: ReturnLine) -> list[Line]:
+def _sold(lines: Sequence[_Line], wanted: ReturnLine) -> list[_Line]:
     """The sale's lines that are meant: by number, else by goods, else the one there is."""
     if wanted.number:
-        return [line for line in lines if line.number == wanted.number]
+        return [each for each in lines if each.line.number == wanted.number]
     if wanted.goods:
-        return [line for line in lines if line.goods == wanted.goods]
+        return [each for each in lines if each.line.goods == wanted.goods]
     return list(lines) if len(lines) == 1 else []
 
 
-def _amount(wanted: ReturnLine, found: Sequence[Line], left: int) -> int:
-    """How much is asked for, in the lines' own measure; 0 for a sum too small to measure."""
+def _amount(wanted: ReturnLine, found: Sequence[Line], left: int) -> tuple[int, bool]:
+    """How much is asked for, and whether that is money; else it is in the lines' own measure."""
     if wanted.quantity_thousandths is None and wanted.sum_minor is None:
-        return left or 1
+        return left or 1, False
     if not found:
-        return max(wanted.quantity_thousandths or 0, wanted.sum_minor or 0)
+        return max(wanted.quantity_thousandths or 0, wanted.sum_minor or 0), False
     if wanted.quantity_thousandths is not None and all(line.quantity_thousandths > 0 and line.number for line in found):
-        return wanted.quantity_thousandths
+        return wanted.quantity_thousandths, False
     if wanted.sum_minor is None:
-        return 0
-    whole = sum(max(line.sum_minor, 0) for line in found)
-    sizes = sum(size(line) for line in found)
-    return sizes if wanted.sum_minor == whole else proportion(max(wanted.sum_minor, 0), sizes, max(whole, 1))
+        return 0, False
+    # The whole price means whole lines, also those that cost nothing.
+    is_whole = wanted.sum_minor == sum(max(line.sum_minor, 0) for line in found)
+    return (sum(size(line) for line in found), False) if is_whole else (wanted.sum_minor, True)
 
 
 def undone(shares: Sequence[Share], counted: Mapping[int, Counted]) -> list[tuple[Share, int]]:
@@ -185,10 +237,10 @@ def undone(shares: Sequence[Share], counted: Mapping[int, Counted]) -> list[tupl
         for number, amount in share.lines:
             whole[number] = whole.get(number, 0) + amount
     for number, line in counted.items():
-        if number not in whole or not line.size:
+        if number not in whole or not line.parts:
             continue
-        start = proportion(whole[number], line.before, line.size)
-        end = proportion(whole[number], line.before + line.now, line.size)
+        start = proportion(whole[number], line.start, line.parts)
+        end = proportion(whole[number], line.end, line.parts)
         at = 0
         for place in range(len(shares)):
             for each, amount in shares[place].lines:

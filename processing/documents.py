@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import msgspec
 
 from processing import tables
-from processing.allocation import Share
+from processing.allocation import Back, Share
 from processing.commands import Receipt
 from processing.directory import StoreInfo
 from processing.errors import KeyReused
@@ -26,7 +25,7 @@ class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     drawn: tuple[Share, ...] = ()
     gained: tuple[Share, ...] = ()
     loaded: tuple[Share, ...] = ()
-    returned: tuple[tuple[int, int], ...] = ()
+    returned: tuple[Back, ...] = ()
     programme: str = ""
 
 
@@ -62,11 +61,13 @@ def document_of(state: State, operation_id: int) -> ReceiptDocument | None:
     return decode_document(told if isinstance(told, str) else bytes(told))
 
 
-def returned_before(state: State, operation_id: int, document: ReceiptDocument) -> Counter[int]:
+def returned_before(state: State, operation_id: int, document: ReceiptDocument) -> dict[int, Back]:
     """How much of each line of a sale has come back, in returns that stand."""
-    before = Counter(dict(document.returned))
-    for returned in state.returns.get(operation_id, ()):
-        before.update(dict(returned.lines))
+    before: dict[int, Back] = {}
+    for backs in (document.returned, *(returned.lines for returned in state.returns.get(operation_id, ()))):
+        for back in backs:
+            so_far = before.get(back.number, Back(back.number, 0))
+            before[back.number] = Back(back.number, so_far.amount + back.amount, so_far.sum_minor + back.sum_minor)
     return before
 
 
@@ -76,6 +77,6 @@ def kept_receipt(state: State, void_id: int) -> dict[str, Any]:
     document = document_of(state, operation_id)
     if document is None or state.earlier[operation_id].kind not in ("receipt", "restore"):
         raise KeyReused("only a sale can be restored")
-    before = tuple(sorted(returned_before(state, operation_id, document).items()))
+    before = tuple(back for _, back in sorted(returned_before(state, operation_id, document).items()))
     document = msgspec.structs.replace(document, returned=before)
     return {**state.receipts[operation_id], "document": msgspec.Raw(_encode_document(document))}

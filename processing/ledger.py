@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import Connection, Table, delete, text
 
 from processing import audit, people, selects, tables
+from processing.allocation import Back
 from processing.claims import Claim, named_keys, own_keys, parts
 from processing.commands import (
     Command,
@@ -385,7 +386,7 @@ def _keep_shares(past: _Past, document: str) -> None:
 class _ReturnedLines(msgspec.Struct):
     """Of a return's document what says which lines of the sale came back."""
 
-    returned: tuple[tuple[int, int], ...] = ()
+    returned: tuple[Back, ...] = ()
 
 
 _decode_returned = msgspec.json.Decoder(_ReturnedLines).decode

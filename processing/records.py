@@ -101,7 +101,7 @@ RECEIPT = Statement(
     _operation.flags,
     column("document", String),
 )
-# What came back by returns that stand; pairs of (line, amount) in their documents: processing/documents.py
+# What came back by returns that stand; (line, amount, of it told in money) in their documents: processing/documents.py
 RETURNED_LINES = Statement(
     """
     SELECT CAST(pair->>0 AS BIGINT) AS line, CAST(sum(CAST(pair->>1 AS BIGINT)) AS BIGINT) AS amount
@@ -202,7 +202,7 @@ def read_receipt(reading: Reading, query: ReadReceipt) -> ReceiptTold:
     for line, amount in came_back:
         returned[line] += amount
     # A return's own lines; of a sale that was restored, what had come back before.
-    returned.update(dict(document.get("returned", ())))
+    returned.update({number: amount for number, amount, *_ in document.get("returned", ())})
     answer = _decode_answer(found.answer) if found.answer else None
     sale, sale_store = (answer.sale, answer.sale_store) if isinstance(answer, ReceiptReturned) else ("", "")
     return ReceiptTold(

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from processing.accruals import money_terms
-from processing.allocation import Counted, Share, count, lines_of, shares, spread_payments, undone
+from processing.allocation import Back, Counted, Share, count, lines_of, shares, spread_payments, undone
 from processing.chain import Programme
 from processing.claims import POSTED
 from processing.commands import CardUse, ReturnReceipt
@@ -102,13 +102,13 @@ def _with_sale(
         flags=flags,
         explanation=[_story(sale.operation_id, counted, policy, plan)],
     )
-    back = tuple((line.number, line.now) for line in counted)
+    back = tuple(Back(line.number, line.now, line.sum_minor) for line in counted)
     _keep(state, store, command, operation_id, ReceiptDocument(command.receipt, returned=back), sale.operation_id)
     return ReceiptReturned(
         operation_id=operation_id,
         at=state.now,
         cards=tuple(_now(state, told) for told in plan.movements),
-        lines=tuple(ReturnedLine(number=number, amount=amount) for number, amount in back),
+        lines=tuple(ReturnedLine(number=each.number, amount=each.amount) for each in back),
         keep_back_minor=plan.keep_back_minor,
         sale=command.sale,
         sale_store=command.sale_store or command.store,

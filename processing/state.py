@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import Table
 
 from processing import tables
+from processing.allocation import Back
 from processing.audit import Audited
 from processing.claims import NONE, Claim, own_keys
 from processing.commands import Adjust, Command, Ref
@@ -121,7 +122,7 @@ class Returned:
     """A return that stands: its operation, and the sold lines that came back, as its receipt tells them."""
 
     operation_id: int
-    lines: tuple[tuple[int, int], ...]
+    lines: tuple[Back, ...]
 
 
 @dataclass(slots=True)
