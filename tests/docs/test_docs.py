@@ -317,6 +317,9 @@ def audited() -> set[str]:
     for module, call in calls("audit", "processing"):
         if isinstance(call.args[1], ast.Constant):
             found |= set(constants(module, call.args[1]))
+    for module, call in calls("Audited", "processing"):
+        if isinstance(call.args[1], ast.Constant):
+            found |= set(constants(module, call.args[1]))
     for module, call in calls("_change_status", "processing"):
         found |= set(constants(module, call.args[-1]))
     for package in PACKAGES:
