@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processing import chores
-from processing.allocation import numbered
+from processing.allocation import Back, numbered
 from processing.commands import (
     Amount,
     CardUse,
@@ -25,6 +25,7 @@ from processing.commands import (
     SetPin,
     TopUp,
 )
+from processing.documents import decode_document
 from processing.errors import (
     AlreadyVoided,
     BadAmount,
@@ -182,6 +183,13 @@ def test_sum_smaller_than_a_thousandth_of_its_line_comes_back(books: Books, fact
     assert books.balance(card) == 10_000
     assert isinstance(books.one(back("more", "s")), ReturnExceeds)
     books.check_laws()
+
+
+def test_returns_kept_before_sums_were_are_read() -> None:
+    told = decode_document(
+        b'{"receipt":{"number":"1","till":"1","business_date":"2026-05-04"},"returned":[[1,500],[2,0,33]]}'
+    )
+    assert told.returned == (Back(1, 500, 0), Back(2, 0, 33))
 
 
 def test_sums_and_pieces_of_a_line_come_back_together(books: Books) -> None:
