@@ -140,7 +140,7 @@ class Core:
         self.on_repeat: Callable[[], None] = lambda: None
 
     def execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """The outcome of each command, in order; batches longer than MAX_BATCH are cut, and exchanges travel alone.
+        """The outcome of each command, in order; batches longer than MAX_BATCH are cut; exchanges and merges travel alone.
 
         Nothing is raised: a command that conflicts for too long is answered with Busy, and one that meets a bug
         of ours with Failed, without harm to those that travelled with it.
@@ -231,10 +231,14 @@ class Core:
 
 
 def _batches(commands: Sequence[Command[Any]]) -> Iterator[Sequence[Command[Any]]]:
-    """Cuts of at most MAX_BATCH; an exchange copies its batch's state to go back to, so it is one by itself."""
-    for is_exchange, group in groupby(commands, lambda command: isinstance(command, Exchange)):
+    """Cuts of at most MAX_BATCH, with some commands by themselves.
+
+    An exchange copies its batch's state to go back to; what a batch has read of a wallet that a merge leads on
+    is of before the merge.
+    """
+    for is_alone, group in groupby(commands, lambda command: isinstance(command, Exchange | MergeHolders)):
         found = list(group)
-        size = 1 if is_exchange else MAX_BATCH
+        size = 1 if is_alone else MAX_BATCH
         for start in range(0, len(found), size):
             yield found[start : start + size]
 

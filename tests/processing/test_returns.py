@@ -742,13 +742,15 @@ def test_expiry_is_brought_back_once(books: Books, clock: StillClock) -> None:
     books.check_laws()
 
 
-def test_expiry_before_a_merge_is_brought_back_after_it(books: Books, clock: StillClock) -> None:
+@pytest.mark.parametrize("is_batch", [True, False])
+def test_expiry_before_a_merge_is_brought_back_after_it(books: Books, clock: StillClock, is_batch: bool) -> None:
     source, target = books.card(100), books.card(1_000)
     books.done(adjust("a", source, 50, expires_days=3))
     clock.forward(days=5)
     chores.expire_lots(books.core)
-    books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(source), target=ref(target)))
-    books.done(void("a"))
+    commands = [MergeHolders(store=MOSCOW, keys=("m",), source=ref(source), target=ref(target)), void("a")]
+    for group in [commands] if is_batch else [[command] for command in commands]:
+        books.core.execute(group)
     assert books.balance(target) == 1_100
     books.check_laws()
 
