@@ -33,6 +33,7 @@ class PlaceHoldSchema(UnitBody):
 class HoldPlacedSchema(f.Told):
     hold_id = f.told_whole()
     card = f.told("the card's number")
+    card_id = f.told_whole()
     account = f.told_whole("the wallet's number")
     unit = f.told("code of the unit")
     scale = f.told_whole("digits after the point")
