@@ -51,6 +51,8 @@ class Card:
     """Blocked before its activation."""
 
     expires_at: datetime | None = None
+    closed_by: Any = None
+    """The pay-out that closed it."""
 
     @property
     def wallet(self) -> Wallet:
@@ -80,6 +82,7 @@ class Head:
     kind: str = ""
     stamp: datetime | None = None
     content: Any = None
+    command: Any = None
     answer: Answer = field(default_factory=dict)
     moves: list[Move] = field(default_factory=list)
     programme: Programme | None = None
@@ -137,11 +140,12 @@ class Bank:
         if card is None:
             return
         if head.kind == "SellGiftCard" and card.status in ("active", "blocked"):
-            card.status, card.expires_at, card.was_issued = "blocked" if in_debt else "issued", None, True
+            stays_blocked = in_debt or card.status == "blocked"
+            card.status, card.expires_at, card.was_issued = "blocked" if stays_blocked else "issued", None, True
         if head.kind == "CaptureHold" and head.hold is not None:
             head.hold.is_undone = True
-        if head.kind == "PayOut" and head.answer["status"] == "closed" and card.status == "closed":
-            card.status = "active"
+        if head.kind == "PayOut" and card.status == "closed" and card.closed_by == head.command:
+            card.status, card.closed_by = "active", None
 
     # Terms and figures --------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from processing.commands import (
     UnblockCard,
     VoidReceipt,
 )
-from tests.processing.oracle import receipts, value
+from tests.processing.oracle import receipts, returns, value
 from tests.processing.oracle.bank import Answer, Bank, Head, Refused
 from tests.processing.oracle.lots import Move, undo
 
@@ -103,7 +103,7 @@ class Oracle:
         answer, moves = ONCE[type(command)](self.bank, command)
         answer["at"] = self.now
         kind = "nothing" if type(command) in BOOKS_NOTHING else type(command).__name__
-        kept = Head("posted", kind, self.now, bare(command), answer, moves, booked_at=self.now)
+        kept = Head("posted", kind, self.now, bare(command), command, answer, moves, booked_at=self.now)
         if isinstance(command, Accrue) and command.card.value in self.bank.cards:
             kept.programme = self.bank.card(command.card).programme
         if isinstance(command, CaptureHold):
@@ -163,11 +163,12 @@ class Oracle:
 
     def post_return(self, command: ReturnReceipt, made: Head) -> None:
         head = self.bank.head(command.sale_store or command.store, command.sale)
-        stands = head if head.state == "posted" and head.kind == "receipt" else None
-        made.answer, made.moves, counts = receipts.post_return(self.bank, command, stands)
-        if stands is not None:
-            made.sale, made.programme = stands.sale, stands.programme
-            stands.sale.back.append((made, counts))
+        if head.state == "posted" and head.kind == "receipt":
+            made.answer, made.moves, counts = returns.of_sale(self.bank, command, head)
+            made.sale, made.programme = head.sale, head.programme
+            head.sale.back.append((made, counts))
+        else:
+            made.answer, made.moves, made.programme = returns.without_sale(self.bank, command)
 
     def exchange(self, command: Exchange) -> Answer:
         before = deepcopy(self.bank)

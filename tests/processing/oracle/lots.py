@@ -52,7 +52,7 @@ class Lot:
 class Hold:
     key: str
     card: str
-    owner: str
+    owner: tuple[str, str] | None
     amount: int
     pins: dict[Lot, int]
     placed_at: datetime

@@ -13,12 +13,11 @@ from typing import Any
 
 from processing.allocation import spread_payments
 from processing.chain import Programme
-from processing.commands import CardUse, Line, PostReceipt, Receipt, ReturnLine, ReturnReceipt
+from processing.commands import CardUse, Line, PostReceipt, Receipt
 from tests.processing.oracle.bank import STORES, UNITS, Answer, Bank, Card, Head, Refused
-from tests.processing.oracle.lots import Account, Hold, Lot, Move, net, undo
+from tests.processing.oracle.lots import Account, Hold, Lot, Move, net
 from tests.processing.oracle.value import captured
 
-LET_OFF = {"forgive": "forgiven", "deduct": "deducted"}
 Parts = list[tuple[int, int]]
 """(line number, amount) pairs."""
 
@@ -267,7 +266,7 @@ def pay(
         moves += own
     for ask in command.cards:
         found = bank.holds.get((command.store, ask.hold))
-        if ask.hold and found and found[0].state == "open":
+        if ask.hold and found and found[0].is_open(bank.now):
             found[0].end("released", bank.now)
     return moves
 
@@ -332,177 +331,3 @@ def told(bank: Bank, uses: Sequence[Use]) -> list[Any]:
         for unit in list(dict.fromkeys([*use.redeemed, *put])) or [use.card.programme.unit]:
             movements.append(bank.movement(use.card, unit, use.redeemed.get(unit, 0), put.get(unit, 0)))
     return movements
-
-
-# A return --------------------------------------------------------------------------------------------------------
-
-
-def size(line: Line) -> int:
-    return line.quantity_thousandths if line.quantity_thousandths > 0 else max(line.sum_minor, 0)
-
-
-def post_return(
-    bank: Bank, command: ReturnReceipt, sale_head: Head | None
-) -> tuple[Answer, list[Move], dict[int, int]]:
-    flags: list[str] = []
-    answer: Answer = {"word": "ReceiptReturned", "cards": [], "lines": [], "keep_back_minor": 0, "flags": flags}
-    if sale_head is None:
-        if not command.fact:
-            raise Refused("ReceiptNotFound")
-        flags.append("sale_unknown")
-        return answer | {"sale": "", "sale_store": ""}, [], {}
-    sale: Sale = sale_head.sale
-    counts = count(sale, command, flags)
-    moves, short, deducted = give_and_take(bank, command, sale_head, counts, flags)
-    movements = []
-    numbers = {bank.cards[number].account(unit): number for number, unit, *_ in sale_head.answer["cards"]}
-    for account, number in numbers.items():
-        own = [share for share in undone(sale, counts) if share.lot.account.living is account]
-        back = -sum(share.amount for share in own if share.amount < 0)
-        taken = sum(share.amount for share in own if share.amount > 0) - short.get(account, 0)
-        if own:
-            movements.append([number, account.unit, back, taken])
-    answer |= {
-        "lines": [[line, amount] for line, amount in counts.items()],
-        "keep_back_minor": deducted,
-        "cards": bank.movements_now(movements),
-        "sale": command.sale,
-        "sale_store": command.sale_store or command.store,
-        "flags": sorted(set(flags)),
-    }
-    return answer, moves, counts
-
-
-def count(sale: Sale, command: ReturnReceipt, flags: list[str]) -> dict[int, int]:
-    """How much of each sold line comes back now, in its own measure."""
-    counts: dict[int, int] = {}
-    for wanted in command.lines or [ReturnLine(number=line.number) for line in sale.lines]:
-        for line, amount in asked(sale, wanted, counts, command, flags):
-            counts[line] = counts.get(line, 0) + amount
-    counts = {line: amount for line, amount in counts.items() if amount}
-    if not counts:
-        if not command.fact:
-            raise Refused("ReturnExceeds")
-        flags.append("over_returned")
-    return dict(sorted(counts.items()))
-
-
-def asked(sale: Sale, wanted: ReturnLine, counts: dict[int, int], command: ReturnReceipt, flags: list[str]) -> Parts:
-    lines = [
-        line
-        for line in sale.lines
-        if (line.number == wanted.number if wanted.number else not wanted.goods or line.goods == wanted.goods)
-    ]
-    if len(sale.lines) == 1 and not wanted.number:
-        lines = list(sale.lines)
-    left = {line.number: size(line) - sale.returned(line.number) - counts.get(line.number, 0) for line in lines}
-    amount = measure(wanted, lines)
-    if amount is None:
-        if command.lines and not sum(left.values()):
-            if not command.fact:
-                raise Refused("ReturnExceeds")
-            flags.append("over_returned")
-        return list(left.items())
-    parts = []
-    for line in lines:
-        part = min(amount, left[line.number])
-        parts.append((line.number, part))
-        amount -= part
-    if amount and not command.fact:
-        raise Refused("ReturnExceeds")
-    if amount:
-        flags.append("over_returned")
-    return parts
-
-
-def measure(wanted: ReturnLine, lines: Sequence[Line]) -> int | None:
-    """How much is asked for, in the line's own measure; None: all that is left."""
-    if wanted.quantity_thousandths is None and wanted.sum_minor is None:
-        return None
-    if not lines:
-        return 1
-    line = lines[0]
-    if wanted.quantity_thousandths is not None:
-        if line.quantity_thousandths <= 0 or wanted.quantity_thousandths <= 0:
-            raise Refused("BadAmount")
-        return wanted.quantity_thousandths
-    assert wanted.sum_minor is not None
-    if wanted.sum_minor <= 0:
-        raise Refused("BadAmount")
-    if line.quantity_thousandths <= 0:
-        return wanted.sum_minor
-    return wanted.sum_minor * line.quantity_thousandths // line.sum_minor if line.sum_minor else None
-
-
-def undone(sale: Sale, counts: dict[int, int]) -> list[Share]:
-    """What of the sale's shares these lines undo now.
-
-    The lot that paid last gets its points back first; what was earned is taken before what it repaid.
-    """
-    sizes = {line.number: size(line) for line in sale.lines}
-    groups: dict[tuple[Account, int, bool, bool], list[Share]] = {}
-    for share in sale.shares:
-        groups.setdefault((share.lot.account, share.line, share.amount < 0, share.is_load), []).append(share)
-    found = []
-    for (_, line, is_paid, _), shares in groups.items():
-        now, whole = counts.get(line, 0), sizes[line]
-        if not now or not whole:
-            continue
-        total, before = sum(abs(share.amount) for share in shares), sale.returned(line)
-        units = [share for share in (shares[::-1] if is_paid else shares) for _ in range(abs(share.amount))]
-        undone_now = units[total * before // whole : total * (before + now) // whole]
-        for share in shares:
-            part = sum(unit is share for unit in undone_now)
-            if part:
-                found.append(Share(share.lot, line, -part if is_paid else part, share.is_load))
-    return found
-
-
-def give_and_take(
-    bank: Bank, command: ReturnReceipt, sale_head: Head, counts: dict[int, int], flags: list[str]
-) -> tuple[list[Move], dict[Account, int], int]:
-    """Give back what paid, take back what was earned; by account: what nobody had left and was let off."""
-    sale: Sale = sale_head.sale
-    policy = sale.programme.return_policy if sale.programme else "debt"
-    at = min(bank.now, command.receipt.closed_at or bank.now) if command.fact else bank.now
-    moves: list[Move] = []
-    short: dict[Account, int] = {}
-    deducted = 0
-    shares = undone(sale, counts)
-    accounts = list(dict.fromkeys(share.lot.account.living for share in shares))
-    for account in accounts:
-        own = [share for share in shares if share.lot.account.living is account]
-        how = bank.undoing(sale_head, command.store, at)
-        done = undo([(share.lot, share.amount) for share in own], how)
-        moves += done.moves
-        let_off = lets_off(sale, command) and UNITS[account.unit].kind == "points"
-        for lot, amount in done.owed.items():
-            if let_off:
-                short[account] = short.get(account, 0) + amount
-                flags.append(LET_OFF[policy])
-                deducted += amount if policy == "deduct" else 0
-            else:
-                flags.append("debt")
-                moves += account.owe(lot.terms.issuer, amount, bank.now, at)
-        moves += repay(account, done.moves, bank.now, at)
-    return moves, short, deducted
-
-
-def lets_off(sale: Sale, command: ReturnReceipt) -> bool:
-    policy = sale.programme.return_policy if sale.programme else "debt"
-    return policy == "forgive" or (policy == "deduct" and command.can_deduct)
-
-
-def repay(account: Account, moves: Sequence[Move], now: datetime, at: datetime) -> list[Move]:
-    """Debts are repaid from what has just come back."""
-    done: list[Move] = []
-    for lot, came in net(moves).items():
-        if came <= 0 or lot.terms.is_debt or not lot.terms.is_available(now):
-            continue
-        amount = min(came, account.free(lot, now))
-        for debt in account.debts():
-            part = min(amount, -debt.remaining)
-            if part > 0:
-                done += [account.move(lot, -part, at), account.move(debt, part, at)]
-                amount -= part
-    return done

@@ -231,6 +231,8 @@ class Traffic:
             place = self.known(lambda head: True) or (MOSCOW, "nothing")
         head = self.oracle.bank.heads.get(place, Head())
         common = self.common()
+        if self.happens(15):
+            return self.give_back_unknown()
         lines: list[ReturnLine] = []
         if head.kind == "receipt" and head.sale is not None and not self.happens(25):
             for _ in range(self.dice.choice((1, 1, 2))):
@@ -239,6 +241,16 @@ class Traffic:
             **common, receipt=self.receipt(0), sale=place[1],
             sale_store="" if place[0] == common["store"] else place[0],
             lines=tuple(lines), can_deduct=self.happens(60), fact=self.happens(20),
+        )  # fmt: skip
+
+    def give_back_unknown(self) -> ReturnReceipt:
+        """Of no sale, or of one that nobody knows."""
+        made = self.post()
+        is_fact = self.happens(30)
+        return ReturnReceipt(
+            store=made.store, keys=made.keys, receipt=self.receipt(made.receipt.total_minor, made.receipt.lines),
+            sale=self.key() if is_fact and self.happens(40) else "", fact=is_fact, can_deduct=self.happens(50),
+            cards=tuple(CardUse(refs=use.refs, redeem=use.redeem, earn=use.earn) for use in made.cards),
         )  # fmt: skip
 
     def return_line(self, line: Line) -> ReturnLine:

@@ -18,6 +18,7 @@ from processing.commands import (
     PayOut,
     PlaceHold,
     Redeem,
+    Ref,
     ReleaseHold,
     SellGiftCard,
     TopUp,
@@ -142,18 +143,25 @@ def pay_out(bank: Bank, command: PayOut) -> Done:
     money(command.unit)
     card = bank.usable(command.card)
     account = card.account(command.unit)
-    available, pending, held = account.at(bank.now)
-    if command.close and command.amount is None and available == 0:
+    if command.close and command.amount is None and account.available(bank.now) == 0:
         amount = 0
     else:
         amount = asked(bank, account, command.amount)
-    if command.close and (available != amount or pending or held):
+    if command.close and not is_empty(bank, card, command.unit, amount):
         raise Refused("BadAmount")
     moves = account.take(amount, bank.now)
     if command.close:
-        card.status = "closed"
+        card.status, card.closed_by = "closed", command
     answer = {"word": "PaidOut", "card": bank.movement(card, command.unit, amount), "status": card.status}
     return answer, moves
+
+
+def is_empty(bank: Bank, card: Card, unit: str, but: int) -> bool:
+    """Whether the card's wallet holds and owes nothing, but so much of one unit."""
+    return all(
+        account.at(bank.now) == (but if account.unit == unit else 0, 0, 0) and not account.debts()
+        for account in card.wallet.accounts.values()
+    )
 
 
 def sell_gift_card(bank: Bank, command: SellGiftCard) -> Done:
@@ -192,7 +200,8 @@ def place_hold(bank: Bank, command: PlaceHold) -> Done:
     account = card.account(command.unit)
     if card.wallet.merging_into is not None:
         raise Refused("WalletMerging")
-    own = [h for h in account.holds if command.owner and h.owner == command.owner and h.is_open(bank.now)]
+    owner = (command.store, command.owner) if command.owner else None
+    own = [hold for hold in account.holds if owner and hold.owner == owner and hold.is_open(bank.now)]
     freed = sum(part for hold in own for lot, part in hold.pins.items() if lot.terms.is_available(bank.now))
     free = max(account.available(bank.now) + freed, 0)
     limit = None
@@ -210,7 +219,7 @@ def place_hold(bank: Bank, command: PlaceHold) -> Done:
     for hold in own:
         hold.end("released", bank.now)
     until = bank.now + timedelta(seconds=command.seconds)
-    hold = Hold(command.keys[0], card.number, command.owner, amount, account.pin(amount, bank.now), bank.now, until)
+    hold = Hold(command.keys[0], card.number, owner, amount, account.pin(amount, bank.now), bank.now, until)
     account.holds.append(hold)
     for key in command.keys:
         bank.holds[command.store, key] = (hold, account)
@@ -232,6 +241,8 @@ def capture_hold(bank: Bank, command: CaptureHold) -> Done:
     account = account.living
     if hold.state != "open" and not hold.is_undone and not (command.fact and hold.state == "released"):
         raise Refused("HoldEnded")
+    if not hold.is_open(bank.now) and not command.fact:
+        bank.usable(Ref("card", hold.card))
     amount = hold.amount if command.amount is None else command.amount
     if amount <= 0 or (amount > hold.amount and not command.fact):
         raise Refused("BadAmount")

@@ -82,7 +82,7 @@ class World:
             return tuple(self.real(each) for each in thing)
         if not isinstance(thing, msgspec.Struct):
             return thing
-        changes = {}
+        changes: dict[str, Any] = {}
         for name in thing.__struct_fields__:
             value = getattr(thing, name)
             if name == "keys":
@@ -173,9 +173,11 @@ class World:
 
 
 def in_order(answer: Answer) -> Answer:
-    """In which order a receipt tells its movements is nobody's business."""
+    """In which order a receipt tells its movements is nobody's business, nor that a return moved nothing."""
     if answer["word"].startswith("Receipt") and "cards" in answer:
         answer["cards"] = sorted(answer["cards"])
+    if answer["word"] in ("ReceiptReturned", "ReceiptVoided"):
+        answer["cards"] = [moved for moved in answer["cards"] if moved[2] or moved[3]]
     return answer
 
 
