@@ -140,7 +140,7 @@ class Core:
         self.on_repeat: Callable[[], None] = lambda: None
 
     def execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """The outcome of each command, in order; batches longer than MAX_BATCH are cut; exchanges and merges travel alone.
+        """The outcome of each command, in order. Long batches are cut at MAX_BATCH; exchanges and merges travel alone.
 
         Nothing is raised: a command that conflicts for too long is answered with Busy, and one that meets a bug
         of ours with Failed, without harm to those that travelled with it.

@@ -1,0 +1,138 @@
+"""``kill -9`` in the middle of commands of every kind, everything sent again: each has one effect and one answer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from processing.commands import (
+    Accrue,
+    Amount,
+    CaptureHold,
+    Command,
+    Exchange,
+    Line,
+    MergeHolders,
+    PayOut,
+    PlaceHold,
+    Redeem,
+    ReleaseHold,
+    ReturnLine,
+    ReturnReceipt,
+    SellGiftCard,
+    TopUp,
+    Transfer,
+)
+from processing.database import Database
+from processing.errors import AlreadyVoided, LoyaltyError
+from processing.execute import Outcome
+from tests.processing.books import GIFT, MONEY, MOSCOW, POINTS, Books, adjust, post, receipt, ref, use, void
+
+ROUNDS, BATCH = 8, 3
+KILL_AFTER = (5, 20, 33, 41)
+"""Batches that are answered before the process is killed; each process begins with the first batch again."""
+PATIENCE_SECONDS = 60
+VOIDED = ("load", "capture")
+"""What a round voids itself: sent again it is told so."""
+LEFT = 28_400
+"""What a round leaves of both cards' points, whether or not it was interrupted."""
+
+
+def sent(round_number: int, first: str, second: str, gift: str) -> list[Command[Any]]:
+    """A round: every kind of command that moves value, none of which is refused."""
+
+    def named(name: str) -> dict[str, Any]:
+        return {"store": MOSCOW, "keys": (f"{round_number}:{name}",)}
+
+    def key(name: str) -> str:
+        return f"{round_number}:{name}"
+
+    lines = [Line(number=1, goods="soup", sum_minor=60_000, quantity_thousandths=3_000)]
+    sale = receipt(60_000, lines)
+    one = ReturnLine(number=1, quantity_thousandths=1_000)
+    return [
+        post(key("sale"), use(first, 3_000, earn=600), receipt=sale),
+        PlaceHold(**named("hold"), card=ref(first), unit=POINTS, amount=2_000, seconds=600),
+        CaptureHold(**named("capture"), hold=key("hold"), amount=1_500),
+        ReturnReceipt(**named("back"), sale=key("sale"), receipt=receipt(0), lines=(one,)),
+        SellGiftCard(**named("sell"), card=ref(gift), amount=100_000),
+        Redeem(**named("part"), card=ref(gift), unit=MONEY, amount=40_000),
+        Accrue(**named("accrue"), card=ref(second), amount=Amount(POINTS, 250)),
+        TopUp(**named("load"), card=ref(second), amount=Amount(MONEY, 5_000)),
+        void(key("load")),
+        PlaceHold(**named("other"), card=ref(first), unit=POINTS, amount=500, seconds=600),
+        ReleaseHold(**named("release"), hold=key("other")),
+        Exchange(
+            store=MOSCOW,
+            returned=ReturnReceipt(**named("back2"), sale=key("sale"), receipt=receipt(0), lines=(one,)),
+            sold=post(key("instead"), use(first, 1_000, earn=0)),
+        ),
+        Transfer(**named("move"), source=ref(first), target=ref(second), amount=Amount(POINTS, 700)),
+        PayOut(**named("out"), card=ref(gift), unit=MONEY, amount=60_000),
+        adjust(key("mend"), second, -50),
+        void(key("capture")),
+        MergeHolders(**named("merge"), source=ref(first), target=ref(second)),
+    ]
+
+
+def work(url: str, batches: Sequence[Sequence[Command[Any]]], pipe: Any) -> None:
+    books = Books.of(Database(url), None)
+    for place, batch in enumerate(batches):
+        pipe.send((place, books.core.execute(batch)))
+    pipe.send(None)
+
+
+def heard(url: str, batches: Sequence[Sequence[Command[Any]]], kill_after: int | None) -> dict[int, list[Outcome]]:
+    """What a process answers until it is killed, soon after so many batches; all of it without ``kill_after``."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(url, batches, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    answers: dict[int, list[Outcome]] = {}
+    try:
+        while ours.poll(PATIENCE_SECONDS) and (told := ours.recv()) is not None:
+            place, answers[place] = told
+            if len(answers) == kill_after:
+                time.sleep(random.uniform(0, 0.02))  # somewhere in a later batch
+                process.kill()
+    except EOFError:
+        assert kill_after is not None, "the process has died by itself"
+    finally:
+        process.kill()
+        process.join(PATIENCE_SECONDS)
+    return answers
+
+
+def test_commands_have_one_effect_and_one_answer_over_kills_in_their_middle(books: Books) -> None:
+    cards = [(books.card(20_000), books.card(10_000), books.card(product=GIFT, active=False)) for _ in range(ROUNDS)]
+    commands = [command for n, three in enumerate(cards) for command in sent(n, *three)]
+    batches = [commands[start : start + BATCH] for start in range(0, len(commands), BATCH)]
+    first: dict[tuple[int, int], Any] = {}
+    for kill_after in (*KILL_AFTER, None):
+        answers = heard(books.url, batches, kill_after)
+        assert kill_after is None or kill_after <= len(answers) < len(batches), "nothing was interrupted"
+        for place, outcomes in answers.items():
+            for step, outcome in enumerate(outcomes):
+                command = batches[place][step]
+                if isinstance(outcome, AlreadyVoided) and (place, step) in first:
+                    assert command.keys[0].partition(":")[2] in VOIDED
+                    continue
+                assert not isinstance(outcome, LoyaltyError), (command, outcome)
+                assert plain(outcome) == first.setdefault((place, step), plain(outcome))
+        books.check_laws()
+    assert len(first) == len(commands)
+    for one, other, gift in cards:
+        assert books.balance(one) == books.balance(other) == LEFT
+        assert books.balances(gift)[MONEY].balance == 0
+
+
+def plain(outcome: Any) -> Any:
+    """The outcome as it was told first."""
+    told = {name: plain(getattr(outcome, name)) for name in ("returned", "sold") if hasattr(outcome, "sold")}
+    return msgspec.structs.replace(outcome, replayed=False, **told)
