@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from processing.allocation import Share
 from processing.chain import Programme
-from processing.commands import Amount, CardUse
+from processing.commands import Amount, CardUse, PostReceipt, ReturnReceipt
 from processing.directory import ActiveProgramme, StoreInfo
 from processing.errors import InsufficientPoints
 from processing.lots import available
@@ -18,6 +18,9 @@ from processing.state import Account, Card, Hold, Posting, State
 # Flags of an operation, for the operator.
 NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = "card_not_usable", "debt", "suspense", "over_limit"
 HOLD_ENDED, HOLD_LATE = "hold_ended", "hold_late"
+
+# A clock that shows less shows nothing; and some time zones have no first day of the calendar.
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -86,3 +89,11 @@ def movement(state: State, account: Account, number: str, redeemed: int, earned:
         balance=account.balance,
         available=available(account.lots.values(), state.now),
     )
+
+
+def happened_at(state: State, command: PostReceipt | ReturnReceipt) -> datetime:
+    """A fact happened when its receipt was closed, if the till's clock can be believed; a request happens now."""
+    closed_at = command.receipt.closed_at
+    if not command.fact or closed_at is None or closed_at < EARLIEST:
+        return state.now
+    return min(closed_at, state.now)

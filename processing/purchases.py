@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from processing import accruals, payments
@@ -21,6 +20,7 @@ from processing.plans import (
     Plan,
     Use,
     add,
+    happened_at,
     movement,
 )
 from processing.programme import Decision, Part, decide, payable, payable_total
@@ -36,7 +36,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     _check_pins(state, command, uses)
     decision = _decide(state, command.receipt, uses)
     _check_limits(state, command, uses, flags)
-    effective_at = _effective_at(state, command)
+    effective_at = happened_at(state, command)
     plan = Plan()
     payments.plan_redemptions(state, command, uses, effective_at, flags, plan)
     accruals.plan_loads(state, store, command.receipt, uses, plan)
@@ -201,12 +201,6 @@ def _check_limits(state: State, command: PostReceipt, uses: Sequence[Use], flags
                     "more points than the programme allows", unit=unit.code, scale=unit.scale, asked=asked, limit=limit
                 )
             flags.append(OVER_LIMIT)
-
-
-def _effective_at(state: State, command: PostReceipt) -> datetime:
-    """A fact happened when its receipt was closed, a request happens now."""
-    closed_at = command.receipt.closed_at
-    return min(closed_at, state.now) if command.fact and closed_at is not None else state.now
 
 
 def _explanation(uses: Sequence[Use], decision: Decision) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, ActiveProgram
 from processing.documents import ReceiptDocument, document_of, keep, kept, returned_before
 from processing.errors import BadAmount, CardNotFound, ReceiptNotFound
 from processing.lots import Lot, Move, Reversal, repay, reverse
-from processing.plans import DEBT, SUSPENSE_FLAG, Use, add, movement, system
+from processing.plans import DEBT, SUSPENSE_FLAG, Use, add, happened_at, movement, system
 from processing.programme import LotTerms, Part, decide, lot_terms
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
 from processing.reversals import graced, living, unexpire
@@ -88,7 +88,7 @@ def _with_sale(
     active = state.directory.programmes.get(document.programme)
     policy = _policy(active, command)
     numbers = {(state.merged.get(m.account, m.account), m.unit): m.card for m in cards_of(sale)}
-    plan = _Plan(_effective_at(state, command))
+    plan = _Plan(happened_at(state, command))
     for undoing in _undoings(state, sale, document, counted):
         _undo(state, sold_at, state.earlier[sale.operation_id], undoing, policy, numbers, flags, plan)
     store = state.store(command.store)
@@ -120,11 +120,6 @@ def _with_sale(
 def _policy(active: ActiveProgramme | None, command: ReturnReceipt) -> str:
     policy: str = active.programme.return_policy if active else POLICY_DEBT
     return POLICY_DEBT if policy == POLICY_DEDUCT and not command.can_deduct else policy
-
-
-def _effective_at(state: State, command: ReturnReceipt) -> datetime:
-    closed_at = command.receipt.closed_at
-    return min(closed_at, state.now) if command.fact and closed_at is not None else state.now
 
 
 def _story(sale_id: int, counted: Sequence[Counted], policy: str, plan: _Plan) -> dict[str, Any]:
@@ -275,7 +270,7 @@ def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> Rec
     store = state.store(command.store)
     uses = [_use(state, command, ask, flags) for ask in command.cards]
     _work_out_losses(state, command, uses)
-    plan = _Plan(_effective_at(state, command))
+    plan = _Plan(happened_at(state, command))
     for use in uses:
         if use.card is None:
             plan.postings += _suspended(state, store, use)

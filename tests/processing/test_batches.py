@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -248,8 +247,6 @@ def test_printed_number_is_found_with_and_without_leading_zeros(books: Books) ->
         (issue("a", keys=()), BadMessage),
         (issue("a", keys=tuple("abcdefghi")), BadMessage),
         (issue("a" * 256), BadMessage),
-        (post("a", receipt=receipt(closed_at=datetime(1, 1, 1, tzinfo=UTC))), BadMessage),
-        (post("a", receipt=receipt(closed_at=datetime(9999, 12, 31, tzinfo=UTC)), fact=True), BadMessage),
     ],
 )
 def test_unfit_command_is_refused_and_leaves_nothing(

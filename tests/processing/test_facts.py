@@ -407,3 +407,11 @@ def test_amount_that_makes_no_sense_is_refused_even_in_a_fact(books: Books, amou
         assert isinstance(outcome, Refusal)
         assert outcome.code == "bad_amount"
     assert books.written() == before
+
+
+@pytest.mark.parametrize("closed_at", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
+def test_fact_of_a_clock_that_shows_nothing_happened_now(books: Books, closed_at: datetime) -> None:
+    card = books.card(100)
+    books.done(post("a", use(card, 10, earn=5), receipt=receipt(closed_at=closed_at), fact=True))
+    assert books.balance(card) == 95
+    assert books.rows("SELECT count(*) FROM operation WHERE effective_at <> booked_at")[0][0] == 0
