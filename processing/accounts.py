@@ -50,8 +50,8 @@ def top_up(state: State, command: TopUp) -> ToppedUp:
         check_usable(card, state.now)
         store = state.store(command.store)
         account = state.account(card.wallet_id, command.amount.unit)
-        postings = accrue(state, store, account, amount, money_terms(state, store, card), {})
-        postings.append(_system(state, store, CASH, account, -amount))
+        postings = accrue(state, store, account, amount, money_terms(state, store, card, state.now), {})
+        postings.append(state.system(store.partner_id, CASH, account.unit, -amount))
         operation_id = state.post("top_up", store, postings, actor=command.actor)
         moved = movement(state, account, card.number, 0, amount)
         return ToppedUp(operation_id=operation_id, at=state.now, card=moved), operation_id
@@ -74,7 +74,7 @@ def pay_out(state: State, command: PayOut) -> PaidOut:
         if command.close:
             _check_emptied(state, account, amount)
         moves, _ = draw(account.lots.values(), amount, state.now)
-        postings = [*state.moved(account, moves), _system(state, store, CASH, account, amount)]
+        postings = [*state.moved(account, moves), state.system(store.partner_id, CASH, account.unit, amount)]
         operation_id = state.post("pay_out", store, postings, actor=command.actor)
         if command.close:
             card.status = CLOSED
@@ -109,7 +109,8 @@ def redeem(state: State, command: Redeem) -> Redeemed:
         store = state.store(command.store)
         if card is None:
             amount = _positive(Amount(command.unit, command.amount or 0))
-            return _in_suspense(state, command, store, REDEEMED, Amount(command.unit, amount), flags)
+            moved, operation_id = _suspended(state, command, store, REDEEMED, Amount(command.unit, amount), flags)
+            return Redeemed(operation_id=operation_id, at=state.now, card=moved, flags=tuple(flags)), operation_id
         if not command.fact:
             check_pin(state, card, command.pin)
         account = state.account(card.wallet_id, command.unit)
@@ -123,7 +124,7 @@ def redeem(state: State, command: Redeem) -> Redeemed:
         if rest:
             flags.append(DEBT)
             postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
-        postings.append(_system(state, store, REDEEMED, account, amount))
+        postings.append(state.system(store.partner_id, REDEEMED, account.unit, amount))
         version_id = state.directory.programme_of(card.product).version_id
         operation_id = state.post(
             "redemption", store, postings, actor=command.actor, flags=flags, programme_version_id=version_id
@@ -151,7 +152,7 @@ def accrue_points(state: State, command: Accrue) -> Accrued:
         active = state.directory.programme_of(card.product)
         programme = active.programme if active.programme.unit == unit else None
         postings = accrue(state, store, account, amount, lot_terms(programme, store.zone, state.now), {})
-        postings.append(_system(state, store, ISSUED, account, -amount))
+        postings.append(state.system(store.partner_id, ISSUED, account.unit, -amount))
         operation_id = state.post(
             "accrual", store, postings, actor=command.actor, programme_version_id=active.version_id
         )
@@ -173,20 +174,15 @@ def _card(state: State, command: Redeem | Accrue) -> tuple[Card | None, list[str
         return None, [SUSPENSE_FLAG]
 
 
-def _in_suspense(
-    state: State, command: Redeem, store: StoreInfo, kind: str, amount: Amount, flags: list[str]
-) -> tuple[Redeemed, int | None]:
-    moved, operation_id = _suspended(state, command, store, kind, amount, flags)
-    return Redeemed(operation_id=operation_id, at=state.now, card=moved, flags=tuple(flags)), operation_id
-
-
 def _suspended(
     state: State, command: Redeem | Accrue, store: StoreInfo, kind: str, amount: Amount, flags: list[str]
 ) -> tuple[CardMovement, int]:
     """A fact without a usable card: the partner's suspense stands for it until somebody finds out whose it is."""
     unit = state.directory.unit(amount.unit)
-    system = [state.directory.system(store.partner_id, name, unit.code) for name in (kind, SUSPENSE)]
-    postings = [Posting(system[0], unit.code, amount.amount), Posting(system[1], unit.code, -amount.amount)]
+    postings = [
+        state.system(store.partner_id, kind, unit.code, amount.amount),
+        state.system(store.partner_id, SUSPENSE, unit.code, -amount.amount),
+    ]
     name = "redemption" if kind == REDEEMED else "accrual"
     operation_id = state.post(name, store, postings, actor=command.actor, flags=flags)
     redeemed, earned = max(amount.amount, 0), max(-amount.amount, 0)
@@ -239,8 +235,7 @@ def moved_lots(state: State, giving: Account, taking: Account, amount: int) -> l
     postings = state.moved(giving, moves)
     repaid: dict[int, int] = {}
     for lot, moved in moves:
-        terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
-        into = state.open_lot(taking, *terms)
+        into = state.open_lot(taking, *lot.terms)
         postings += state.moved(taking, [(into, -moved), *repay(taking.lots.values(), into, -moved, repaid)])
     return postings
 
@@ -344,7 +339,7 @@ def _adjusted(state: State, command: Adjust) -> tuple[Adjusted, int | None]:
         if -amount > free:
             flags = (DEBT,)
             postings += state.moved(account, [(state.debt(account, store.partner_id), amount + free)])
-    postings.append(_system(state, store, ADJUSTED, account, -amount))
+    postings.append(state.system(store.partner_id, ADJUSTED, account.unit, -amount))
     operation_id = state.post(
         "adjustment",
         store,
@@ -356,10 +351,6 @@ def _adjusted(state: State, command: Adjust) -> tuple[Adjusted, int | None]:
     state.audit(command, "adjustment", masked(card.number), reason=command.reason, operation=operation_id)
     moved = movement(state, account, card.number, max(-amount, 0), max(amount, 0))
     return Adjusted(operation_id=operation_id, at=state.now, card=moved), operation_id
-
-
-def _system(state: State, store: StoreInfo, kind: str, account: Account, amount: int) -> Posting:
-    return Posting(state.directory.system(store.partner_id, kind, account.unit), account.unit, amount)
 
 
 def _asked(state: State, account: Account, amount: int | None) -> int:

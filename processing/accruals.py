@@ -9,13 +9,15 @@ from processing.allocation import GOODS, lines_of, shares, spread_payments, weig
 from processing.commands import Receipt
 from processing.directory import CASH, ISSUED, SUSPENSE, StoreInfo
 from processing.lots import Move, repay
-from processing.plans import Plan, Use, add, system
+from processing.plans import Plan, Use, add
 from processing.programme import Decision, LotTerms, day_terms, lot_terms
 from processing.state import SETTLEMENT_PRICE_MILLIONTHS, Account, Card, Posting, State
 from processing.units import spread
 
 
-def plan_loads(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[Use], plan: Plan) -> None:
+def plan_loads(
+    state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[Use], effective_at: datetime, plan: Plan
+) -> None:
     """Put on cards what guests load with this receipt, against cash; a debt in that unit is repaid first."""
     if not any(use.ask.top_up for use in uses):
         return
@@ -28,12 +30,12 @@ def plan_loads(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[
             if amount.amount == 0:
                 continue
             add(use.earned, (amount,))
-            plan.postings.append(system(state, store, CASH, amount.unit, -amount.amount))
+            plan.postings.append(state.system(store.partner_id, CASH, amount.unit, -amount.amount))
             if use.card is None:
-                plan.postings.append(system(state, store, SUSPENSE, amount.unit, amount.amount))
+                plan.postings.append(state.system(store.partner_id, SUSPENSE, amount.unit, amount.amount))
                 continue
             account = state.account(use.card.wallet_id, amount.unit)
-            terms = money_terms(state, store, use.card)
+            terms = money_terms(state, store, use.card, effective_at)
             postings = accrue(state, store, account, amount.amount, terms, plan.repaid)
             plan.postings += postings
             parts = spread(amount.amount, weights(lines, is_goods=False)) if lines else [amount.amount]
@@ -56,9 +58,9 @@ def plan_accruals(
             if amount == 0:
                 continue
             use.earned[unit] = use.earned.get(unit, 0) + amount
-            plan.postings.append(system(state, store, ISSUED, unit, -amount))
+            plan.postings.append(state.system(store.partner_id, ISSUED, unit, -amount))
             if use.card is None:
-                plan.postings.append(system(state, store, SUSPENSE, unit, amount))
+                plan.postings.append(state.system(store.partner_id, SUSPENSE, unit, amount))
                 continue
             account = state.account(use.card.wallet_id, unit)
             programme = use.programme if use.programme and use.programme.unit == unit else None
@@ -70,10 +72,10 @@ def plan_accruals(
             plan.gained += shares(account.id, lines, filled(postings))
 
 
-def money_terms(state: State, store: StoreInfo, card: Card) -> LotTerms:
+def money_terms(state: State, store: StoreInfo, card: Card, at: datetime) -> LotTerms:
     """Money is there at once; on a card of value it ends with the card, else never."""
     is_value = state.directory.product(card.product).value
-    return LotTerms(day_terms(store.zone, state.now).available_from, card.expires_at if is_value else None)
+    return LotTerms(day_terms(store.zone, at).available_from, card.expires_at if is_value else None)
 
 
 def accrue(

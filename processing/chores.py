@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Connection, column
 
 from processing import ledger, merging, people, tables
 from processing.database import Statement, array, run, sqlstate, trace, write
-from processing.directory import CENTRE, EXPIRED, Directory
+from processing.directory import CENTRE, Directory
 from processing.execute import Core
 from processing.lots import Lot
 from processing.state import Account, Posting, State
@@ -144,8 +144,7 @@ def _expire(connection: Connection, state: State) -> int:
     for (_, effective_at), lots in by_operation.items():
         postings: list[Posting] = []
         for account, lot in lots:
-            breakage = state.directory.system(lot.issuer_id, EXPIRED, account.unit)
-            postings += [*state.moved(account, [(lot, -lot.free)]), Posting(breakage, account.unit, lot.free)]
+            postings += state.expiry(account, lot, lot.free)
         state.post("expiry", CENTRE, postings, effective_at=effective_at)
     return len(due)
 

@@ -15,7 +15,7 @@ from processing.errors import BadAmount, BadMessage, CardStatusWrong, NotGiftCar
 from processing.keys import once
 from processing.plans import movement
 from processing.results import GiftCardSold
-from processing.state import Card, Posting, State
+from processing.state import Card, State
 
 
 def sell_gift_card(state: State, command: SellGiftCard) -> GiftCardSold:
@@ -33,9 +33,8 @@ def sell_gift_card(state: State, command: SellGiftCard) -> GiftCardSold:
         store = state.store(command.store)
         account = state.account(card.wallet_id, product.value_unit)
         activate(state, card, command.store)
-        postings = accrue(state, store, account, amount, money_terms(state, store, card), {})
-        cash = state.directory.system(store.partner_id, CASH, account.unit)
-        postings.append(Posting(cash, account.unit, -amount))
+        postings = accrue(state, store, account, amount, money_terms(state, store, card, state.now), {})
+        postings.append(state.system(store.partner_id, CASH, account.unit, -amount))
         operation_id = state.post("gift_sale", store, postings, actor=command.actor)
         return GiftCardSold(
             operation_id=operation_id,

@@ -19,7 +19,7 @@ from processing.lots import Move, available, draw
 from processing.plans import DEBT, HOLD_LATE, movement, short_of
 from processing.programme import payable
 from processing.results import HoldCaptured, HoldPlaced, HoldReleased
-from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, Posting, State
+from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State
 from processing.units import MAX_AMOUNT
 
 NOTHING, ORPHAN = "nothing", "orphan"
@@ -129,7 +129,7 @@ def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
         if rest:
             flags.append(DEBT)
             postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
-        postings.append(Posting(state.directory.system(store.partner_id, REDEEMED, account.unit), account.unit, amount))
+        postings.append(state.system(store.partner_id, REDEEMED, account.unit, amount))
         operation_id = state.post("capture", store, postings, actor=command.actor, flags=flags)
         was_open = hold.state == OPEN
         taken = min(amount, hold.amount) if was_open else 0

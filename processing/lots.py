@@ -36,6 +36,11 @@ class Lot:
         """What can be taken; a debt's is negative."""
         return self.remaining - self.held
 
+    @property
+    def terms(self) -> tuple[int, datetime, datetime | None, int]:
+        """What makes two lots of an account one: issuer, availability, expiry and price."""
+        return self.issuer_id, self.available_from, self.expires_at, self.price_millionths
+
     def is_expired(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now
 

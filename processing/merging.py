@@ -129,7 +129,7 @@ def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
     debts = [lot for lot in taking.lots.values() if lot.is_debt]
     for lot in moved:
         if not lot.is_debt:
-            into = state.open_lot(taking, lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
+            into = state.open_lot(taking, *lot.terms)
             postings += state.moved(taking, [(into, lot.remaining), *_repay(state, debts, into, lot.remaining, repaid)])
     for lot in own:
         postings += state.moved(taking, _repay(state, debts, lot, lot.free, repaid))

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from processing.allocation import lines_of, shares, spread_payments
 from processing.commands import PostReceipt
-from processing.directory import EXPIRED, REDEEMED, SUSPENSE
+from processing.directory import REDEEMED, SUSPENSE
 from processing.errors import HoldExpired
 from processing.lots import Move, available, draw, soonest_first
-from processing.plans import DEBT, Plan, Use, short_of, system
-from processing.state import OPEN, Account, Hold, Posting, State
+from processing.plans import DEBT, Plan, Use, short_of
+from processing.state import OPEN, Account, Hold, State
 
 
 def plan_redemptions(
@@ -32,9 +32,9 @@ def plan_redemptions(
         for unit, amount in use.redeemed.items():
             if amount == 0:
                 continue
-            plan.postings.append(system(state, store, REDEEMED, unit, amount))
+            plan.postings.append(state.system(store.partner_id, REDEEMED, unit, amount))
             if use.card is None:
-                plan.postings.append(system(state, store, SUSPENSE, unit, -amount))
+                plan.postings.append(state.system(store.partner_id, SUSPENSE, unit, -amount))
                 continue
             account = state.account(use.card.wallet_id, unit)
             _, before, holds = asked.get(account.id, (account, 0, []))
@@ -121,8 +121,7 @@ def _unexpired(state: State, account: Account, amount: int, effective_at: dateti
             back = min(max(expired, 0), amount) if lot_id == lot.id else 0
             if back:
                 booked[place] = expired - back
-                partner = Posting(state.directory.system(lot.issuer_id, EXPIRED, account.unit), account.unit, -back)
-                plan.unexpired.setdefault(expired_at, []).extend([partner, *state.moved(account, [(lot, back)])])
+                plan.unexpired.setdefault(expired_at, []).extend(state.expiry(account, lot, -back))
                 taken += back
                 amount -= back
         if taken:

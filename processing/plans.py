@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from processing.allocation import Share
 from processing.chain import Programme
 from processing.commands import Amount, CardUse, PostReceipt, ReturnReceipt
-from processing.directory import ActiveProgramme, StoreInfo
-from processing.errors import InsufficientPoints
+from processing.directory import ActiveProgramme, Directory
+from processing.errors import BadAmount, InsufficientPoints
 from processing.lots import available
+from processing.programme import Part
 from processing.results import CardMovement
 from processing.state import Account, Card, Hold, Posting, State
+from processing.units import MAX_AMOUNT, POINTS
 
 # Flags of an operation, for the operator.
 NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = "card_not_usable", "debt", "suspense", "over_limit"
@@ -58,15 +60,39 @@ class Plan:
     repaid: dict[int, int] = field(default_factory=dict)
 
 
+# Of a card that nobody knows: it has a part in the receipt, and earns nothing.
+_NO_PROGRAMME = Programme(
+    code="",
+    unit="",
+    cashback_hundredths=0,
+    payable_hundredths=0,
+    pending_days=0,
+    expires_days=None,
+    discount="",
+    bonus="",
+    excluded_categories=(),
+    minimum_price_minor=0,
+)
+
+
+def check_amounts(directory: Directory, ask: CardUse) -> None:
+    """Errors: BadAmount, UnitNotFound."""
+    for amount in (*ask.redeem, *(ask.earn or ()), *ask.top_up):
+        if not 0 <= amount.amount <= MAX_AMOUNT:
+            raise BadAmount("an amount must not be negative", unit=amount.unit)
+        directory.unit(amount.unit)
+
+
+def part_of(directory: Directory, ask: CardUse, programme: Programme | None) -> Part:
+    """A card's part as the rules see it: money from a purse is the holder's own, points are not."""
+    paid = sum(amount.amount for amount in ask.redeem if directory.unit(amount.unit).kind == POINTS)
+    return Part(programme=programme or _NO_PROGRAMME, spend_minor=ask.spend_minor, redeemed_minor=paid)
+
+
 def add(sums: dict[str, int], amounts: Iterable[Amount]) -> None:
     """Sum up by unit."""
     for amount in amounts:
         sums[amount.unit] = sums.get(amount.unit, 0) + amount.amount
-
-
-def system(state: State, store: StoreInfo, kind: str, unit: str, amount: int) -> Posting:
-    """An entry of the account that the store's partner has for this."""
-    return Posting(state.directory.system(store.partner_id, kind, unit), unit, amount)
 
 
 def short_of(state: State, account: Account, free: int, asked: int) -> InsufficientPoints:

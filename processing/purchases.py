@@ -7,7 +7,6 @@ from typing import Any
 
 from processing import accruals, payments
 from processing.cards import check_pin, check_usable
-from processing.chain import Programme
 from processing.commands import CardUse, PostReceipt, Receipt
 from processing.documents import ReceiptDocument, keep, kept
 from processing.errors import BadAmount, CardNotFound, HoldEnded, HoldNotFound, LimitExceeded, Refusal
@@ -20,13 +19,15 @@ from processing.plans import (
     Plan,
     Use,
     add,
+    check_amounts,
     happened_at,
     movement,
+    part_of,
 )
-from processing.programme import Decision, Part, decide, payable, payable_total
+from processing.programme import Decision, decide, payable, payable_total
 from processing.results import CardMovement, ReceiptPosted
 from processing.state import CAPTURED, OPEN, RELEASED, Card, Hold, State
-from processing.units import MAX_AMOUNT, MONEY, POINTS
+from processing.units import MONEY
 
 
 def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
@@ -39,7 +40,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     effective_at = happened_at(state, command)
     plan = Plan()
     payments.plan_redemptions(state, command, uses, effective_at, flags, plan)
-    accruals.plan_loads(state, store, command.receipt, uses, plan)
+    accruals.plan_loads(state, store, command.receipt, uses, effective_at, plan)
     accruals.plan_accruals(state, store, command.receipt, uses, decision, effective_at, plan)
     version = next((use.active.version_id for use in uses if use.active), None)
     for expired_at, postings in plan.unexpired.items():
@@ -72,10 +73,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
 def _use(state: State, command: PostReceipt, ask: CardUse, flags: list[str]) -> Use:
     """Find the card. A fact never fails here; a receipt that only accrues is not stopped by an unusable card."""
     fact = command.fact
-    for amount in (*ask.redeem, *(ask.earn or ()), *ask.top_up):
-        if not 0 <= amount.amount <= MAX_AMOUNT:
-            raise BadAmount("an amount must not be negative", unit=amount.unit)
-        state.directory.unit(amount.unit)
+    check_amounts(state.directory, ask)
     if ask.top_up and any(state.directory.unit(amount.unit).kind != MONEY for amount in ask.top_up):
         raise BadAmount("only money is topped up")
     try:
@@ -141,18 +139,8 @@ def _hold(state: State, command: PostReceipt, ask: CardUse, card: Card, flags: l
 
 
 def _decide(state: State, receipt: Receipt, uses: Sequence[Use]) -> Decision:
-    """What the programmes say; money from a purse is the holder's own, points are not."""
-    parts = [
-        Part(
-            programme=use.programme or _NO_PROGRAMME,
-            spend_minor=use.ask.spend_minor,
-            redeemed_minor=sum(
-                paid.amount for paid in use.ask.redeem if state.directory.unit(paid.unit).kind == POINTS
-            ),
-        )
-        for use in uses
-    ]
-    decision = decide(receipt, parts)
+    """What the programmes say."""
+    decision = decide(receipt, [part_of(state.directory, use.ask, use.programme) for use in uses])
     for use, earning in zip(uses, decision.earnings, strict=True):
         if not use.earns:
             continue
@@ -161,20 +149,6 @@ def _decide(state: State, receipt: Receipt, uses: Sequence[Use]) -> Decision:
         elif use.programme is not None:
             use.gained[use.programme.unit] = earning.amount
     return decision
-
-
-_NO_PROGRAMME = Programme(
-    code="",
-    unit="",
-    cashback_hundredths=0,
-    payable_hundredths=0,
-    pending_days=0,
-    expires_days=None,
-    discount="",
-    bonus="",
-    excluded_categories=(),
-    minimum_price_minor=0,
-)
 
 
 def _check_limits(state: State, command: PostReceipt, uses: Sequence[Use], flags: list[str]) -> None:

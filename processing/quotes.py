@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import structs
+
 from processing.allocation import lines_of, weights
 from processing.cards import why_unusable
 from processing.chain import Programme
@@ -14,13 +16,12 @@ from processing.commands import MAX_CARDS, MAX_LINES, CardUse, Line, Quote, Read
 from processing.database import Row
 from processing.errors import BadAmount, HoldEnded, HoldNotFound, TooLarge
 from processing.faces import balances_of, faces_of_cards
+from processing.plans import NOT_USABLE, check_amounts, part_of
 from processing.programme import Decision, Earning, Part, decide, payable, payable_total
 from processing.reading import Reading
 from processing.records import read_hold
 from processing.results import Balance, Quoted, QuotedCard, QuotedLine
-from processing.units import MAX_AMOUNT, POINTS, spread
-
-NOT_USABLE = "card_not_usable"
+from processing.units import MAX_AMOUNT, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,7 @@ def _check(reading: Reading, query: Quote) -> None:
     if abs(query.receipt.total_minor) > MAX_AMOUNT:
         raise BadAmount("the receipt's total is too large", where="total_minor")
     for ask in query.cards:
-        for amount in (*ask.redeem, *(ask.earn or ()), *ask.top_up):
-            if not 0 <= amount.amount <= MAX_AMOUNT:
-                raise BadAmount("an amount must not be negative", unit=amount.unit)
-            reading.work.directory.unit(amount.unit)
+        check_amounts(reading.work.directory, ask)
 
 
 def _use(reading: Reading, store: str, ask: CardUse, rows: Sequence[Row]) -> _Use:
@@ -124,10 +122,9 @@ def _held(reading: Reading, query: ReadHold, wallet_id: int, unit: str) -> int:
 
 
 def _part(reading: Reading, use: _Use) -> Part:
-    """As a purchase tells it to the rules: money from a purse is the holder's own, points are not."""
-    units = reading.work.directory.units
-    paid = 0 if use.usable else sum(p.amount for p in use.ask.redeem if units[p.unit].kind == POINTS)
-    return Part(programme=use.programme, spend_minor=use.ask.spend_minor, redeemed_minor=paid)
+    """As a purchase tells it to the rules; a card that is not usable pays nothing."""
+    ask = structs.replace(use.ask, redeem=()) if use.usable else use.ask
+    return part_of(reading.work.directory, ask, use.programme)
 
 
 def _limit(programme: Programme, receipt: Receipt) -> int:

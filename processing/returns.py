@@ -20,14 +20,14 @@ from processing.claims import POSTED
 from processing.commands import CardUse, ReturnReceipt
 from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, ActiveProgramme, StoreInfo
 from processing.documents import ReceiptDocument, document_of, keep, kept, returned_before
-from processing.errors import BadAmount, CardNotFound, ReceiptNotFound
+from processing.errors import CardNotFound, ReceiptNotFound
 from processing.lots import Lot, Move, Reversal, repay, reverse
-from processing.plans import DEBT, SUSPENSE_FLAG, Use, add, happened_at, movement, system
-from processing.programme import LotTerms, Part, decide, lot_terms
+from processing.plans import DEBT, SUSPENSE_FLAG, Use, add, check_amounts, happened_at, movement, part_of
+from processing.programme import LotTerms, decide, lot_terms
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
 from processing.reversals import graced, living, unexpire
 from processing.state import SETTLEMENT_PRICE_MILLIONTHS, Account, Booked, Card, Earlier, Posting, Returned, State
-from processing.units import MAX_AMOUNT, POINTS, worth
+from processing.units import POINTS, worth
 
 # Flags of an operation, for the operator.
 SALE_UNKNOWN, OVER_RETURNED, FORGIVEN, DEDUCTED = "sale_unknown", "over_returned", "forgiven", "deducted"
@@ -215,7 +215,7 @@ def _undo(
         moves += _repaid(account, moves, state.now)
     plan.postings += state.moved(account, moves)
     for kind, amount in ((REDEEMED, -given), (ISSUED, taken - let_off), (CASH, loaded)):
-        plan.postings.append(system(state, sold_at, kind, account.unit, amount))
+        plan.postings.append(state.system(sold_at.partner_id, kind, account.unit, amount))
     number = numbers.get((account.wallet_id, account.unit), "")
     plan.movements.append(movement(state, account, number, given, taken - let_off + loaded))
 
@@ -304,10 +304,7 @@ def _use(state: State, command: ReturnReceipt, ask: CardUse, flags: list[str]) -
 
     Errors: BadAmount; CardNotFound, for a fact the amounts go to suspense.
     """
-    for amount in (*ask.redeem, *(ask.earn or ())):
-        if not 0 <= amount.amount <= MAX_AMOUNT:
-            raise BadAmount("an amount must not be negative", unit=amount.unit)
-        state.directory.unit(amount.unit)
+    check_amounts(state.directory, ask)
     try:
         card = state.card(ask.refs)
     except CardNotFound:
@@ -323,18 +320,9 @@ def _use(state: State, command: ReturnReceipt, ask: CardUse, flags: list[str]) -
 
 def _work_out_losses(state: State, command: ReturnReceipt, uses: Sequence[Use]) -> None:
     """What nobody has told: what the programmes would give for these goods today, shared as in a sale."""
-    programmes = [use.programme for use in uses if use.programme]
-    if not programmes or all(use.ask.earn is not None for use in uses):
+    if all(use.programme is None or use.ask.earn is not None for use in uses):
         return
-    # Who stands for an unknown card takes a share, and what it is goes nowhere.
-    parts = [
-        Part(
-            programme=use.programme or programmes[0],
-            spend_minor=use.ask.spend_minor,
-            redeemed_minor=sum(paid.amount for paid in use.ask.redeem if _are_points(state, paid.unit)),
-        )
-        for use in uses
-    ]
+    parts = [part_of(state.directory, use.ask, use.programme) for use in uses]
     for use, earning in zip(uses, decide(command.receipt, parts).earnings, strict=True):
         if use.programme is not None and use.ask.earn is None:
             use.gained[use.programme.unit] = earning.amount
@@ -345,11 +333,11 @@ def _are_points(state: State, unit: str) -> bool:
 
 
 def _suspended(state: State, store: StoreInfo, use: Use) -> list[Posting]:
-    postings = []
+    postings: list[Posting] = []
     for unit in dict.fromkeys([*use.redeemed, *use.gained]):
         given, taken = use.redeemed.get(unit, 0), use.gained.get(unit, 0)
-        postings += [system(state, store, REDEEMED, unit, -given), system(state, store, ISSUED, unit, taken)]
-        postings.append(system(state, store, SUSPENSE, unit, given - taken))
+        for kind, amount in ((REDEEMED, -given), (ISSUED, taken), (SUSPENSE, given - taken)):
+            postings.append(state.system(store.partner_id, kind, unit, amount))
     return postings
 
 
@@ -375,7 +363,7 @@ def _undo_uses(
 
 def _terms(state: State, store: StoreInfo, card: Card, programme: Programme, unit: str) -> LotTerms:
     """What comes back was there when it paid, and is there at once; it ends as if it were given today."""
-    at_once = money_terms(state, store, card)
+    at_once = money_terms(state, store, card, state.now)
     if not _are_points(state, unit):
         return at_once
     ours = programme if programme.unit == unit else None

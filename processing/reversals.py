@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from processing.directory import EXPIRED, StoreInfo
+from processing.directory import StoreInfo
 from processing.lots import Lot, Move, reverse
 from processing.programme import day_terms
 from processing.state import Account, Earlier, Posting, State
@@ -52,11 +52,10 @@ def living(state: State, account_id: int, lot_id: int) -> tuple[Account, Lot]:
     home = state.account(state.merged[account.wallet_id], account.unit)
     if lot.is_debt:
         return home, state.debt(home, lot.issuer_id)
-    terms = (lot.issuer_id, lot.available_from, lot.expires_at, lot.price_millionths)
     for equal in home.lots.values():
-        if terms == (equal.issuer_id, equal.available_from, equal.expires_at, equal.price_millionths):
+        if equal.terms == lot.terms:
             return home, equal
-    return home, state.open_lot(home, *terms)
+    return home, state.open_lot(home, *lot.terms)
 
 
 def unexpire(
@@ -77,9 +76,7 @@ def unexpire(
         if amount:
             net[lot_id] -= amount
             state.expired[account.id][lot_id, at] = expired - amount
-            breakage = state.directory.system(lot.issuer_id, EXPIRED, account.unit)
-            postings = [Posting(breakage, account.unit, -amount), *state.moved(account, [(lot, amount)])]
-            back.setdefault(max(at, effective_at), []).extend(postings)
+            back.setdefault(max(at, effective_at), []).extend(state.expiry(account, lot, -amount))
     for at, postings in back.items():
         state.post("expiry_undone", store, postings, effective_at=at)
 

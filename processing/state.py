@@ -22,7 +22,7 @@ from processing.audit import Audited
 from processing.claims import NONE, Claim, own_keys
 from processing.commands import Adjust, Command, Ref
 from processing.database import Row
-from processing.directory import Directory, StoreInfo
+from processing.directory import EXPIRED, Directory, StoreInfo
 from processing.errors import CardNotFound, HoldNotFound, LoyaltyError
 from processing.ids import Ids
 from processing.lots import Lot, Move, soonest_first
@@ -427,6 +427,15 @@ class State:
     def moved(self, account: Account, moves: Iterable[Move]) -> list[Posting]:
         """The entries of moves between an account's lots and elsewhere."""
         return [Posting(account.id, account.unit, amount, account, lot) for lot, amount in moves]
+
+    def system(self, partner_id: int, kind: str, unit: str, amount: int) -> Posting:
+        """The entry of the account that a partner has for this."""
+        return Posting(self.directory.system(partner_id, kind, unit), unit, amount)
+
+    def expiry(self, account: Account, lot: Lot, amount: int) -> list[Posting]:
+        """The entries by which so much of a lot expires, for its issuer; a negative amount comes back. Who gives stands first."""
+        entries = [*self.moved(account, [(lot, -amount)]), self.system(lot.issuer_id, EXPIRED, account.unit, amount)]
+        return entries if amount > 0 else entries[::-1]
 
     def debt(self, account: Account, issuer_id: int) -> Lot:
         """The lot that carries the account's debt to a partner."""

@@ -415,3 +415,12 @@ def test_fact_of_a_clock_that_shows_nothing_happened_now(books: Books, closed_at
     books.done(post("a", use(card, 10, earn=5), receipt=receipt(closed_at=closed_at), fact=True))
     assert books.balance(card) == 95
     assert books.rows("SELECT count(*) FROM operation WHERE effective_at <> booked_at")[0][0] == 0
+
+
+def test_money_that_a_late_fact_loaded_was_there_when_it_was_loaded(books: Books, clock: StillClock) -> None:
+    card = books.card()
+    loaded = CardUse(refs=(ref(card),), top_up=(Amount(MONEY, 2_000),))
+    then = clock.at - timedelta(days=11)
+    books.done(post("late", loaded, receipt=receipt(2_000, closed_at=then), fact=True))
+    assert books.balances(card, clock.at - timedelta(days=5))[MONEY].available == 2_000
+    assert books.balances(card, then - timedelta(days=1))[MONEY].available == 0

@@ -163,9 +163,9 @@ class Bank:
             return self.terms(store, at)
         return self.terms(store, at, programme.pending_days, programme.expires_days)
 
-    def money_terms(self, card: Card, store: str) -> Terms:
+    def money_terms(self, card: Card, store: str, at: datetime | None = None) -> Terms:
         """Money is there at once; on a card of value it ends with the card."""
-        terms = self.terms(store)
+        terms = self.terms(store, at)
         return Terms(terms.issuer, terms.available_from, card.expires_at) if card.product.value else terms
 
     def undoing(self, head: Head, store: str, at: datetime | None = None) -> Undoing:

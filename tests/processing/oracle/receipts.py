@@ -299,7 +299,7 @@ def load(bank: Bank, command: PostReceipt, uses: Sequence[Use], at: datetime, sa
     for use in uses:
         for unit, amount in use.loaded.items():
             assert use.card is not None
-            own = use.card.account(unit).put(bank.money_terms(use.card, command.store), amount, at)
+            own = use.card.account(unit).put(bank.money_terms(use.card, command.store, at), amount, at)
             parts = [(line.number, part) for line, part in zip(sale.lines, spread(amount, loads), strict=True)]
             sale.shares += cut(parts, [(lot, part) for lot, part in net(own).items() if part], is_load=True)
             moves += own
