@@ -433,7 +433,10 @@ class State:
         return Posting(self.directory.system(partner_id, kind, unit), unit, amount)
 
     def expiry(self, account: Account, lot: Lot, amount: int) -> list[Posting]:
-        """The entries by which so much of a lot expires, for its issuer; a negative amount comes back. Who gives stands first."""
+        """The entries by which so much of a lot expires, for its issuer; less than nothing comes back.
+
+        Who gives stands first.
+        """
         entries = [*self.moved(account, [(lot, -amount)]), self.system(lot.issuer_id, EXPIRED, account.unit, amount)]
         return entries if amount > 0 else entries[::-1]
 
