@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -34,6 +35,8 @@ class Unit(msgspec.Struct, frozen=True):
     adjust_limit: int | None = None
 
 
+# Prices, quantities and sums of a menu come again and again.
+@lru_cache(maxsize=4096)
 def scaled(text: str, scale: int) -> int:
     """The decimal text as a whole number of ``10**-scale``: ``scaled("522.5", 2) == 52250``.
 
@@ -113,7 +116,8 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
         return [total] + [0] * (len(weights) - 1)
     size = abs(total)
     parts = [size * weight // base for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % base), i))
-    for i in by_remainder[: size - sum(parts)]:
+    left = size - sum(parts)
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % base), i)) if left else []
+    for i in by_remainder[:left]:
         parts[i] += 1
     return parts if total >= 0 else [-part for part in parts]
