@@ -32,6 +32,8 @@ COMMITTER_PAUSE_SECONDS = 0.5
 # Nobody waits for the worker; one that cannot start shall not keep a core busy.
 WORKER_PAUSE_SECONDS = 5.0
 BACKLOG = 1024
+# Bytes of a Unix socket's name that every system takes.
+MAX_SOCKET_PATH = 100
 
 log = structlog.get_logger()
 
@@ -127,7 +129,7 @@ def serve(serving: Serving) -> None:
     """
     check(serving)
     loaded = settings.load(serving.config, os.environ)
-    folder = Path(tempfile.mkdtemp(prefix="tillgate-"))
+    folder = _folder()
     before = dict(os.environ)
     os.environ |= {CONFIG: serving.config, DATABASE_URL: serving.database_url, METRICS: str(folder)}
     children: list[Child] = []
@@ -158,6 +160,15 @@ def _prepare(loaded: settings.Settings, database_url: str) -> None:
     app.prepare(loaded, database)
     app.parts(loaded, database, os.environ)
     database.dispose()
+
+
+def _folder() -> Path:
+    """A folder of our own whose name leaves room for a socket: a TMPDIR that is too long for that gives way to /tmp."""
+    folder = Path(tempfile.mkdtemp(prefix="tillgate-"))
+    if len(bytes(folder / committer.SOCKET_NAME)) <= MAX_SOCKET_PATH:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="tillgate-", dir="/tmp"))
 
 
 def _granian(serving: Serving, threads: int) -> None:

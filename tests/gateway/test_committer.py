@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import socket
 import struct
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gateway import committer
+from gateway import committer, server
 from gateway.committer import MAX_FRAME, Client
 from processing import results
 from processing.commands import (
@@ -359,3 +361,17 @@ def test_ping_tells_whether_somebody_listens(path: Path) -> None:
         committer.ping(path)
     with serving(path):
         committer.ping(path)
+
+
+def test_a_long_folder_for_temporary_files_leaves_room_for_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    folder = server._folder()
+    try:
+        committer.listen(folder / committer.SOCKET_NAME).close()
+    finally:
+        shutil.rmtree(folder)
+    assert not list(long.iterdir())
