@@ -85,7 +85,7 @@ def parts(command: Command[Any]) -> tuple[Command[Any], ...]:
 
 def own_keys(command: Command[Any]) -> tuple[str, ...]:
     """The request keys of a command; one that has none and tells a likeness is known by that."""
-    if not command.keys and isinstance(command, Redeem | Accrue) and command.likeness:
+    if not command.keys and isinstance(command, (Redeem, Accrue)) and command.likeness:
         return (f"{LIKENESS}{type(command).__name__.lower()}:{command.likeness}",)
     return command.keys
 
@@ -94,7 +94,7 @@ def named_keys(command: Command[Any]) -> Iterator[tuple[str, str]]:
     """(store code, key) of what was asked for before and this command is about."""
     if isinstance(command, ReturnReceipt) and command.sale:
         yield command.sale_store or command.store, command.sale
-    elif isinstance(command, CaptureHold | ReleaseHold):
+    elif isinstance(command, (CaptureHold, ReleaseHold)):
         yield command.store, command.hold
     elif isinstance(command, PostReceipt):
         for use in command.cards:

@@ -184,9 +184,9 @@ class Core:
         for store, key in named_keys(command):
             self.work.directory.store(store)
             check_key(key)
-        if isinstance(command, PostReceipt | ReturnReceipt):
+        if isinstance(command, (PostReceipt, ReturnReceipt)):
             check_receipt(command)
-        if isinstance(command, RegisterHolder | UpdateHolder):
+        if isinstance(command, (RegisterHolder, UpdateHolder)):
             people.contacts_of(self.work.vault, command)
 
     def _tried(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
@@ -233,7 +233,7 @@ def _batches(commands: Sequence[Command[Any]]) -> Iterator[Sequence[Command[Any]
     An exchange copies its batch's state to go back to; what a batch has read of a wallet that a merge leads on
     is of before the merge.
     """
-    for is_alone, group in groupby(commands, lambda command: isinstance(command, Exchange | MergeHolders)):
+    for is_alone, group in groupby(commands, lambda command: isinstance(command, (Exchange, MergeHolders))):
         found = list(group)
         size = 1 if is_alone else MAX_BATCH
         for start in range(0, len(found), size):
@@ -291,8 +291,8 @@ def _lines_back(command: PostReceipt | ReturnReceipt) -> int:
 def _ids_needed(commands: Sequence[Command[Any]], units: int) -> dict[str, int]:
     """A bound on the ids that a batch may take."""
     asked = [part for command in commands for part in parts(command)]
-    uses = sum(len(part.cards) for part in asked if isinstance(part, PostReceipt | ReturnReceipt))
-    moving = sum(isinstance(part, MergeHolders | Transfer) for part in asked)
+    uses = sum(len(part.cards) for part in asked if isinstance(part, (PostReceipt, ReturnReceipt)))
+    moving = sum(isinstance(part, (MergeHolders, Transfer)) for part in asked)
     count = len(asked)
     # A late fact may undo an expiry a day of its lots.
     late = sum(MAX_CARDS for part in asked if isinstance(part, PostReceipt) and part.fact)

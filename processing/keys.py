@@ -48,7 +48,7 @@ def replay(state: State, claim: Claim, command: Command[Any], expected: type[R])
 
 def is_by_likeness(command: Command[Any]) -> TypeGuard[Redeem | Accrue]:
     """Whether a command has no key and is the same as the last one alike, for a while."""
-    return isinstance(command, Redeem | Accrue) and not command.keys
+    return isinstance(command, (Redeem, Accrue)) and not command.keys
 
 
 def once(state: State, command: Command[Any], expected: type[R], do: Callable[[], tuple[R, int | None]]) -> R:

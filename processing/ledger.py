@@ -72,7 +72,7 @@ class Work:
 
 def refs_of(command: Command[Any]) -> list[Ref]:
     """The names of cards by which a command finds or makes what it works on."""
-    if isinstance(command, PostReceipt | ReturnReceipt):
+    if isinstance(command, (PostReceipt, ReturnReceipt)):
         return [ref for use in command.cards for ref in use.refs]
     if isinstance(command, IssueCard):
         own = [Ref("card", command.number)] if command.number else []
@@ -80,7 +80,7 @@ def refs_of(command: Command[Any]) -> list[Ref]:
     if isinstance(command, ReplaceCard):
         own = [Ref("card", command.number)] if command.number else []
         return [command.card, *own, *command.identifiers]
-    if isinstance(command, Transfer | MergeHolders):
+    if isinstance(command, (Transfer, MergeHolders)):
         return [command.source, command.target]
     card = getattr(command, "card", None)
     return [card] if isinstance(card, Ref) else []
@@ -164,7 +164,7 @@ def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: s
         reads["named_holds"] = (selects.NAMED_HOLDS, {"holds": _ids(past.holds)})
     if past.wallets:
         reads["merged"] = (selects.MERGED, {"wallets": _ids(past.wallets)})
-    if any(isinstance(command, PlaceHold | MergeHolders) for command in asked):
+    if any(isinstance(command, (PlaceHold, MergeHolders)) for command in asked):
         reads["wallets"] = (selects.WALLET_ROWS, {"wallets": _ids(wallets)})
     for product in products_of(work.directory, asked):
         if product.value and not product.pin:
@@ -340,7 +340,7 @@ def _read_past(connection: Connection, asked: Sequence[Command[Any]], past: _Pas
     standing = {each.operation_id for some in past.returns.values() for each in some} - set(past.operations)
     if standing:
         further["booked"] = (selects.BOOKED, {"operations": _ids(standing)})
-    if any(isinstance(command, ReturnReceipt | RestoreReceipt) for command in asked):
+    if any(isinstance(command, (ReturnReceipt, RestoreReceipt)) for command in asked):
         reversed_ids = {each.reverses_id for each in past.earlier.values() if each.reverses_id is not None}
         further["receipts"] = (selects.RECEIPTS, {"operations": _ids({*past.operations, *reversed_ids})})
         further["earlier"] = (selects.EARLIER, {"operations": _ids(reversed_ids)})

@@ -57,7 +57,7 @@ def products_of(directory: Directory, commands: Sequence[Command[Any]]) -> list[
     codes = dict.fromkeys(
         command.product
         for command in commands
-        if isinstance(command, IssueCard | ReplaceCard | SellGiftCard) and command.product
+        if isinstance(command, (IssueCard, ReplaceCard, SellGiftCard)) and command.product
     )
     return [directory.products[code] for code in codes if code in directory.products]
 
@@ -69,7 +69,7 @@ def spare_numbers(directory: Directory, commands: Sequence[Command[Any]]) -> dic
     """
     spare: dict[str, list[str]] = {}
     for command in commands:
-        if not isinstance(command, IssueCard | ReplaceCard | SellGiftCard) or getattr(command, "number", None):
+        if not isinstance(command, (IssueCard, ReplaceCard, SellGiftCard)) or getattr(command, "number", None):
             continue
         if isinstance(command, SellGiftCard) and command.card is not None:
             continue

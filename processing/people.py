@@ -156,14 +156,14 @@ def read(
     wanted = {
         contact.index
         for command in asked
-        if isinstance(command, RegisterHolder | UpdateHolder)
+        if isinstance(command, (RegisterHolder, UpdateHolder))
         for contact in contacts_of(vault, command)
     }
     for kind, index in sorted(wanted):
         (rows,) = run(connection, [(CONTACT, {"kind": kind, "blind_index": index})])
         if rows:
             people.taken[kind, index] = rows[0][0]
-    if any(isinstance(command, SendCode | CheckCode) for command in asked):
+    if any(isinstance(command, (SendCode, CheckCode)) for command in asked):
         phones = sorted({index.hex() for found in people.contacts.values() for kind, index in found if kind == PHONE})
         since = Instant().process_bind_param(now - timedelta(days=CODES_DAYS), connection.dialect)
         (rows,) = run(connection, [(CODES, {"phones": array(phones), "since": since})])

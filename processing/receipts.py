@@ -110,10 +110,12 @@ def _head(state: State, command: Command[Any]) -> tuple[Claim, bool]:
     keys say, a receipt that is posted under one of them is not posted again. Else the one that ended last.
     """
     heads = state.heads(command)
+    if len(heads) == 1:
+        return heads[0], False
     posted = [head for head in heads if head.state == POSTED]
     same = [head for head in posted if head.content == content(state, command)]
     newest = sorted(heads, key=lambda head: head.stamp or state.now, reverse=True)
-    return (same or posted or newest)[0], len(heads) > 1
+    return (same or posted or newest)[0], True
 
 
 def _posted(head: Claim, expected: type[R]) -> R:

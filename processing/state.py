@@ -378,31 +378,32 @@ class State:
         effective_at = effective_at or self.now
         balance: dict[str, int] = {}
         booked: list[Booked] = []
+        entries = self.inserts.setdefault(tables.entry, [])
         for posting in postings:
-            if posting.amount == 0:
+            amount, lot = posting.amount, posting.lot
+            if amount == 0:
                 continue
-            balance[posting.unit] = balance.get(posting.unit, 0) + posting.amount
-            lot_id = posting.lot.id if posting.lot else None
-            self.insert(
-                tables.entry,
+            balance[posting.unit] = balance.get(posting.unit, 0) + amount
+            lot_id = lot.id if lot else None
+            entries.append(
                 {
                     "operation_id": operation_id,
                     "n": len(booked),
                     "account_id": posting.account_id,
                     "lot_id": lot_id,
-                    "amount": posting.amount,
+                    "amount": amount,
                     "effective_at": effective_at,
                     "booked_at": self.now,
-                },
+                }
             )
-            booked.append(Booked(posting.account_id, lot_id, posting.amount))
+            booked.append(Booked(posting.account_id, lot_id, amount))
             if posting.account is not None:
-                posting.account.balance += posting.amount
+                posting.account.balance += amount
                 self.changed_accounts[posting.account_id] = posting.account
-            if posting.lot is not None:
-                posting.lot.remaining += posting.amount
-                posting.lot.is_open = posting.lot.remaining != 0
-                self.changed_lots[posting.lot.id] = posting.lot
+            if lot is not None:
+                lot.remaining += amount
+                lot.is_open = lot.remaining != 0
+                self.changed_lots[lot.id] = lot
         if any(balance.values()):
             raise AssertionError(f"operation of kind {kind} does not balance: {balance}")
         self.booked[operation_id] = booked
