@@ -114,19 +114,22 @@ def test_commands_have_one_effect_and_one_answer_over_kills_in_their_middle(book
     commands = [command for n, three in enumerate(cards) for command in sent(n, *three)]
     batches = [commands[start : start + BATCH] for start in range(0, len(commands), BATCH)]
     first: dict[tuple[int, int], Any] = {}
+    voided: set[tuple[int, int]] = set()
     for kill_after in (*KILL_AFTER, None):
         answers = heard(books.url, batches, kill_after)
         assert kill_after is None or kill_after <= len(answers) < len(batches), "nothing was interrupted"
         for place, outcomes in answers.items():
             for step, outcome in enumerate(outcomes):
                 command = batches[place][step]
-                if isinstance(outcome, AlreadyVoided) and (place, step) in first:
+                if isinstance(outcome, AlreadyVoided) and kill_after != KILL_AFTER[0]:
+                    # Its first answer was told, or lost with the process that had voided it in the same breath.
                     assert command.keys[0].partition(":")[2] in VOIDED
+                    voided.add((place, step))
                     continue
                 assert not isinstance(outcome, LoyaltyError), (command, outcome)
                 assert plain(outcome) == first.setdefault((place, step), plain(outcome))
         books.check_laws()
-    assert len(first) == len(commands)
+    assert len(first.keys() | voided) == len(commands)
     for one, other, gift in cards:
         assert books.balance(one) == books.balance(other) == LEFT
         assert books.balances(gift)[MONEY].balance == 0
