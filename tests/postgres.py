@@ -12,6 +12,7 @@ import atexit
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -117,12 +118,32 @@ def _own(settings: Mapping[str, str], keep: Path | None) -> Iterator[Server]:
     running = None
     try:
         running = _start(data, settings, "stop" if keep else "delete")
-        yield _described(make_url(running.get_uri()), running.get_pid())
+        with _watched(running.get_pid(), None if keep else home):
+            yield _described(make_url(running.get_uri()), running.get_pid())
     finally:
         if running is not None:
             running.cleanup()
         if keep is None:
             shutil.rmtree(home, ignore_errors=True)
+
+
+# Waits for a word; without one, because whoever should have said it is gone, stops the server as a fast shutdown does.
+_WATCH = """
+read -r word && exit
+kill -INT "$1" && for _ in $(seq 100); do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done
+[ -z "$2" ] || rm -rf -- "$2"
+"""
+
+
+@contextmanager
+def _watched(pid: int, home: Path | None) -> Iterator[None]:
+    """Stops the server also when this process is killed, or ends without cleaning up as pytest-xdist's workers do."""
+    command = ["sh", "-c", _WATCH, "sh", str(pid), str(home or "")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watcher:
+        try:
+            yield
+        finally:
+            watcher.communicate(b"done\n")
 
 
 def _start(data: Path, settings: Mapping[str, str], cleanup: str) -> Any:
