@@ -10,13 +10,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, fields, missing
 
+from gateway.yaml_files import Steps, lines_of
+
 MAX_SHOWN = 60
 
-Steps = tuple[str | int, ...]
 Described = Schema | fields.Field[Any] | None
 
 EXPECTED = "expected "
@@ -38,13 +40,21 @@ _SENTENCES = (
 
 
 class Problems:
-    """What was found wrong so far, one line for each problem."""
+    """What was found wrong so far, one line for each problem, with the file's line where its path leads to one."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
         self.lines: list[str] = []
+        self._root = root
 
     def say(self, file: str, path: Sequence[str | int], text: str) -> None:
-        self.lines.append(": ".join(filter(None, (file, dotted(path), text))))
+        where = self._line(file, tuple(path)) if path else None
+        at = f"{file}:{where}" if where else file
+        self.lines.append(": ".join(filter(None, (at, dotted(path), text))))
+
+    def _line(self, file: str, path: Steps) -> int | None:
+        """The line of what the path leads to, else of the nearest thing around it."""
+        lines = lines_of(self._root / file)
+        return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
 
     def explain(self, file: str, schema: Schema, raw: Any, messages: Any) -> None:
         """What marshmallow says about the raw data of a file."""

@@ -26,12 +26,18 @@ Network = IPv4Network | IPv6Network
 # Fields -----------------------------------------------------------------------------------------------------
 
 
-class _Checked(fields.Field[Any]):
-    """What ``check`` makes of the raw value; instead of its ValueError is told what was expected."""
+class Checked(fields.Field[Any]):
+    """What ``check`` makes of the raw value; instead of its ValueError is told what was expected.
 
-    def __init__(self, check: Callable[[Any], Any], expected: str, **options: Any) -> None:
+    ``json`` says the same in a JSON Schema.
+    """
+
+    def __init__(
+        self, check: Callable[[Any], Any], expected: str, json: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
         super().__init__(error_messages=_saying(expected), **options)
         self._check = check
+        self.json = json or {}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
         try:
@@ -66,16 +72,16 @@ def a_whole(least: int, most: int, **options: Any) -> fields.Integer:
     return fields.Integer(strict=True, validate=bounds, error_messages=_saying(words), **options)
 
 
-def a_switch(**options: Any) -> _Checked:
+def a_switch(**options: Any) -> Checked:
     def check(value: Any) -> bool:
         if not isinstance(value, bool):
             raise ValueError
         return value
 
-    return _Checked(check, "true or false", **options)
+    return Checked(check, "true or false", json={"type": "boolean"}, **options)
 
 
-def a_decimal(expected: str, scale: int, most: int, **options: Any) -> _Checked:
+def a_decimal(expected: str, scale: int, most: int, **options: Any) -> Checked:
     """``5``, ``5.5`` or ``"5.5"`` as a whole number of ``10**-scale``, from 0 to ``most``."""
 
     def check(value: Any) -> int:
@@ -84,16 +90,16 @@ def a_decimal(expected: str, scale: int, most: int, **options: Any) -> _Checked:
             raise ValueError
         return number
 
-    return _Checked(check, expected, **options)
+    return Checked(check, expected, **options)
 
 
-def a_percent(**options: Any) -> _Checked:
+def a_percent(**options: Any) -> Checked:
     """In hundredths of a percent."""
     words = "a percent from 0 to 100 with at most two digits after the point, such as 5.5"
-    return a_decimal(words, 2, HUNDREDTHS_OF_PERCENT, **options)
+    return a_decimal(words, 2, HUNDREDTHS_OF_PERCENT, json={"type": ["number", "string"]}, **options)
 
 
-def an_amount(**options: Any) -> _Checked:
+def an_amount(**options: Any) -> Checked:
     """At MAX_SCALE; what it is in minor units depends on its unit."""
     return a_decimal('an amount in major units, such as "199.90"', MAX_SCALE, MAX_AMOUNT, **options)
 
@@ -121,7 +127,7 @@ def _variable(value: Any) -> str:
 # Files ------------------------------------------------------------------------------------------------------
 
 
-class _Section(Schema):
+class Section(Schema):
     class Meta:
         unknown = RAISE
 
@@ -130,33 +136,33 @@ def _some(section: type[Schema]) -> fields.List[Any]:
     return fields.List(fields.Nested(section), required=True, validate=validate.Length(min=1))
 
 
-class _ExchangeLog(_Section):
+class _ExchangeLog(Section):
     keep_days = a_whole(1, 3650)
     keep_megabytes = a_whole(1, 10_000_000)
     buffer_messages = a_whole(1, 1_000_000)
     buffer_megabytes = a_whole(1, 4096)
 
 
-class _Server(_Section):
+class _Server(Section):
     threads = a_whole(1, 1024)
 
 
-class _Worker(_Section):
+class _Worker(Section):
     enabled = a_switch()
     interval_seconds = a_whole(1, 3600)
 
 
-class _Retention(_Section):
+class _Retention(Section):
     confirmation_code_days = a_whole(1, 3650)
     # A hold may be reserved for 30 days, and its till asks for it until then.
     hold_days = a_whole(31, 3650)
 
 
-class _Api(_Section):
+class _Api(Section):
     requests_per_minute = a_whole(1, 1_000_000)
 
 
-class _Codes(_Section):
+class _Codes(Section):
     sender = a_choice("none", "console", "http")
     text = a_text("a text with {{code}} in it", r"(?s:.{0,400}\{code\}.{0,400})")
     url = a_text("the SMS gateway's address, https://...", r"https?://[^\s/@]+(?:/\S*)?")
@@ -165,12 +171,12 @@ class _Codes(_Section):
     params = fields.Dict(keys=a_text(), values=a_text())
     form = fields.Dict(keys=a_text(), values=a_text())
     json = fields.Dict(keys=a_text())
-    secret = _Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
     expect = a_text()
     timeout_seconds = a_whole(1, 30)
 
 
-class GatewaySchema(_Section):
+class GatewaySchema(Section):
     """gateway.yaml; its defaults are those of GatewaySettings."""
 
     exchange_log = fields.Nested(_ExchangeLog)
@@ -183,12 +189,12 @@ class GatewaySchema(_Section):
     queue_limit = a_whole(1, 1_000_000)
 
 
-class _Named(_Section):
+class _Named(Section):
     code = a_code(required=True)
     name = a_text(required=True)
 
 
-class _Unit(_Section):
+class _Unit(Section):
     kind = a_choice(MONEY, POINTS, required=True)
     scale = a_whole(0, MAX_SCALE, required=True)
     adjust_limit = an_amount(allow_none=True, load_default=None)
@@ -196,7 +202,7 @@ class _Unit(_Section):
 
 class _Store(_Named):
     partner = a_text(required=True)
-    zone = _Checked(_zone, _ZONE, required=True)
+    zone = Checked(_zone, _ZONE, required=True)
 
 
 class _Product(_Named):
@@ -214,7 +220,7 @@ class _Product(_Named):
     programme = a_text(required=True)
 
 
-class ChainSchema(_Section):
+class ChainSchema(Section):
     """chain.yaml."""
 
     chain = fields.Nested(_Named, required=True)
@@ -229,33 +235,16 @@ class ChainSchema(_Section):
     products = fields.List(fields.Nested(_Product), load_default=list)
 
 
-class ProgrammeSchema(_Section):
-    """programmes/<code>.yaml, loaded under the names of a Programme; amounts at MAX_SCALE."""
-
-    code = a_code(data_key="programme", required=True)
-    unit = a_text(required=True)
-    cashback_hundredths = a_percent(data_key="cashback_percent", load_default=0)
-    payable_hundredths = a_percent(data_key="payable_percent", load_default=0)
-    pending_days = a_whole(0, 3650, load_default=0)
-    expires_days = a_whole(1, 36_500, allow_none=True, load_default=None)
-    discount = a_text(load_default="")
-    bonus = a_text(load_default="")
-    excluded_categories = fields.List(a_text(), load_default=list)
-    minimum_price = a_decimal('a price in major units, such as "199.90"', MAX_SCALE, MAX_AMOUNT, load_default=0)
-    return_policy = a_choice("debt", "deduct", "forgive", load_default="debt")
-    return_grace_days = a_whole(0, 3650, load_default=0)
-
-
-class _Credentials(_Section):
-    secret = _Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+class _Credentials(Section):
+    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
     addresses = fields.List(
-        _Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
+        Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
         load_default=list,
         validate=validate.Length(min=1),
     )
 
 
-class LinkSchema(_Section):
+class LinkSchema(Section):
     """links/<code>.yaml."""
 
     link = a_code(required=True)

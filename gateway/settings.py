@@ -18,13 +18,16 @@ from marshmallow import Schema, ValidationError
 
 from adapters.contract import Adapter
 from adapters.registry import ADAPTERS
-from gateway.problems import Problems, Steps, did_you_mean, shown
-from gateway.schemas import MAX_SCALE, ChainSchema, GatewaySchema, Network, ProgrammeSchema, link_schema
+from gateway import programmes
+from gateway.problems import Problems, did_you_mean, shown
+from gateway.programme_schemas import ProgrammeSchema
+from gateway.schemas import MAX_SCALE, ChainSchema, GatewaySchema, Network, link_schema
 from gateway.senders import HTTP, PLACES, unknown_places
-from gateway.yaml_files import read_yaml
+from gateway.yaml_files import Steps, read_yaml
 from processing import numbers
-from processing.chain import Chain, Product, Programme
+from processing.chain import Chain, Product
 from processing.errors import ConfigError
+from processing.programme.document import ProgrammeDocument
 from processing.units import MONEY
 
 MIN_SECRET_CHARACTERS = 16
@@ -119,7 +122,7 @@ class Settings:
 
     gateway: GatewaySettings
     chain: Chain
-    programmes: Mapping[str, Programme]
+    programmes: Mapping[str, ProgrammeDocument]
     links: Mapping[str, LinkSettings]
 
 
@@ -144,7 +147,7 @@ class _Reading:
     """One walk over a configuration directory."""
 
     def __init__(self, root: Path, environ: Mapping[str, str], adapters: Mapping[str, Adapter]) -> None:
-        self.problems = Problems()
+        self.problems = Problems(root)
         self._root = root
         self._environ = environ
         self._adapters = adapters
@@ -159,14 +162,15 @@ class _Reading:
         gateway = self._document("gateway.yaml", lambda _: GatewaySchema()) if written else None
         found = self._document("chain.yaml", lambda _: ChainSchema())
         chain = self._chain(found) if found else None
-        programmes = [self._programme(one, chain) for one in self._folder("programme", lambda _: ProgrammeSchema())]
+        found_programmes = list(self._folder("programme", lambda _: ProgrammeSchema()))
+        said = [self._programme(one, chain) for one in found_programmes] if chain else []
         links = [self._link(one, chain) for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))]
         if chain is None:
             return None
         return Settings(
             msgspec.convert(self._gateway(gateway) if gateway else {}, GatewaySettings),
             chain,
-            {programme.code: programme for programme in programmes},
+            {programme.code: programme for programme in said},
             {link.code: link for link in links},
         )
 
@@ -234,12 +238,12 @@ class _Reading:
         chain = msgspec.convert({**value, **value["chain"], "units": units, "products": products}, Chain)
         for key in ("partners", "stores", "products"):
             problems.check_unique(name, key, [item["code"] for item in value[key]])
-        partners, programmes = [partner.code for partner in chain.partners], self._stems("programmes")
+        partners, stems = [partner.code for partner in chain.partners], self._stems("programmes")
         for n, store in enumerate(chain.stores):
             problems.check_known(name, ("stores", n, "partner"), "a partner of the chain", store.partner, partners)
         for n, product in enumerate(chain.products):
             path = ("products", n, "programme")
-            problems.check_known(name, path, "a programme", product.programme, programmes)
+            problems.check_known(name, path, "a programme", product.programme, stems)
             for text in _number_problems(product):
                 problems.say(name, ("products", n, "length"), text)
         return chain
@@ -277,41 +281,14 @@ class _Reading:
             self.problems.say(document.name, path, f"expected at most {scale} digits after the point")
         return int(minor)
 
-    def _programme(self, document: _Document, chain: Chain | None) -> Programme:
-        value = document.value
-        self._check_unit(document.name, ("unit",), value["unit"], chain)
-        if chain:
-            self._check_points(document.name, value["unit"], chain)
-        price = self._minimum_price(document, chain) if chain else 0
-        return msgspec.convert({**value, "minimum_price_minor": price}, Programme)
-
-    def _check_points(self, name: str, code: str, chain: Chain) -> None:
-        """Until programmes have a rate of their own one minor unit of points is worth one of money."""
-        scales = {unit.scale for unit in chain.units if unit.kind == MONEY}
-        for unit in chain.units:
-            if unit.code == code and (unit.kind == MONEY or {unit.scale} != scales):
-                self.problems.say(name, ("unit",), f"found {code}, expected points with the scale of the chain's money")
+    def _programme(self, document: _Document, chain: Chain) -> ProgrammeDocument:
+        return programmes.Reading(document.name, document.raw, document.value, chain, self.problems).document()
 
     def _check_scale(self, name: str, path: Steps, code: str, adapter: Adapter | None, chain: Chain | None) -> None:
         wanted = adapter.unit_scale if adapter else None
         for unit in chain.units if chain and wanted is not None else ():
             if unit.code == code and unit.scale != wanted:
                 self.problems.say(name, path, f"found {code} of scale {unit.scale}, expected a unit of scale {wanted}")
-
-    def _minimum_price(self, document: _Document, chain: Chain) -> int:
-        """In minor units of the chain's money, if it says what those are."""
-        price, path = document.value["minimum_price"], ("minimum_price",)
-        if price == 0:
-            return 0
-        scales = {unit.scale for unit in chain.units if unit.kind == MONEY}
-        if len(scales) != 1:
-            self.problems.say(document.name, path, "expected money units of one scale in chain.yaml")
-            return 0
-        minor, rest = divmod(price, 10 ** (MAX_SCALE - min(scales)))
-        if rest:
-            digits = f"a price with at most {min(scales)} digits after the point"
-            self.problems.say(document.name, path, f"found {shown(document.raw['minimum_price'])}, expected {digits}")
-        return int(minor)
 
     def _check_unit(self, name: str, path: Steps, found: str, chain: Chain | None) -> None:
         if chain:

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+Steps = tuple[str | int, ...]
+
 
 def read_yaml(path: Path) -> Any:
     """The document: mappings, lists, null, true, false and integers; every other scalar is the text as written.
@@ -27,6 +29,27 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{where}{error.problem}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {error}") from None
+
+
+def lines_of(path: Path) -> dict[Steps, int]:
+    """The line of each key and item of the document, by its path; of a file that cannot be read nothing."""
+    try:
+        root = yaml.compose(path.read_text("utf-8-sig"), _PlainLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    found: dict[Steps, int] = {}
+    waiting: list[tuple[Steps, yaml.Node]] = [((), root)] if root is not None else []
+    while waiting:
+        steps, node = waiting.pop()
+        inner: list[tuple[str | int, yaml.Node, yaml.Node]] = []
+        if isinstance(node, yaml.MappingNode):
+            inner = [(key.value, key, value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            inner = [(n, value, value) for n, value in enumerate(node.value)]
+        for step, mark, value in inner:
+            found[(*steps, step)] = mark.start_mark.line + 1
+            waiting.append(((*steps, step), value))
+    return found
 
 
 class _PlainLoader(yaml.SafeLoader):

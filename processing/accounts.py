@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from processing.accruals import accrue, money_terms
+from processing.accruals import accrue, money_terms, price_of
 from processing.cards import CLOSED, REPLACED, check_pin, check_usable, masked
 from processing.commands import Accrue, Adjust, Amount, DecideAdjustment, PayOut, Redeem, Ref, TopUp, Transfer
 from processing.directory import ADJUSTED, CASH, ISSUED, REDEEMED, SUSPENSE, StoreInfo
@@ -20,8 +20,9 @@ from processing.errors import (
 )
 from processing.keys import once
 from processing.lots import available, draw, repay
-from processing.plans import DEBT, SUSPENSE_FLAG, movement, short_of
-from processing.programme import day_terms, lot_terms
+from processing.payments import burn_rest, check_whole
+from processing.plans import DEBT, REST_BURNT, SUSPENSE_FLAG, movement, short_of
+from processing.programme.terms import day_terms, lot_terms
 from processing.results import (
     Accrued,
     Adjusted,
@@ -118,6 +119,8 @@ def redeem(state: State, command: Redeem) -> Redeemed:
         amount = free if command.amount is None else _positive(Amount(command.unit, command.amount))
         if not command.fact and (amount == 0 or amount > free):
             raise short_of(state, account, free, amount)
+        if not command.fact:
+            check_whole(state, card, account, amount)
         moves, rest = draw(account.lots.values(), min(amount, free), state.now)
         rest += max(amount - free, 0)
         postings = state.moved(account, moves)
@@ -125,6 +128,9 @@ def redeem(state: State, command: Redeem) -> Redeemed:
             flags.append(DEBT)
             postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
         postings.append(state.system(store.partner_id, REDEEMED, account.unit, amount))
+        if burnt := burn_rest(state, card, account, postings):
+            flags.append(REST_BURNT)
+            postings += burnt
         version_id = state.directory.programme_of(card.product).version_id
         operation_id = state.post(
             "redemption", store, postings, actor=command.actor, flags=flags, programme_version_id=version_id
@@ -151,7 +157,8 @@ def accrue_points(state: State, command: Accrue) -> Accrued:
         account = state.account(card.wallet_id, unit)
         active = state.directory.programme_of(card.product)
         programme = active.programme if active.programme.unit == unit else None
-        postings = accrue(state, store, account, amount, lot_terms(programme, store.zone, state.now), {})
+        terms = lot_terms(programme, store.zone, state.now)
+        postings = accrue(state, store, account, amount, terms, {}, price_of(programme))
         postings.append(state.system(store.partner_id, ISSUED, account.unit, -amount))
         operation_id = state.post(
             "accrual", store, postings, actor=command.actor, programme_version_id=active.version_id
@@ -329,7 +336,9 @@ def _adjusted(state: State, command: Adjust) -> tuple[Adjusted, int | None]:
     flags: tuple[str, ...] = ()
     if amount > 0:
         terms = day_terms(store.zone, state.now, 0, command.expires_days)
-        postings = accrue(state, store, account, amount, terms, {})
+        programme = state.directory.programme_of(card.product).programme
+        price = price_of(programme if programme.unit == account.unit else None)
+        postings = accrue(state, store, account, amount, terms, {}, price)
     else:
         free = max(available(account.lots.values(), state.now), 0)
         if -amount > free and not command.allow_debt:

@@ -10,8 +10,10 @@ from processing.commands import Receipt
 from processing.directory import CASH, ISSUED, SUSPENSE, StoreInfo
 from processing.lots import Move, repay
 from processing.plans import Plan, Use, add
-from processing.programme import Decision, LotTerms, day_terms, lot_terms
-from processing.state import SETTLEMENT_PRICE_MILLIONTHS, Account, Card, Posting, State
+from processing.programme.compiled import Programme
+from processing.programme.decide import Decision, Earning
+from processing.programme.terms import LotTerms, day_terms, lot_terms, terms
+from processing.state import PAR_MILLIONTHS, Account, Card, Posting, State
 from processing.units import spread
 
 
@@ -64,12 +66,55 @@ def plan_accruals(
                 continue
             account = state.account(use.card.wallet_id, unit)
             programme = use.programme if use.programme and use.programme.unit == unit else None
-            terms = lot_terms(programme, store.zone, effective_at)
-            postings = accrue(state, store, account, amount, terms, plan.repaid)
-            plan.postings += postings
-            is_ours = use.ask.earn is None
-            lines = earning.lines if is_ours else spread_payments(lines_of(receipt), [amount])[0]
-            plan.gained += shares(account.id, lines, filled(postings))
+            for part, lines, told in _portions(receipt, use, earning, programme, amount, store, effective_at):
+                postings = accrue(state, store, account, part, told, plan.repaid, price_of(programme))
+                plan.postings += postings
+                plan.gained += shares(account.id, lines, filled(postings))
+
+
+Told = tuple[int, Sequence[tuple[int, int]], LotTerms]
+
+
+def _portions(
+    receipt: Receipt,
+    use: Use,
+    earning: Earning,
+    programme: Programme | None,
+    amount: int,
+    store: StoreInfo,
+    at: datetime,
+) -> list[Told]:
+    """What goes into lots on which terms, and by which lines; a till's own figure belongs to all goods."""
+    if use.ask.earn is not None:
+        return [(amount, spread_payments(lines_of(receipt), [amount])[0], lot_terms(programme, store.zone, at))]
+    return [
+        (portion.amount, portion.lines, terms(store.zone, at, portion.pending_days, portion.expires))
+        for portion in earning.portions
+        if portion.amount
+    ]
+
+
+def price_of(programme: Programme | None) -> int:
+    """What a minor unit settles at, in millionths."""
+    return programme.point_price_millionths if programme else PAR_MILLIONTHS
+
+
+def give_event(state: State, store: StoreInfo, card: Card, on: str) -> None:
+    """The points that the card's programme gives for something that is no purchase, each as an operation."""
+    active = state.directory.programme_of(card.product)
+    programme = active.programme
+    if state.directory.product(card.product).value:
+        return
+    for event in programme.document.points.events:
+        if event.on != on:
+            continue
+        pending = programme.document.points.pending_days if event.pending_days is None else event.pending_days
+        told = terms(store.zone, state.now, pending, event.expires or programme.expires)
+        account = state.account(card.wallet_id, programme.unit)
+        postings = accrue(state, store, account, event.points, told, {}, price_of(programme))
+        postings.append(state.system(store.partner_id, ISSUED, programme.unit, -event.points))
+        story = {"card": card.number[-4:], "earned": event.points, "rules": [{"rule": event.rule, "gives": "points"}]}
+        state.post("event", store, postings, programme_version_id=active.version_id, explanation=[story])
 
 
 def money_terms(state: State, store: StoreInfo, card: Card, at: datetime) -> LotTerms:
@@ -79,10 +124,16 @@ def money_terms(state: State, store: StoreInfo, card: Card, at: datetime) -> Lot
 
 
 def accrue(
-    state: State, store: StoreInfo, account: Account, amount: int, terms: LotTerms, repaid: dict[int, int]
+    state: State,
+    store: StoreInfo,
+    account: Account,
+    amount: int,
+    terms: LotTerms,
+    repaid: dict[int, int],
+    price_millionths: int = PAR_MILLIONTHS,
 ) -> list[Posting]:
     """The entries that put an amount into a lot on these terms, and repay debts from it."""
-    lot = state.open_lot(account, store.partner_id, terms.available_from, terms.expires_at, SETTLEMENT_PRICE_MILLIONTHS)
+    lot = state.open_lot(account, store.partner_id, terms.available_from, terms.expires_at, price_millionths)
     return state.moved(account, [(lot, amount), *repay(account.lots.values(), lot, amount, repaid)])
 
 

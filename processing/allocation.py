@@ -17,7 +17,7 @@ from processing.errors import BadAmount, ReturnExceeds
 from processing.lots import Move
 from processing.units import proportion, spread
 
-GOODS = "goods"
+GOODS, GIFT_CARD = "goods", "gift_card"
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):
@@ -83,6 +83,11 @@ def numbered(receipt: Receipt) -> Receipt:
 def weights(lines: Sequence[Line], is_goods: bool = True) -> list[int]:
     """What each line costs; 0 for those of the other kind."""
     return [max(line.sum_minor, 0) if (line.kind == GOODS) == is_goods else 0 for line in lines]
+
+
+def payable_total(receipt: Receipt) -> int:
+    """What of a receipt points may pay at all: lines that load value on a card are paid with money."""
+    return receipt.total_minor - sum(weights(receipt.lines, is_goods=False))
 
 
 def spread_payments(lines: Sequence[Line], amounts: Sequence[int]) -> list[list[tuple[int, int]]]:

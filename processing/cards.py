@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from processing import numbers, tables
+from processing.accruals import give_event
 from processing.chain import Product
 from processing.commands import ActivateCard, BlockCard, IssueCard, Ref, ReplaceCard, SetPin, UnblockCard
 from processing.errors import (
@@ -25,7 +26,7 @@ from processing.errors import (
     WrongPin,
 )
 from processing.keys import once
-from processing.programme import day_terms
+from processing.programme.terms import day_terms
 from processing.results import (
     CardActivated,
     CardIssued,
@@ -120,6 +121,7 @@ def issue_card(state: State, command: IssueCard) -> CardIssued:
         card = new_card(state, product, command.number, command.identifiers, wallet_id)
         if command.active:
             activate(state, card, command.store)
+            give_event(state, state.store(command.store), card, "activation")
         state.audit(command, "card_issued", masked(card.number), product=product.code, status=card.status)
         return CardIssued(card_id=card.id, account=card.wallet_id, number=card.number, status=card.status), None
 
@@ -176,6 +178,7 @@ def activate_card(state: State, command: ActivateCard) -> CardActivated:
         if card.status != ISSUED:
             raise CardStatusWrong(f"the card is {card.status}", status=card.status)
         activate(state, card, command.store)
+        give_event(state, state.store(command.store), card, "activation")
         state.audit(command, "card_activated", masked(card.number))
         return CardActivated(number=card.number, at=state.now, expires_at=card.expires_at), None
 

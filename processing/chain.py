@@ -1,4 +1,4 @@
-"""What a chain is made of and what a programme says, as checked at start-up; plain data without behaviour."""
+"""What a chain is made of, as checked at start-up; plain data without behaviour."""
 
 from __future__ import annotations
 
@@ -58,27 +58,3 @@ class Chain(msgspec.Struct, frozen=True):
     partners: tuple[Partner, ...]
     stores: tuple[Store, ...]
     products: tuple[Product, ...]
-
-
-class Programme(msgspec.Struct, frozen=True):
-    """The rules of one programme. Percents are in hundredths (550 = 5.50 %), prices in minor units of money.
-
-    ``payable_hundredths`` is the greatest part of a receipt that points may pay. ``discount`` and ``bonus``
-    are names, empty for none; a link maps them to what its till calls them. ``expires_days`` counts from the
-    day when points become available; ``None`` never expires. ``return_policy`` says what becomes of points that a
-    returned line earned and that are spent already; points given back to a lot that has expired meanwhile live
-    for ``return_grace_days`` more.
-    """
-
-    code: str
-    unit: str
-    cashback_hundredths: int
-    payable_hundredths: int
-    pending_days: int
-    expires_days: int | None
-    discount: str
-    bonus: str
-    excluded_categories: tuple[str, ...]
-    minimum_price_minor: int
-    return_policy: Literal["debt", "deduct", "forgive"] = "debt"
-    return_grace_days: int = 0

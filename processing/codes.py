@@ -11,9 +11,9 @@ from datetime import timedelta
 
 from processing.commands import CheckCode, SendCode
 from processing.errors import BadMessage, CodeExpired, HolderNotFound, TooManyCodes, WrongCode
-from processing.holders import MAX_PURPOSE, known, read_field
+from processing.holders import MAX_PURPOSE, known
 from processing.keys import once
-from processing.people import PHONE, Code
+from processing.people import PHONE, Code, read_field
 from processing.results import CodeChecked, CodeSent
 from processing.state import State
 

@@ -135,12 +135,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One position of a receipt. ``sum_minor`` is what it costs after discounts and before tenders.
 
     Lines that only load value on a card (``top_up``, ``gift_card``) neither earn points nor are paid with them.
+    ``minimum_price_minor``: what a piece has to cost by law, where the till knows.
     """
 
     number: int
     goods: str
     name: str = ""
     category: str = ""
+    brand: str = ""
+    minimum_price_minor: int = 0
     quantity_thousandths: int = 1000
     price_minor: int = 0
     sum_minor: int

@@ -174,20 +174,25 @@ def run(connection: Connection, statements: Sequence[tuple[Statement, Mapping[st
     ]
 
 
-def write(connection: Connection, rows_by_table: Mapping[Table, list[dict[str, Any]]], upserted: Set[Table]) -> None:
+def write(
+    connection: Connection,
+    rows_by_table: Mapping[Table, list[dict[str, Any]]],
+    upserted: Set[Table],
+    added: Set[Table] = frozenset(),
+) -> None:
     """Write these rows; one statement for nearly all of them on PostgreSQL.
 
-    Rows are whole, dicts by column name. Rows of tables in ``upserted`` replace what has the same primary key.
-    JSON columns take JSON text as bytes.
+    Rows are whole, dicts by column name. Rows of tables in ``upserted`` replace what has the same primary key, those
+    of tables in ``added`` are added to it, number by number. JSON columns take JSON text as bytes.
     """
     rows_by_table = {table: rows for table, rows in rows_by_table.items() if rows}
     if connection.dialect.name == "sqlite":
         for table, rows in rows_by_table.items():
-            connection.execute(_sqlite_statement(table, table in upserted), rows)
+            connection.execute(_sqlite_statement(table, table in upserted, table in added), rows)
         return
     plain = {table: rows for table, rows in rows_by_table.items() if not _has_bytes(table)}
     if plain:
-        text_of_all = _one_statement(tuple(plain), frozenset(upserted))
+        text_of_all = _one_statement(tuple(plain), frozenset(upserted), frozenset(added))
         params = {table.name: to_json(rows).decode() for table, rows in plain.items()}
         _driver(connection).execute(text_of_all, params)
     for table, rows in rows_by_table.items():
@@ -269,7 +274,7 @@ def _driver(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
 
 
 @cache
-def _one_statement(written: tuple[Table, ...], upserted: frozenset[Table]) -> str:
+def _one_statement(written: tuple[Table, ...], upserted: frozenset[Table], added: frozenset[Table]) -> str:
     """Everything as the parts of one WITH; the rows come as one JSON array per table.
 
     Upserts instead of updates: an UPDATE ... FROM is a join, and on a young table the planner would read all
@@ -283,9 +288,14 @@ def _one_statement(written: tuple[Table, ...], upserted: frozenset[Table]) -> st
             f"INSERT INTO {table.name} ({columns}) SELECT {columns}"
             f" FROM json_populate_recordset(NULL::{table.name}, %({table.name})s::json)"
         )
-        if table in upserted:
+        if table in upserted or table in added:
             key = table.primary_key.columns.keys()
-            changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+            before = f"{table.name}." if table in added else ""
+            changes = ", ".join(
+                f"{name} = {before}{name} + excluded.{name}" if before else f"{name} = excluded.{name}"
+                for name in names
+                if name not in key
+            )
             part += f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
         parts.append(f"w_{table.name} AS ({part})")
     return "WITH " + ", ".join(parts) + " SELECT 1"
@@ -320,11 +330,13 @@ def _sqlite_engine(url: Any, begin: str) -> Engine:
 
 
 @cache
-def _sqlite_statement(table: Table, is_upsert: bool) -> sqlite.Insert:
+def _sqlite_statement(table: Table, is_upsert: bool, is_added: bool) -> sqlite.Insert:
     statement = sqlite.insert(table)
-    if not is_upsert:
+    if not is_upsert and not is_added:
         return statement
     key, changes = _upsert(table, statement.excluded)
+    if is_added:
+        changes = {name: table.c[name] + value for name, value in changes.items()}
     return statement.on_conflict_do_update(index_elements=key, set_=changes)
 
 

@@ -7,8 +7,10 @@ version is the truth, and an operation stores the programme version that decided
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,9 +18,11 @@ import msgspec
 from sqlalchemy import Connection, Table, and_, insert, select, update
 
 from processing import tables
-from processing.chain import Chain, Product, Programme
+from processing.chain import Chain, Product
 from processing.database import Database
 from processing.errors import ConfigError, ForeignStore, ProductNotFound, UnitNotFound
+from processing.programme.compiled import Programme
+from processing.programme.document import ProgrammeDocument, stored
 from processing.units import Unit
 
 # System accounts, one of each kind per partner and unit.
@@ -104,7 +108,16 @@ class Directory:
     def grace_days(self, version_id: int | None) -> int:
         """How long points live on that go back to a lot which has expired, by the programme that decided then."""
         active = self.programmes.get(self.versions.get(version_id or 0, ""))
-        return active.programme.return_grace_days if active else 0
+        return active.programme.document.return_grace_days if active else 0
+
+    @cached_property
+    def asks_history(self) -> bool:
+        """Whether any programme looks at what wallets have done before."""
+        return any(active.programme.asks_history for active in self.programmes.values())
+
+    @cached_property
+    def asks_birthday(self) -> bool:
+        return any(active.programme.asks_birthday for active in self.programmes.values())
 
     def system(self, partner_id: int, kind: str, unit: str) -> int:
         """The id of the partner's system account."""
@@ -129,7 +142,7 @@ def load(connection: Connection) -> Directory:
     version = tables.programme_version
     for row in connection.execute(select(version).order_by(version.c.activated_at, version.c.id)):
         versions[row.id] = row.code
-        programmes[row.code] = ActiveProgramme(row.id, msgspec.convert(row.document, Programme))
+        programmes[row.code] = ActiveProgramme(row.id, Programme(stored(row.document)))
     account = tables.account
     system = connection.execute(select(account).where(account.c.partner_id.is_not(None))).all()
     return Directory(
@@ -144,7 +157,7 @@ def load(connection: Connection) -> Directory:
     )
 
 
-def sync(database: Database, chain: Chain, programmes: dict[str, Programme]) -> Directory:
+def sync(database: Database, chain: Chain, programmes: Mapping[str, ProgrammeDocument]) -> Directory:
     """Bring the database to what the configuration says, adding and renaming but never removing.
 
     A programme whose text has changed becomes a new active version. Errors: ConfigError where the books
@@ -211,25 +224,29 @@ def _next_id(connection: Connection, table: Table) -> int:
     return (last or 0) + 1
 
 
-def _activate(connection: Connection, programme: Programme, now: datetime) -> None:
+def _activate(connection: Connection, programme: ProgrammeDocument, now: datetime) -> None:
+    """Make the document the active version, if it says anything else than the one that is."""
     version = tables.programme_version
-    document = msgspec.to_builtins(programme)
-    digest = hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
     active = connection.execute(
-        select(version.c.digest)
+        select(version.c.document)
         .where(version.c.code == programme.code)
         .order_by(version.c.activated_at.desc(), version.c.id.desc())
         .limit(1)
     ).scalar()
-    if active != digest:
+    if active is None or stored(active) != programme:
         row = {
             "id": _next_id(connection, version),
             "code": programme.code,
-            "digest": digest,
-            "document": document,
+            "digest": digest(programme),
+            "document": msgspec.to_builtins(programme),
             "activated_at": now.astimezone(UTC),
         }
         connection.execute(insert(version).values(row))
+
+
+def digest(programme: ProgrammeDocument) -> str:
+    """What two files that say the same have in common."""
+    return hashlib.sha256(msgspec.json.encode(programme, order="sorted")).hexdigest()
 
 
 def _open_system_accounts(connection: Connection, partner_ids: Any, units: list[str]) -> None:

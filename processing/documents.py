@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from processing import tables
+from processing.activity import Activity, together
 from processing.allocation import Back, Share
 from processing.commands import Receipt
 from processing.directory import StoreInfo
@@ -14,11 +16,22 @@ from processing.errors import KeyReused
 from processing.state import State
 
 
+class Extended(msgspec.Struct, frozen=True, array_like=True):
+    """A lot that a purchase gave a new end."""
+
+    lot_id: int
+    account_id: int
+    before: datetime
+    after: datetime
+
+
 class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the receipt's row keeps for returns and reports: the goods, and which lines paid and earned what.
 
     ``drawn`` is what paid, ``gained`` what the programme gave, ``loaded`` what guests put on cards. Of a return
     ``returned`` tells which lines of its sale came back; of a sale that was restored, which had before.
+    ``activity`` is what it added to the days of wallets; ``turnover`` of whose own money that is, by line (wallet,
+    nothing), where it is not just the lines' sums. ``extended`` are lots that live longer by it.
     """
 
     receipt: Receipt
@@ -27,6 +40,9 @@ class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     loaded: tuple[Share, ...] = ()
     returned: tuple[Back, ...] = ()
     programme: str = ""
+    activity: tuple[Activity, ...] = ()
+    turnover: tuple[Share, ...] = ()
+    extended: tuple[Extended, ...] = ()
 
 
 _encode_document = msgspec.json.Encoder().encode
@@ -78,5 +94,8 @@ def kept_receipt(state: State, void_id: int) -> dict[str, Any]:
     if document is None or state.earlier[operation_id].kind not in ("receipt", "restore"):
         raise KeyReused("only a sale can be restored")
     before = tuple(back for _, back in sorted(returned_before(state, operation_id, document).items()))
-    document = msgspec.structs.replace(document, returned=before)
+    done = [*document.activity]
+    for returned in state.returns.get(operation_id, ()):
+        done += returned.activity
+    document = msgspec.structs.replace(document, returned=before, activity=together(done), extended=())
     return {**state.receipts[operation_id], "document": msgspec.Raw(_encode_document(document))}

@@ -75,6 +75,7 @@ from processing.ids import Ids
 from processing.keys import is_by_likeness
 from processing.ledger import Work
 from processing.merging import MOVED_LOTS
+from processing.programme.document import MAX_EVENTS, MAX_TERMS
 from processing.results import Result
 from processing.secrets import Vault
 from processing.state import State
@@ -295,10 +296,11 @@ def _ids_needed(commands: Sequence[Command[Any]], units: int) -> dict[str, int]:
     moving = sum(isinstance(part, (MergeHolders, Transfer)) for part in asked)
     count = len(asked)
     # A late fact may undo an expiry a day of its lots.
+    given = MAX_EVENTS * sum(isinstance(part, (IssueCard, ActivateCard, RegisterHolder)) for part in asked)
     late = sum(MAX_CARDS for part in asked if isinstance(part, PostReceipt) and part.fact)
     return {
-        "operation": 2 * count + late,
-        "lot": 4 * uses + 2 * MAX_CARDS * count + MOVED_LOTS * moving,
+        "operation": 2 * count + late + given,
+        "lot": (4 + MAX_TERMS) * uses + 2 * MAX_CARDS * count + MOVED_LOTS * moving + given,
         "account": units * (count + uses),
         "wallet": count,
         "card": count,

@@ -10,9 +10,10 @@ from processing.cards import why_unusable
 from processing.commands import Identify, Ref
 from processing.database import Row, Statement, array
 from processing.errors import CardNotFound
-from processing.holders import read_field
 from processing.names import DERIVED
-from processing.programme import payable
+from processing.people import read_field
+from processing.programme.compiled import Programme
+from processing.programme.payment import payable_points
 from processing.reading import Reading
 from processing.results import Balance, Identified
 from processing.state import canonical
@@ -47,6 +48,7 @@ FACES = Statement(
 )
 # Where the account begins in a row that starts with the card's number.
 _ACCOUNT = len(_FACE_TYPES) - len(BALANCE_TYPES)
+_WALLET = _FACE_TYPES.index(tables.card.c.wallet_id)
 # For cards that were found by what is worked out, not by a name that is kept.
 CARDS_FACES = Statement(
     f"""
@@ -98,7 +100,11 @@ def identified(reading: Reading, query: Identify, known: Faces) -> Identified:
     balances = balances_of(reading, rows)
     programme = reading.work.directory.programme_of(product).programme
     refusal = why_unusable(status, expires_at, reading.now)
-    limit = None if query.order_minor is None else payable(programme, query.order_minor)
+    today = reading.today(query.store)
+    membership = reading.pasts.membership(wallet_id, programme, today)
+    facts = reading.pasts.facts(wallet_id, programme, today)
+    limit = None if query.order_minor is None else payable_points(programme, query.order_minor, facts)
+    discount, bonus = names_of_tier(programme, membership.tier if membership else "")
     # An erased holder is nobody any more.
     is_known = wrapped_key is not None
     return Identified(
@@ -114,10 +120,25 @@ def identified(reading: Reading, query: Identify, known: Faces) -> Identified:
             (balance.unit, most_payable(balance, limit if balance.unit == programme.unit else None))
             for balance in balances
         ),
-        discount=programme.discount,
-        bonus=programme.bonus,
+        discount=discount,
+        bonus=bonus,
         expires_at=expires_at,
+        tier=membership.tier if membership else "",
     )
+
+
+def names_of_tier(programme: Programme, tier: str) -> tuple[str, str]:
+    """What a link maps to the till's discount and bonus: the tier's, else the programme's."""
+    said = programme.document
+    for level in said.tiers.levels if said.tiers else ():
+        if level.tier == tier:
+            return level.discount or said.discount, level.bonus or said.bonus
+    return said.discount, said.bonus
+
+
+def wallet_of(rows: Sequence[Row]) -> int:
+    """The wallet in the rows of one card."""
+    return int(rows[0][_WALLET])
 
 
 def balances_of(reading: Reading, rows: Sequence[Row]) -> tuple[Balance, ...]:

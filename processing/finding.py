@@ -13,9 +13,9 @@ from processing.cards import why_unusable
 from processing.commands import FindCards, IssueToken, Ref
 from processing.database import Row, Statement, array
 from processing.errors import BadMessage
-from processing.holders import read_field
 from processing.name_parts import MAX_WANTED, NAME, wanted
 from processing.names import CARD, CONTACT, EMAIL, PHONE, contact_index, token, token_card
+from processing.people import read_field
 from processing.reading import Reading, is_text
 from processing.results import CardsFound, FoundCard, TokenIssued
 from processing.selects import RESOLVE

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from processing import tables
+from processing.accruals import give_event
 from processing.commands import (
     EraseHolder,
     GiveConsent,
@@ -20,12 +21,12 @@ from processing.commands import (
 from processing.errors import BadMessage, HolderExists, HolderNotFound, PhoneTaken
 from processing.keys import once
 from processing.name_parts import parts
-from processing.people import EMAIL, PHONE, Contact, Holder, Person, contacts_of
+from processing.people import BIRTHDAY, EMAIL, PHONE, Contact, Holder, Person, contacts_of, place, read_field
 from processing.results import ConsentRecorded, HolderErased, HolderRegistered, HolderUpdated
-from processing.secrets import EXCHANGE_LOG, Vault, new_key, seal, unseal
+from processing.secrets import EXCHANGE_LOG, Vault, new_key, seal
 from processing.state import State
 
-NAME, BIRTHDAY = "name", "birthday"
+NAME = "name"
 MAX_PURPOSE = 64
 MAX_CHANNEL = 32
 
@@ -45,13 +46,14 @@ def register_holder(state: State, command: RegisterHolder) -> HolderRegistered:
         values = {contact.kind: contact.value for contact in contacts}
         values |= {NAME: command.name, BIRTHDAY: command.birthday.isoformat() if command.birthday else ""}
         key = new_key()
-        wrapped = state.vault.wrap(key, _place("wrapped_key", holder.id))
+        wrapped = state.vault.wrap(key, place("wrapped_key", holder.id))
         _keep_person(state, Person(holder.id, wrapped, b"", None, None, None), key, values)
         _keep_contacts(state, holder.id, contacts)
         _keep_name(state, holder.id, command.name)
         if product.code != card.product:
             card.product = product.code
             state.changed_cards[card.id] = card
+        give_event(state, state.store(command.store), card, "registration")
         return HolderRegistered(holder_id=holder.id, account=card.wallet_id), None
 
     return once(state, command, HolderRegistered, do)
@@ -77,7 +79,7 @@ def update_holder(state: State, command: UpdateHolder) -> HolderUpdated:
             _keep_name(state, holder.id, command.name)
         if command.birthday is not None:
             values[BIRTHDAY] = command.birthday.isoformat()
-        key = state.vault.unwrap(person.wrapped_key, _place("wrapped_key", holder.id))
+        key = state.vault.unwrap(person.wrapped_key, place("wrapped_key", holder.id))
         _keep_person(state, person, key, values)
         state.audit(command, "holder_updated", f"holder {holder.id}", fields=sorted(values))
         return HolderUpdated(holder_id=holder.id, account=holder.wallet_id, at=state.now), None
@@ -201,19 +203,9 @@ def _forget_name(state: State, holder_id: int) -> None:
 def _keep_person(state: State, person: Person, key: bytes, values: dict[str, str]) -> None:
     """Each value under the holder's own key, bound to its place; an empty one is removed."""
     for column, text in values.items():
-        sealed = seal(key, text.encode(), _place(column, person.holder_id)) if text or column == NAME else None
+        sealed = seal(key, text.encode(), place(column, person.holder_id)) if text or column == NAME else None
         setattr(person, column, sealed)
     state.people.persons[person.holder_id] = state.people.changed_persons[person.holder_id] = person
-
-
-def read_field(vault: Vault, holder_id: int, wrapped_key: bytes, column: str, blob: bytes) -> str:
-    """One field of personal data in the clear."""
-    key = vault.unwrap(bytes(wrapped_key), _place("wrapped_key", holder_id))
-    return unseal(key, bytes(blob), _place(column, holder_id)).decode()
-
-
-def _place(column: str, holder_id: int) -> bytes:
-    return f"person|{column}|{holder_id}".encode()
 
 
 # Consents --------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from processing.activity import local_day
 from processing.cards import check_pin, check_usable, pays_with_pin
 from processing.claims import TOMBSTONE
 from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
@@ -17,7 +18,7 @@ from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, 
 from processing.keys import once
 from processing.lots import Move, available, draw
 from processing.plans import DEBT, HOLD_LATE, movement, short_of
-from processing.programme import payable
+from processing.programme.payment import payable_points
 from processing.results import HoldCaptured, HoldPlaced, HoldReleased
 from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State
 from processing.units import MAX_AMOUNT
@@ -92,7 +93,9 @@ def _amount(state: State, command: PlaceHold, card: Card, account: Account, free
     programme = state.directory.programme_of(card.product).programme
     limit = MAX_AMOUNT
     if command.order_minor is not None and programme.unit == account.unit:
-        limit = payable(programme, command.order_minor)
+        today = local_day(state.now, state.store(command.store).zone)
+        facts = state.pasts.facts(card.wallet_id, programme, today)
+        limit = payable_points(programme, command.order_minor, facts)
     if command.amount is None:
         return max(min(free, limit), 0)
     if not 0 < command.amount <= MAX_AMOUNT:

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, delete, text
 
-from processing import audit, people, selects, tables
+from processing import activity, audit, people, selects, tables
+from processing.activity import Activity
 from processing.allocation import Back
 from processing.claims import Claim, named_keys, own_keys, parts
 from processing.commands import (
@@ -31,6 +32,7 @@ from processing.commands import (
     RestoreReceipt,
     ReturnReceipt,
     Transfer,
+    VoidReceipt,
 )
 from processing.database import Database, Row, Statement, array, run, to_json, write
 from processing.directory import Directory
@@ -57,6 +59,20 @@ MOVE_NAMES = """
 UPDATE identifier SET card_id = :new WHERE card_id = :old AND scheme NOT IN ('card', 'barcode', 'track')
 """
 MOVE_CARDS = "UPDATE card SET wallet_id = :new WHERE wallet_id = :old"
+MOVE_ACTIVITY = """
+INSERT INTO activity (wallet_id, day, name, turnover_minor, visits, earned, redeemed)
+SELECT :new, day, name, turnover_minor, visits, earned, redeemed FROM activity WHERE wallet_id = :old
+ON CONFLICT (wallet_id, day, name) DO UPDATE SET turnover_minor = activity.turnover_minor + excluded.turnover_minor,
+    visits = activity.visits + excluded.visits, earned = activity.earned + excluded.earned,
+    redeemed = activity.redeemed + excluded.redeemed
+"""
+FORGET_ACTIVITY = "DELETE FROM activity WHERE wallet_id = :old"
+MOVE_MEMBERSHIP = """
+INSERT INTO membership (wallet_id, programme, tier, since, review_on, counts_from, credit)
+SELECT :new, programme, tier, since, review_on, counts_from, credit FROM membership WHERE wallet_id = :old
+ON CONFLICT (wallet_id, programme) DO NOTHING
+"""
+FORGET_MEMBERSHIP = "DELETE FROM membership WHERE wallet_id = :old"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +213,7 @@ def _read(
         "open_lots": (selects.OPEN_LOTS, {"wallets": wallet_ids}),
         "open_holds": (selects.OPEN_HOLDS, {"wallets": wallet_ids}),
         **more,
+        **_reads_of_pasts(work.directory, wallet_ids),
     }
     found = dict(zip(reads, run(connection, list(reads.values())), strict=True))
     state.now = work.database.read_clock(found["cards"][0][0])
@@ -215,7 +232,20 @@ def _read(
     if any(target not in wallets for target in state.merged.values()):
         raise Busy("a wallet was merged meanwhile")
     state.issued = {name.removeprefix("issued "): rows[0][0] for name, rows in found.items() if " " in name}
+    if "activity" in found or "birthdays" in found:
+        activity_rows, members, born = (found.get(name, []) for name in ("activity", "members", "birthdays"))
+        state.pasts.learn(work.vault, work.directory.units, activity_rows, members, born)
     state.end_due_holds()
+
+
+def _reads_of_pasts(directory: Directory, wallet_ids: str) -> Reads:
+    """What the wallets did before, where any programme looks at it."""
+    asking, reads = {"wallets": wallet_ids}, Reads()
+    if directory.asks_history:
+        reads |= {"activity": (activity.ACTIVITY, asking), "members": (activity.MEMBERSHIPS, asking)}
+    if directory.asks_birthday:
+        reads["birthdays"] = (activity.BIRTHDAYS, asking)
+    return reads
 
 
 def _keep_lot(state: State, row: Row) -> Lot | None:
@@ -340,7 +370,7 @@ def _read_past(connection: Connection, asked: Sequence[Command[Any]], past: _Pas
     standing = {each.operation_id for some in past.returns.values() for each in some} - set(past.operations)
     if standing:
         further["booked"] = (selects.BOOKED, {"operations": _ids(standing)})
-    if any(isinstance(command, (ReturnReceipt, RestoreReceipt)) for command in asked):
+    if any(_goes_on(command) for command in asked):
         reversed_ids = {each.reverses_id for each in past.earlier.values() if each.reverses_id is not None}
         further["receipts"] = (selects.RECEIPTS, {"operations": _ids({*past.operations, *reversed_ids})})
         further["earlier"] = (selects.EARLIER, {"operations": _ids(reversed_ids)})
@@ -359,6 +389,13 @@ def _read_past(connection: Connection, asked: Sequence[Command[Any]], past: _Pas
         if lot_id is not None:
             past.lots.add(lot_id)
             past.accounts.add(account_id)
+
+
+def _goes_on(command: Command[Any]) -> bool:
+    """Whether a command may undo a receipt or go on from it, and has to know what is in it."""
+    return isinstance(command, (ReturnReceipt, RestoreReceipt, VoidReceipt)) or (
+        isinstance(command, PostReceipt) and command.supersede
+    )
 
 
 def _recall(past: _Past, claim: Claim) -> None:
@@ -387,6 +424,7 @@ class _ReturnedLines(msgspec.Struct):
     """Of a return's document what says which lines of the sale came back."""
 
     returned: tuple[Back, ...] = ()
+    activity: tuple[Activity, ...] = ()
 
 
 _decode_returned = msgspec.json.Decoder(_ReturnedLines).decode
@@ -394,7 +432,8 @@ _decode_returned = msgspec.json.Decoder(_ReturnedLines).decode
 
 def _keep_returns(past: _Past, rows: Iterable[Row]) -> None:
     for base_id, operation_id, document in rows:
-        past.returns.setdefault(base_id, []).append(Returned(operation_id, _decode_returned(document).returned))
+        told = _decode_returned(document)
+        past.returns.setdefault(base_id, []).append(Returned(operation_id, told.returned, told.activity))
 
 
 def _pending(
@@ -434,12 +473,14 @@ def write_state(connection: Connection, work: Work, state: State) -> None:
     for table, keys in state.deletes.items():
         for key in keys:
             connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
-    write(connection, _changed(state) | state.inserts, UPSERTED)
+    write(connection, _changed(state) | state.inserts, UPSERTED, ADDED)
     if state.moved_names:
         moved = [{"old": old, "new": new} for old, new in state.moved_names]
         connection.execute(text(MOVE_NAMES), moved)
     if state.moved_cards:
-        connection.execute(text(MOVE_CARDS), [{"old": old, "new": new} for old, new in state.moved_cards])
+        moved = [{"old": old, "new": new} for old, new in state.moved_cards]
+        for statement in (MOVE_CARDS, MOVE_ACTIVITY, FORGET_ACTIVITY, MOVE_MEMBERSHIP, FORGET_MEMBERSHIP):
+            connection.execute(text(statement), moved)
     if state.audits:
         audit.append(connection, state.audits, state.now)
 
@@ -449,6 +490,7 @@ def _changed(state: State) -> dict[Table, list[dict[str, Any]]]:
     accounts = state.new_accounts | state.changed_accounts
     cards = state.new_cards | state.changed_cards
     holds = state.changed_holds
+    did, members = state.pasts.rows()
     return {
         tables.wallet: [_row(tables.wallet, wallet) for wallet in state.changed_wallets.values()],
         tables.account: [_row(tables.account, account) for account in accounts.values()],
@@ -473,6 +515,8 @@ def _changed(state: State) -> dict[Table, list[dict[str, Any]]]:
             _row(tables.confirmation_code, code) for code in state.people.changed_codes.values()
         ],
         tables.person: [_row(tables.person, person) for person in state.people.changed_persons.values()],
+        tables.activity: did,
+        tables.membership: members,
     }
 
 
@@ -489,8 +533,11 @@ UPSERTED = frozenset(
         tables.holder,
         tables.confirmation_code,
         tables.person,
+        tables.membership,
     }
 )
+# Sums that nobody has to read to add to them.
+ADDED = frozenset({tables.activity})
 
 
 @cache

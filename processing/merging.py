@@ -87,6 +87,7 @@ def merge(state: State, store: StoreInfo, source: int, target: int, actor: str) 
         if went == source:
             state.merged[wallet_id] = target
     state.moved_cards.append((source, target))
+    state.pasts.merge(source, target, {code: active.programme for code, active in state.directory.programmes.items()})
     _merge_people(state, source, target)
     return operation_id
 

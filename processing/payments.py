@@ -8,10 +8,13 @@ from datetime import datetime
 from processing.allocation import lines_of, shares, spread_payments
 from processing.commands import PostReceipt
 from processing.directory import REDEEMED, SUSPENSE
-from processing.errors import HoldExpired
+from processing.errors import HoldExpired, LimitExceeded
 from processing.lots import Move, available, draw, soonest_first
-from processing.plans import DEBT, Plan, Use, short_of
-from processing.state import OPEN, Account, Hold, State
+from processing.plans import DEBT, REST_BURNT, Plan, Use, short_of
+from processing.state import OPEN, Account, Card, Hold, Posting, State
+
+# How certificates pay (processing/programme/document.py).
+FULL, REST_BURNS = "full", "rest_burns"
 
 
 def plan_redemptions(
@@ -45,11 +48,58 @@ def plan_redemptions(
         moves = _drawn(state, command, account, amount, holds, effective_at, flags, plan)
         plan.postings += state.moved(account, moves)
         plan.drawn += shares(account.id, part, moves)
+    _burn(state, uses, flags, plan)
     for use in uses:
         hold = use.hold
         if hold is not None and hold.state == OPEN and all(hold is not ended for ended, _ in plan.holds):
             # Nothing was paid from it: the receipt is closed, and so is the hold.
             plan.holds.append((hold, None))
+
+
+def _burn(state: State, uses: Sequence[Use], flags: list[str], plan: Plan) -> None:
+    """What is left on certificates that have paid once."""
+    for use in uses:
+        if use.card is None or not use.redeemed or not state.directory.product(use.card.product).value:
+            continue
+        for unit, amount in use.redeemed.items():
+            burnt = burn_rest(state, use.card, state.account(use.card.wallet_id, unit), plan.postings) if amount else []
+            if burnt:
+                plan.postings += burnt
+                flags.append(REST_BURNT)
+
+
+def burn_rest(state: State, card: Card, account: Account, paying: Sequence[Posting]) -> list[Posting]:
+    """What is left on a certificate that pays once expires with the payment, as a part of it: a void gives it back."""
+    if spending(state, card) != REST_BURNS or account.unit != state.directory.product(card.product).value_unit:
+        return []
+    drawn: dict[int, int] = {}
+    for posting in paying:
+        if posting.lot is not None:
+            drawn[posting.lot.id] = drawn.get(posting.lot.id, 0) + posting.amount
+    found: list[Posting] = []
+    for lot in account.lots.values():
+        left = lot.free + drawn.get(lot.id, 0)
+        if left > 0 and not lot.is_debt:
+            found += state.expiry(account, lot, left)
+    return found
+
+
+def spending(state: State, card: Card) -> str:
+    """How the card pays, if it is a certificate; else nothing."""
+    product = state.directory.product(card.product)
+    if not product.value:
+        return ""
+    return state.directory.programme_of(card.product).programme.document.certificates.get(product.code, "")
+
+
+def check_whole(state: State, card: Card, account: Account, asked: int) -> None:
+    """Errors: LimitExceeded for a part of a certificate that only pays as a whole."""
+    if spending(state, card) != FULL or account.unit != state.directory.product(card.product).value_unit:
+        return
+    has = available(account.lots.values(), state.now)
+    if asked and asked < has:
+        scale = state.directory.unit(account.unit).scale
+        raise LimitExceeded("the certificate pays in full only", unit=account.unit, scale=scale, asked=asked, limit=has)
 
 
 def _holds_on(use: Use, account: Account) -> list[Hold]:

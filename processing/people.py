@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -23,10 +23,10 @@ from processing.commands import (
 )
 from processing.database import Statement, array, run
 from processing.errors import BadMessage
-from processing.secrets import Vault, normalise_email, normalise_phone
+from processing.secrets import Vault, normalise_email, normalise_phone, unseal
 from processing.tables import Instant
 
-PHONE, EMAIL = "phone", "email"
+PHONE, EMAIL, BIRTHDAY = "phone", "email", "birthday"
 
 
 @dataclass(slots=True)
@@ -211,3 +211,20 @@ def contacts_of(vault: Vault, command: RegisterHolder | UpdateHolder) -> list[Co
                 raise BadMessage(f"not a valid {kind}", where=kind) from None
             found.append(Contact(kind, value, (kind, vault.blind_index(kind, value))))
     return found
+
+
+def read_field(vault: Vault, holder_id: int, wrapped_key: bytes, column: str, blob: bytes) -> str:
+    """One field of personal data in the clear."""
+    key = vault.unwrap(bytes(wrapped_key), place("wrapped_key", holder_id))
+    return unseal(key, bytes(blob), place(column, holder_id)).decode()
+
+
+def read_birthday(vault: Vault, holder_id: int, wrapped_key: bytes, blob: bytes) -> date | None:
+    """``None`` where it was taken back."""
+    told = read_field(vault, holder_id, wrapped_key, BIRTHDAY, blob)
+    return date.fromisoformat(told) if told else None
+
+
+def place(column: str, holder_id: int) -> bytes:
+    """What a ciphertext is bound to."""
+    return f"person|{column}|{holder_id}".encode()

@@ -9,7 +9,7 @@ from processing.commands import MAX_PAGE, ReadHolder
 from processing.database import Row, Statement
 from processing.errors import HolderNotFound
 from processing.finding import listed
-from processing.holders import read_field
+from processing.people import read_field
 from processing.reading import Reading
 from processing.results import Consent, HolderTold
 

@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from processing.allocation import Share
-from processing.chain import Programme
 from processing.commands import Amount, CardUse, PostReceipt, ReturnReceipt
 from processing.directory import ActiveProgramme, Directory
+from processing.documents import Extended
 from processing.errors import BadAmount, InsufficientPoints
 from processing.lots import available
-from processing.programme import Part
+from processing.programme.compiled import Programme
+from processing.programme.decide import Part
+from processing.programme.facts import NOTHING_KNOWN, Facts
+from processing.programme.tiers import Membership
 from processing.results import CardMovement
-from processing.state import Account, Card, Hold, Posting, State
-from processing.units import MAX_AMOUNT, POINTS
+from processing.state import PAR_MILLIONTHS, Account, Card, Hold, Posting, State
+from processing.units import MAX_AMOUNT, POINTS, worth
 
 # Flags of an operation, for the operator.
 NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = "card_not_usable", "debt", "suspense", "over_limit"
+DISCOUNT_DIFFERS, TILL_COMPUTED, REST_BURNT = "discount_differs", "till_computed", "rest_burnt"
 HOLD_ENDED, HOLD_LATE = "hold_ended", "hold_late"
 
 # A clock that shows less shows nothing; and some time zones have no first day of the calendar.
@@ -38,6 +42,13 @@ class Use:
     gained: dict[str, int] = field(default_factory=dict)
     # What the receipt brought in all: gained by the programme and loaded with money.
     earned: dict[str, int] = field(default_factory=dict)
+    # What the programme's rules see of the wallet, and the tier it was in before this receipt.
+    facts: Facts = NOTHING_KNOWN
+    membership: Membership | None = None
+
+    @property
+    def product(self) -> str:
+        return self.card.product if self.card else ""
 
     @property
     def programme(self) -> Programme | None:
@@ -54,25 +65,11 @@ class Plan:
     drawn: list[Share] = field(default_factory=list)
     gained: list[Share] = field(default_factory=list)
     loaded: list[Share] = field(default_factory=list)
+    extended: list[Extended] = field(default_factory=list)
     # What each hold has paid; None for one that was named only, and is let go.
     holds: list[tuple[Hold, int | None]] = field(default_factory=list)
     # What this operation has moved into debts and out of them, by lot.
     repaid: dict[int, int] = field(default_factory=dict)
-
-
-# Of a card that nobody knows: it has a part in the receipt, and earns nothing.
-_NO_PROGRAMME = Programme(
-    code="",
-    unit="",
-    cashback_hundredths=0,
-    payable_hundredths=0,
-    pending_days=0,
-    expires_days=None,
-    discount="",
-    bonus="",
-    excluded_categories=(),
-    minimum_price_minor=0,
-)
 
 
 def check_amounts(directory: Directory, ask: CardUse) -> None:
@@ -83,10 +80,16 @@ def check_amounts(directory: Directory, ask: CardUse) -> None:
         directory.unit(amount.unit)
 
 
-def part_of(directory: Directory, ask: CardUse, programme: Programme | None) -> Part:
+def part_of(directory: Directory, ask: CardUse, programme: Programme | None, facts: Facts, product: str) -> Part:
     """A card's part as the rules see it: money from a purse is the holder's own, points are not."""
     paid = sum(amount.amount for amount in ask.redeem if directory.unit(amount.unit).kind == POINTS)
-    return Part(programme=programme or _NO_PROGRAMME, spend_minor=ask.spend_minor, redeemed_minor=paid)
+    if paid and programme is not None and programme.point_price_millionths != PAR_MILLIONTHS:
+        paid = sum(
+            worth(amount.amount, programme.point_price_millionths)
+            for amount in ask.redeem
+            if directory.unit(amount.unit).kind == POINTS
+        )
+    return Part(programme=programme, spend_minor=ask.spend_minor, redeemed_minor=paid, product=product, facts=facts)
 
 
 def add(sums: dict[str, int], amounts: Iterable[Amount]) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from processing import accruals, payments
+from processing import accruals, payments, visits
+from processing.allocation import payable_total
 from processing.cards import check_pin, check_usable
 from processing.commands import CardUse, PostReceipt, Receipt
+from processing.directory import StoreInfo
 from processing.documents import ReceiptDocument, keep, kept
 from processing.errors import BadAmount, CardNotFound, HoldEnded, HoldNotFound, LimitExceeded, Refusal
 from processing.plans import (
+    DISCOUNT_DIFFERS,
     HOLD_ENDED,
     HOLD_LATE,
     NOT_USABLE,
     OVER_LIMIT,
     SUSPENSE_FLAG,
+    TILL_COMPUTED,
     Plan,
     Use,
     add,
@@ -24,7 +29,9 @@ from processing.plans import (
     movement,
     part_of,
 )
-from processing.programme import Decision, decide, payable, payable_total
+from processing.programme.compiled import Moment
+from processing.programme.decide import Decision, decide
+from processing.programme.payment import limit as payment_limit
 from processing.results import CardMovement, ReceiptPosted
 from processing.state import CAPTURED, OPEN, RELEASED, Card, Hold, State
 from processing.units import MONEY
@@ -35,13 +42,19 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     store = state.store(command.store)
     uses = [_use(state, command, ask, flags) for ask in command.cards]
     _check_pins(state, command, uses)
-    decision = _decide(state, command.receipt, uses)
-    _check_limits(state, command, uses, flags)
     effective_at = happened_at(state, command)
+    for use in uses:
+        visits.look_at(state, store, use, effective_at)
+    decision = _decide(state, store, command.receipt, uses, effective_at)
+    if decision.discount_minor != told_discount(command.receipt) and decision.discounter is not None:
+        flags.append(DISCOUNT_DIFFERS)
+    _check_limits(state, command, uses, decision, flags)
+    _check_card_limits(command, uses, decision, flags)
     plan = Plan()
     payments.plan_redemptions(state, command, uses, effective_at, flags, plan)
     accruals.plan_loads(state, store, command.receipt, uses, effective_at, plan)
     accruals.plan_accruals(state, store, command.receipt, uses, decision, effective_at, plan)
+    visits.plan_extensions(state, store, uses, effective_at, plan)
     version = next((use.active.version_id for use in uses if use.active), None)
     for expired_at, postings in plan.unexpired.items():
         state.post("expiry_undone", store, postings, effective_at=expired_at)
@@ -53,16 +66,26 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
         programme_version_id=version,
         actor=command.actor,
         flags=flags,
-        explanation=_explanation(uses, decision),
+        explanation=_explanation(command.receipt, uses, decision),
     )
     for hold, taken in plan.holds:
         if taken is None:
             state.end_hold(hold, RELEASED, state.now)
         else:
             state.end_hold(hold, CAPTURED, state.now, taken, operation_id)
+    for extended in plan.extended:
+        state.extend(extended.account_id, extended.lot_id, extended.after)
     programme = next((use.programme.code for use in uses if use.programme), "")
+    done, turnover = visits.count(state, store, command.receipt, uses, decision, effective_at, operation_id)
     document = ReceiptDocument(
-        command.receipt, tuple(plan.drawn), tuple(plan.gained), tuple(plan.loaded), programme=programme
+        command.receipt,
+        tuple(plan.drawn),
+        tuple(plan.gained),
+        tuple(plan.loaded),
+        programme=programme,
+        activity=done,
+        turnover=turnover,
+        extended=tuple(plan.extended),
     )
     keep(state, operation_id, kept(store, command.receipt, document))
     state.see_till(store, command.receipt.till)
@@ -140,9 +163,10 @@ def _hold(state: State, command: PostReceipt, ask: CardUse, card: Card, flags: l
     return hold
 
 
-def _decide(state: State, receipt: Receipt, uses: Sequence[Use]) -> Decision:
+def _decide(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[Use], effective_at: datetime) -> Decision:
     """What the programmes say."""
-    decision = decide(receipt, [part_of(state.directory, use.ask, use.programme) for use in uses])
+    parts = [part_of(state.directory, use.ask, use.programme, use.facts, use.product) for use in uses]
+    decision = decide(receipt, parts, Moment(store.code, effective_at.astimezone(store.zone)))
     for use, earning in zip(uses, decision.earnings, strict=True):
         if not use.earns:
             continue
@@ -153,7 +177,14 @@ def _decide(state: State, receipt: Receipt, uses: Sequence[Use]) -> Decision:
     return decision
 
 
-def _check_limits(state: State, command: PostReceipt, uses: Sequence[Use], flags: list[str]) -> None:
+def told_discount(receipt: Receipt) -> int:
+    """What the till took off: of its lines, where it tells them."""
+    return sum(line.discount_minor for line in receipt.lines) if receipt.lines else receipt.discount_minor
+
+
+def _check_limits(
+    state: State, command: PostReceipt, uses: Sequence[Use], decision: Decision, flags: list[str]
+) -> None:
     """No more points than the programmes let pay: each card by its own, all cards together by the most generous.
 
     Errors: LimitExceeded.
@@ -166,8 +197,11 @@ def _check_limits(state: State, command: PostReceipt, uses: Sequence[Use], flags
         add(use.redeemed, use.ask.redeem)
         if use.programme is None:
             continue
+        if not command.fact and use.card is not None and state.directory.product(use.card.product).value:
+            for code, amount in use.redeemed.items():
+                payments.check_whole(state, use.card, state.account(use.card.wallet_id, code), amount)
         asked = use.redeemed.get(use.programme.unit, 0)
-        limit = payable(use.programme, total)
+        limit = payment_limit(use.programme, decision.lines, decision.prices, total, use.facts)
         together, greatest = together + asked, max(greatest, limit)
         asked, limit = (asked, limit) if asked > limit else (together, greatest)
         if asked > limit:
@@ -179,20 +213,38 @@ def _check_limits(state: State, command: PostReceipt, uses: Sequence[Use], flags
             flags.append(OVER_LIMIT)
 
 
-def _explanation(uses: Sequence[Use], decision: Decision) -> list[dict[str, Any]]:
-    """Per card the rules that fired and what they saw; a till's own figure stands beside ours."""
+def _check_card_limits(command: PostReceipt, uses: Sequence[Use], decision: Decision, flags: list[str]) -> None:
+    """What a card may do in a day or month; beyond it a purchase is refused, or flagged. Errors: LimitExceeded."""
+    for use, earning in zip(uses, decision.earnings, strict=True):
+        if use.programme is None or not use.earns:
+            continue
+        for limit in use.programme.card_limits:
+            unit = use.programme.unit
+            now = {
+                "receipts": 1,
+                "turnover": sum(money for _, money in earning.turnover),
+                "earned": use.gained.get(unit, 0),
+                "redeemed": use.redeemed.get(unit, 0),
+            }[limit.of]
+            total = use.facts.used.get(limit.limit, 0) + now
+            if now == 0 or total <= limit.most:
+                continue
+            if limit.then == "block" and not command.fact:
+                raise LimitExceeded("a limit of the programme", name=limit.limit, asked=total, limit=limit.most)
+            flags.append(f"{OVER_LIMIT}:{limit.limit}")
+
+
+def _explanation(receipt: Receipt, uses: Sequence[Use], decision: Decision) -> list[dict[str, Any]]:
+    """Per card the rules that fired and what they saw; a till's own figures stand beside ours."""
     stories = []
-    for use, story in zip(uses, decision.explanation, strict=True):
+    for n, (use, story) in enumerate(zip(uses, decision.explanation, strict=True)):
         told: dict[str, Any] = {"card": use.card.number[-4:] if use.card else "", **story}
         if use.ask.earn is not None:
-            told = {
-                **told,
-                "rule": "till_computed",
-                "rules_say": story["earned"],
-                "earned": sum(use.gained.values()),
-            }
+            told |= {"decided": TILL_COMPUTED, "rules_say": story["earned"], "earned": sum(use.gained.values())}
         elif not use.earns:
-            told |= {"rule": NOT_USABLE, "earned": 0}
+            told |= {"decided": NOT_USABLE, "earned": 0}
+        if n == decision.discounter:
+            told |= {"discount_minor": decision.discount_minor, "till_discount_minor": told_discount(receipt)}
         stories.append(told)
     return stories
 

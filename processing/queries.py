@@ -26,7 +26,7 @@ from processing.commands import (
 )
 from processing.database import is_retryable, sqlstate, trace
 from processing.errors import Failed, LoyaltyError
-from processing.faces import Faces, faces, identified
+from processing.faces import Faces, faces, identified, wallet_of
 from processing.finding import find_cards, issue_token
 from processing.ledger import Work
 from processing.persons import read_holder
@@ -65,6 +65,7 @@ def answer(connection: Connection, work: Work, queries: Sequence[AnyQuery]) -> l
     cards = kept_names(connection, asked) | derived_names(connection, work, asked + seen, now)
     reading = Reading(connection, work, now, cards)
     known = faces(reading, seen)
+    reading.look_back(wallet_of(rows) for rows in known.values())
     return [
         refs if isinstance(refs, LoyaltyError) else _outcome(reading, query, known)
         for query, refs in zip(queries, names, strict=True)

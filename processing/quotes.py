@@ -9,19 +9,21 @@ from typing import Any
 
 from msgspec import structs
 
-from processing.allocation import lines_of, weights
+from processing.allocation import numbered, payable_total
 from processing.cards import why_unusable
-from processing.chain import Programme
 from processing.commands import MAX_CARDS, MAX_LINES, CardUse, Line, Quote, ReadHold, Receipt
 from processing.database import Row
 from processing.errors import BadAmount, HoldEnded, HoldNotFound, TooLarge
 from processing.faces import balances_of, faces_of_cards
-from processing.plans import NOT_USABLE, check_amounts, part_of
-from processing.programme import Decision, Earning, Part, decide, payable, payable_total
+from processing.plans import NOT_USABLE, TILL_COMPUTED, check_amounts, part_of
+from processing.programme.compiled import Moment, Programme
+from processing.programme.decide import Decision, Earning, Part, decide
+from processing.programme.facts import Facts
+from processing.programme.payment import Payable, payable
 from processing.reading import Reading
 from processing.records import read_hold
 from processing.results import Balance, Quoted, QuotedCard, QuotedLine
-from processing.units import MAX_AMOUNT, spread
+from processing.units import MAX_AMOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class _Use:
     usable: str
     # What a hold that the receipt names has set aside for it.
     held: int
+    product: str
+    facts: Facts
 
     def earned(self, earning: Earning) -> int:
         """In the programme's unit: what the till has computed, else what the rules say."""
@@ -57,12 +61,17 @@ def quote(reading: Reading, query: Quote) -> Quoted:
     ids = [reading.card(ask.refs).card_id for ask in query.cards]
     rows = faces_of_cards(reading, ids)
     uses = [_use(reading, query.store, ask, rows[card_id]) for ask, card_id in zip(query.cards, ids, strict=True)]
-    decision = decide(query.receipt, [_part(reading, use) for use in uses])
-    limits = [0 if use.usable else _limit(use.programme, query.receipt) for use in uses]
+    store = reading.work.directory.store(query.store)
+    moment = Moment(store.code, reading.now.astimezone(store.zone))
+    # The till's own line numbers are told back; ours tell its lines apart.
+    receipt = numbered(query.receipt)
+    decision = decide(receipt, [_part(reading, use) for use in uses], moment, is_final=False)
+    limits = [_NOTHING if use.usable else _limit(use, receipt, decision) for use in uses]
     return Quoted(
         at=reading.now,
-        total_minor=query.receipt.total_minor,
-        lines=_lines(query.receipt.lines, uses, decision, max(limits, default=0)),
+        total_minor=receipt.total_minor - decision.discount_minor,
+        discount_minor=decision.discount_minor,
+        lines=_lines(query.receipt.lines, receipt.lines, uses, decision, limits),
         cards=tuple(
             QuotedCard(
                 card=use.number,
@@ -70,9 +79,10 @@ def quote(reading: Reading, query: Quote) -> Quoted:
                 unit=use.programme.unit,
                 scale=use.balance.scale,
                 available=use.balance.available,
-                payable=min(max(use.balance.available, 0) + use.held, limit),
+                payable=_payable(use, limit.points),
                 earned=use.earned(earning),
                 usable=use.usable,
+                tier=use.facts.tier,
             )
             for use, earning, limit in zip(uses, decision.earnings, limits, strict=True)
         ),
@@ -81,6 +91,19 @@ def quote(reading: Reading, query: Quote) -> Quoted:
             for use, earning, story in zip(uses, decision.earnings, decision.explanation, strict=True)
         ),
     )
+
+
+_NOTHING = Payable(0, 0)
+
+
+def _payable(use: _Use, limit: int) -> int:
+    """The most that the card may pay with what it has, in the programme's steps."""
+    said = use.programme.document.payment
+    free = max(use.balance.available, 0) + use.held
+    if free < said.least:
+        return 0
+    most = min(free, limit)
+    return most - most % said.step
 
 
 def _check(reading: Reading, query: Quote) -> None:
@@ -97,6 +120,7 @@ def _use(reading: Reading, store: str, ask: CardUse, rows: Sequence[Row]) -> _Us
     """Errors: HoldNotFound, HoldEnded."""
     number, status, product, expires_at, wallet_id, *_ = rows[0]
     programme = reading.work.directory.programme_of(product).programme
+    reading.look_back([wallet_id])
     balances = {balance.unit: balance for balance in balances_of(reading, rows)}
     nothing = Balance(unit=programme.unit, scale=reading.scale(programme.unit), balance=0, available=0)
     refusal = why_unusable(status, expires_at, reading.now)
@@ -108,6 +132,8 @@ def _use(reading: Reading, store: str, ask: CardUse, rows: Sequence[Row]) -> _Us
         balances.get(programme.unit, nothing),
         refusal.code if refusal else "",
         _held(reading, ReadHold(store=store, key=ask.hold), wallet_id, programme.unit) if ask.hold else 0,
+        product,
+        reading.pasts.facts(wallet_id, programme, reading.today(store)),
     )
 
 
@@ -122,30 +148,46 @@ def _held(reading: Reading, query: ReadHold, wallet_id: int, unit: str) -> int:
 
 
 def _part(reading: Reading, use: _Use) -> Part:
-    """As a purchase tells it to the rules; a card that is not usable pays nothing."""
-    ask = structs.replace(use.ask, redeem=()) if use.usable else use.ask
-    return part_of(reading.work.directory, ask, use.programme)
+    """As a purchase tells it to the rules; a card that is not usable pays nothing, and has no rules of its own."""
+    if use.usable:
+        ask = structs.replace(use.ask, redeem=())
+        return part_of(reading.work.directory, ask, None, use.facts, use.product)
+    return part_of(reading.work.directory, use.ask, use.programme, use.facts, use.product)
 
 
-def _limit(programme: Programme, receipt: Receipt) -> int:
-    """The most that points may pay of the receipt, and no more than its goods cost."""
-    limit = payable(programme, payable_total(receipt))
-    return min(limit, sum(weights(lines_of(receipt))))
+def _limit(use: _Use, receipt: Receipt, decision: Decision) -> Payable:
+    """The most that points may pay of the receipt, and no more than its goods cost after discounts."""
+    total = payable_total(receipt) - decision.discount_minor
+    return payable(use.programme, decision.lines, decision.prices, total, use.facts)
 
 
-def _lines(lines: Sequence[Line], uses: Sequence[_Use], decision: Decision, limit: int) -> tuple[QuotedLine, ...]:
-    """The limit spread over the goods, and what the rules give for each; a till's own figure belongs to no line."""
-    costs = weights(lines)
-    parts = spread(limit, costs) if any(costs) else costs
+def _lines(
+    told: Sequence[Line], numbered: Sequence[Line], uses: Sequence[_Use], decision: Decision, limits: Sequence[Payable]
+) -> tuple[QuotedLine, ...]:
+    """What the rules take off each line and give for it, and the greatest limit by line.
+
+    A till's own figure of points belongs to no line.
+    """
+    if not told:
+        return ()
+    numbers = [line.number for line in decision.lines]
+    most = max(limits, key=lambda limit: limit.points, default=_NOTHING)
+    paid = dict(zip(numbers, most.lines, strict=True)) if most.lines else {}
+    off = dict(zip(numbers, decision.discounts, strict=True))
     earned: Counter[int] = Counter()
     for use, earning in zip(uses, decision.earnings, strict=True):
         if not use.usable and use.ask.earn is None:
-            for number, amount in earning.lines:
-                earned[number] += amount
-    # Where a till gives a number twice, what both earn is told with the first.
+            for portion in earning.portions:
+                for number, amount in portion.lines:
+                    earned[number] += amount
     return tuple(
-        QuotedLine(number=line.number, discount_minor=0, payable_minor=part, earned=earned.pop(line.number, 0))
-        for line, part in zip(lines, parts, strict=True)
+        QuotedLine(
+            number=line.number,
+            discount_minor=off.get(ours.number, 0),
+            payable_minor=paid.get(ours.number, 0),
+            earned=earned[ours.number],
+        )
+        for line, ours in zip(told, numbered, strict=True)
     )
 
 
@@ -153,7 +195,7 @@ def _story(use: _Use, earning: Earning, story: dict[str, Any]) -> dict[str, Any]
     """The rules that fired, as the operation would keep them."""
     told: dict[str, Any] = {"card": use.number[-4:], **story}
     if use.usable:
-        return told | {"rule": NOT_USABLE, "earned": 0}
+        return told | {"decided": NOT_USABLE, "earned": 0}
     if use.ask.earn is not None:
-        told |= {"rule": "till_computed", "rules_say": story["earned"], "earned": use.earned(earning)}
+        told |= {"decided": TILL_COMPUTED, "rules_say": story["earned"], "earned": use.earned(earning)}
     return told

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from processing.activity import ACTIVITY, BIRTHDAYS, MEMBERSHIPS, Pasts, local_day
 from processing.commands import AnyQuery, Quote, Ref
 from processing.database import Row, Statement, array, run
 from processing.errors import BadMessage, CardNotFound
@@ -37,6 +38,24 @@ class Reading:
     work: Work
     now: datetime
     cards: Mapping[Ref, NamedCard]
+    # What wallets have done before, as far as somebody has looked back at them.
+    pasts: Pasts = field(default_factory=Pasts)
+    _seen: set[int] = field(default_factory=set)
+
+    def look_back(self, wallets: Iterable[int]) -> None:
+        """Read what these wallets have done before, where any programme looks at it."""
+        wanted = sorted(set(wallets) - self._seen)
+        directory = self.work.directory
+        if not wanted or not (directory.asks_history or directory.asks_birthday):
+            return
+        self._seen.update(wanted)
+        asking = {"wallets": array(wanted)}
+        did, members, born = self.each((ACTIVITY, asking), (MEMBERSHIPS, asking), (BIRTHDAYS, asking))
+        self.pasts.learn(self.work.vault, directory.units, did, members, born)
+
+    def today(self, store: str) -> date:
+        """The store's day. Errors: ForeignStore."""
+        return local_day(self.now, self.work.directory.store(store).zone)
 
     def rows(self, statement: Statement, **params: Any) -> list[Row]:
         """What one statement finds."""

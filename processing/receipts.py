@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from processing import purchases, returns
+from processing import purchases, returns, visits
 from processing.allocation import numbered
 from processing.cards import masked, undo_status
 from processing.claims import NONE, POSTED, RETURNED, ROLLED_BACK, TOMBSTONE, Claim
 from processing.commands import Command, Exchange, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
-from processing.documents import keep, kept_receipt
+from processing.documents import document_of, keep, kept_receipt
 from processing.errors import AlreadyVoided, KeyReused, SecondPersonNeeded
 from processing.keys import KEYS_CONFLICT, content, replay
 from processing.plans import DEBT, movement
@@ -217,6 +217,7 @@ def _reverse(state: State, command: Command[Any], head: Claim, kind: str) -> tup
     if not isinstance(stored, ReceiptPosted | ReceiptReturned):
         cards = [masked(moved.card) for moved in cards_of(stored)]
         state.audit(command, "voided", f"operation {head.operation_id}", what=type(stored).__name__, cards=cards)
+    visits.undo(state, head.operation_id)
     if isinstance(stored, ReceiptReturned) and stored.base_id:
         standing = state.returns.get(stored.base_id, [])
         state.returns[stored.base_id] = [each for each in standing if each.operation_id != head.operation_id]
@@ -266,6 +267,9 @@ def restore_receipt(state: State, command: RestoreReceipt) -> ReceiptRestored:
         actor=command.actor,
     )
     keep(state, operation_id, again)
+    restored = document_of(state, operation_id)
+    assert restored is not None
+    visits.redo(state, restored, operation_id)
     cards = tuple(_movement_now(state, old) for old in voided.cards)
     stamp = max(command.stamp or state.now, head.stamp or state.now)
     result: Result = ReceiptPosted(operation_id=operation_id, at=state.now, cards=cards, flags=flags)

@@ -36,7 +36,8 @@ class Identified(Result, frozen=True, tag=True, kw_only=True):
     """A card as a till needs it. ``usable`` is empty, or the code of the refusal it would meet.
 
     ``account`` numbers the wallet (below 2^32), ``holder_id`` is 0 for a bearer card. ``payable`` is the most
-    that the programme lets each unit pay. ``discount`` and ``bonus`` are names in the programme.
+    that the programme lets each unit pay. ``discount`` and ``bonus`` are names in the programme, ``tier``
+    the holder's tier in it.
     """
 
     number: str
@@ -51,6 +52,7 @@ class Identified(Result, frozen=True, tag=True, kw_only=True):
     discount: str
     bonus: str
     expires_at: datetime | None = None
+    tier: str = ""
 
 
 class FoundCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +94,7 @@ class QuotedCard(msgspec.Struct, frozen=True, kw_only=True):
     payable: int
     earned: int
     usable: str
+    tier: str = ""
 
 
 class Quoted(Result, frozen=True, tag=True, kw_only=True):
@@ -101,6 +104,7 @@ class Quoted(Result, frozen=True, tag=True, kw_only=True):
     total_minor: int
     lines: tuple[QuotedLine, ...]
     cards: tuple[QuotedCard, ...]
+    discount_minor: int = 0
     explanation: tuple[dict[str, Any], ...] = ()
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from processing.accruals import money_terms
+from processing import visits
+from processing.accruals import money_terms, price_of
 from processing.allocation import Back, Counted, Share, count, lines_of, shares, spread_payments, undone
-from processing.chain import Programme
 from processing.claims import POSTED
 from processing.commands import CardUse, ReturnReceipt
 from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, ActiveProgramme, StoreInfo
@@ -23,10 +23,13 @@ from processing.documents import ReceiptDocument, document_of, keep, kept, retur
 from processing.errors import CardNotFound, ReceiptNotFound
 from processing.lots import Lot, Move, Reversal, repay, reverse
 from processing.plans import DEBT, SUSPENSE_FLAG, Use, add, check_amounts, happened_at, movement, part_of
-from processing.programme import LotTerms, decide, lot_terms
+from processing.programme.compiled import Moment, Programme
+from processing.programme.decide import decide
+from processing.programme.facts import NOTHING_KNOWN
+from processing.programme.terms import LotTerms, lot_terms
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
 from processing.reversals import graced, living, unexpire
-from processing.state import SETTLEMENT_PRICE_MILLIONTHS, Account, Booked, Card, Earlier, Posting, Returned, State
+from processing.state import Account, Booked, Card, Earlier, Posting, Returned, State
 from processing.units import POINTS, worth
 
 # Flags of an operation, for the operator.
@@ -89,7 +92,8 @@ def _with_sale(
     policy = _policy(active, command)
     numbers = {(state.merged.get(m.account, m.account), m.unit): m.card for m in cards_of(sale)}
     plan = _Plan(happened_at(state, command))
-    for undoing in _undoings(state, sale, document, counted):
+    undoings = _undoings(state, sale, document, counted)
+    for undoing in undoings:
         _undo(state, sold_at, state.earlier[sale.operation_id], undoing, policy, numbers, flags, plan)
     store = state.store(command.store)
     operation_id = state.post(
@@ -103,7 +107,13 @@ def _with_sale(
         explanation=[_story(sale.operation_id, counted, policy, plan)],
     )
     back = tuple(Back(line.number, line.now, line.sum_minor) for line in counted)
-    _keep(state, store, command, operation_id, ReceiptDocument(command.receipt, returned=back), sale.operation_id)
+    points = {
+        (undoing.account.wallet_id, undoing.account.unit): (sum(undoing.drawn.values()), sum(undoing.gained.values()))
+        for undoing in undoings
+    }
+    less = visits.count_back(state, sale.operation_id, document, before, counted, points)
+    told = ReceiptDocument(command.receipt, returned=back, activity=less)
+    _keep(state, store, command, operation_id, told, sale.operation_id)
     return ReceiptReturned(
         operation_id=operation_id,
         at=state.now,
@@ -118,7 +128,7 @@ def _with_sale(
 
 
 def _policy(active: ActiveProgramme | None, command: ReturnReceipt) -> str:
-    policy: str = active.programme.return_policy if active else POLICY_DEBT
+    policy: str = active.programme.document.return_policy if active else POLICY_DEBT
     return POLICY_DEBT if policy == POLICY_DEDUCT and not command.can_deduct else policy
 
 
@@ -142,7 +152,7 @@ def _keep(
 ) -> None:
     keep(state, operation_id, kept(store, command.receipt, document, base_id))
     if base_id is not None:
-        state.returns.setdefault(base_id, []).append(Returned(operation_id, document.returned))
+        state.returns.setdefault(base_id, []).append(Returned(operation_id, document.returned, document.activity))
     state.see_till(store, command.receipt.till)
 
 
@@ -322,8 +332,10 @@ def _work_out_losses(state: State, command: ReturnReceipt, uses: Sequence[Use]) 
     """What nobody has told: what the programmes would give for these goods today, shared as in a sale."""
     if all(use.programme is None or use.ask.earn is not None for use in uses):
         return
-    parts = [part_of(state.directory, use.ask, use.programme) for use in uses]
-    for use, earning in zip(uses, decide(command.receipt, parts).earnings, strict=True):
+    store = state.store(command.store)
+    parts = [part_of(state.directory, use.ask, use.programme, NOTHING_KNOWN, use.product) for use in uses]
+    moment = Moment(store.code, state.now.astimezone(store.zone))
+    for use, earning in zip(uses, decide(command.receipt, parts, moment).earnings, strict=True):
         if use.programme is not None and use.ask.earn is None:
             use.gained[use.programme.unit] = earning.amount
 
@@ -352,9 +364,8 @@ def _undo_uses(
     for unit in dict.fromkeys(unit for use in uses for unit in (*use.redeemed, *use.gained)):
         account = state.account(card.wallet_id, unit)
         terms = _terms(state, store, card, active.programme, unit)
-        lot = state.open_lot(
-            account, store.partner_id, terms.available_from, terms.expires_at, SETTLEMENT_PRICE_MILLIONTHS
-        )
+        price = price_of(active.programme if active.programme.unit == unit else None)
+        lot = state.open_lot(account, store.partner_id, terms.available_from, terms.expires_at, price)
         undoing = _Undoing(account)
         undoing.drawn[lot.id] = sum(use.redeemed.get(unit, 0) for use in uses)
         undoing.gained[lot.id] = sum(use.gained.get(unit, 0) for use in uses)

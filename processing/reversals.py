@@ -11,7 +11,7 @@ from datetime import datetime
 
 from processing.directory import StoreInfo
 from processing.lots import Lot, Move, reverse
-from processing.programme import day_terms
+from processing.programme.terms import day_terms
 from processing.state import Account, Earlier, Posting, State
 
 

@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import Table
 
 from processing import tables
+from processing.activity import Activity, Pasts
 from processing.allocation import Back
 from processing.audit import Audited
 from processing.claims import NONE, Claim, own_keys
@@ -30,8 +31,8 @@ from processing.people import People
 from processing.results import HoldPlaced
 from processing.secrets import Vault
 
-# One point of scale 2 settles at one minor unit of money until programmes set a price of their own.
-SETTLEMENT_PRICE_MILLIONTHS = 1_000_000
+# What money settles at, and points whose programme nobody knows any more.
+PAR_MILLIONTHS = 1_000_000
 
 # Names of cards that are worked out, not kept as identifiers.
 PHONE, EMAIL, HOLDER, WALLET, TOKEN = "phone", "email", "holder", "wallet", "token"  # a scheme's name
@@ -123,6 +124,7 @@ class Returned:
 
     operation_id: int
     lines: tuple[Back, ...]
+    activity: tuple[Activity, ...] = ()
 
 
 @dataclass(slots=True)
@@ -205,6 +207,7 @@ class State:
     wallets: dict[int, Wallet] = field(default_factory=dict)
     merged: dict[int, int] = field(default_factory=dict)
     people: People = field(default_factory=People)
+    pasts: Pasts = field(default_factory=Pasts)
     pending: dict[tuple[int, str], Pending] = field(default_factory=dict)
     # How many cards of a product of value there are, as far as it matters.
     issued: dict[str, int] = field(default_factory=dict)
@@ -450,7 +453,13 @@ class State:
 
     def spare(self, account: Account, issuer_id: int) -> Lot:
         """Where points go whose debt was repaid before the redemption was undone: for ever, at the usual price."""
-        return self.open_lot(account, issuer_id, self.now, None, SETTLEMENT_PRICE_MILLIONTHS)
+        return self.open_lot(account, issuer_id, self.now, None, PAR_MILLIONTHS)
+
+    def extend(self, account_id: int, lot_id: int, expires_at: datetime) -> None:
+        """A lot lives until another time."""
+        lot = self.accounts_by_id[account_id].lots[lot_id]
+        lot.expires_at = expires_at
+        self.changed_lots[lot.id] = lot
 
     # Holds --------------------------------------------------------------------------------------------------
 

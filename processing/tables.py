@@ -290,6 +290,43 @@ confirmation_code = Table(
     Index(None, "phone_index", "sent_at"),
 )
 
+# What a wallet did on a day of the store, under the unit that its programme gives: what rules look back at. Under the
+# name of a rule: that it was given, where it is given once. Sums, so that they are added to without being read.
+activity = Table(
+    "activity",
+    metadata,
+    Column("wallet_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("day", Date, primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("turnover_minor", BigInteger, nullable=False),
+    Column("visits", BigInteger, nullable=False),
+    Column("earned", BigInteger, nullable=False),
+    Column("redeemed", BigInteger, nullable=False),
+    postgresql_with={"fillfactor": 80},
+)
+
+# The tier that a wallet is in, by programme; what it was before the operation that raised it.
+membership = Table(
+    "membership",
+    metadata,
+    Column("wallet_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("programme", String(64), primary_key=True),
+    Column("tier", String(64), nullable=False),
+    Column("since", Date, nullable=False),
+    Column("review_on", Date),
+    Column("counts_from", Date),
+    Column("credit", BigInteger, nullable=False),
+    Column("raised_by", BigInteger),
+    # JSON of the membership before that.
+    Column("before", Text),
+    Index(
+        "ix_membership_review",
+        "review_on",
+        postgresql_where=text("review_on IS NOT NULL"),
+        sqlite_where=text("review_on IS NOT NULL"),
+    ),
+)
+
 # The books -------------------------------------------------------------------------------------------------
 
 request_key = Table(

@@ -19,6 +19,7 @@ POINTS = "points"
 MAX_AMOUNT = 10**15
 HUNDREDTHS_OF_PERCENT = 10_000
 MILLION = 1_000_000
+THOUSAND = 1_000
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{0,18})?")
 
@@ -101,6 +102,16 @@ def worth(amount: int, price_millionths: int) -> int:
     """What so many minor units settle at, in minor money; rounds down towards zero."""
     value = abs(amount) * price_millionths // MILLION
     return value if amount >= 0 else -value
+
+
+def points_worth(money: int, price_millionths: int) -> int:
+    """How many minor units of points so much minor money buys; rounds down."""
+    return money * MILLION // price_millionths
+
+
+def points_for(money: int, percent_hundredths: int, price_millionths: int) -> int:
+    """So many percent of minor money as minor units of points; rounds down, once."""
+    return money * percent_hundredths * MILLION // (HUNDREDTHS_OF_PERCENT * price_millionths)
 
 
 def spread(total: int, weights: Sequence[int]) -> list[int]:

@@ -218,7 +218,8 @@ def test_all_problems_are_told_at_once(tillgate: Command, config: Path) -> None:
 def test_missing_secret_is_named(tillgate: Command, config: Path) -> None:
     said = tillgate("config", "check", "--config", config)
     assert said.code == 2
-    assert f"links/bench.yaml: credentials.secret: environment variable {MISSING} is not set" in said.err
+    assert f": credentials.secret: environment variable {MISSING} is not set" in said.err
+    assert "links/bench.yaml:" in said.err
 
 
 def test_missing_directory_is_named(tillgate: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -14,8 +15,9 @@ from marshmallow import RAISE, Schema, fields, validate
 
 from adapters.contract import Adapter, Auth, Route
 from gateway.settings import GatewaySettings, Settings, load
-from processing.chain import Partner, Product, Programme, Store
+from processing.chain import Partner, Product, Store
 from processing.errors import ConfigError
+from processing.programme.document import Percent, simple
 from processing.units import Unit
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -76,7 +78,8 @@ def change(directory: Path) -> Change:
 def problems(directory: Path, environ: dict[str, str] = ENVIRON) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load(directory, environ, {"rkeeper": FAKE})
-    return str(caught.value).splitlines()
+    # Of the line in the file one test says what it is.
+    return [re.sub(r"(\.yaml):[0-9]+:", r"\1:", line) for line in str(caught.value).splitlines()]
 
 
 def good(directory: Path, environ: dict[str, str] = ENVIRON) -> Settings:
@@ -101,7 +104,7 @@ def test_sample_configuration_says_what_it_shows() -> None:
     assert chain.products[0] == Product("guest", "Guest card", "personal", "2900", 16, True, None, False, "bonus")
     gift = chain.products[1]
     assert (gift.value, gift.value_unit, gift.amounts, gift.pin) == (True, "RUB", (100_000, 300_000, 500_000), False)
-    assert settings.programmes["bonus"] == Programme(
+    assert settings.programmes["bonus"] == simple(
         "bonus", "BONUS", 500, 3000, 1, 365, "guest", "guest", ("tobacco", "alcohol"), 100, "debt", 7
     )
     link = settings.links["bistro"]
@@ -116,7 +119,8 @@ def test_sample_configuration_says_what_it_shows() -> None:
 )
 def test_percent_is_exact_however_it_is_written(directory: Path, change: Change, text: str, hundredths: int) -> None:
     change("programmes/bonus.yaml", "cashback_percent: 5 ", f"cashback_percent: {text} ")
-    assert good(directory).programmes["bonus"].cashback_hundredths == hundredths
+    rules = good(directory).programmes["bonus"].points.rules
+    assert [rule.give for rule in rules] == ([Percent(hundredths=hundredths)] if hundredths else [])
 
 
 def test_amounts_of_a_product_have_the_scale_of_its_unit(directory: Path, change: Change) -> None:
@@ -136,13 +140,19 @@ def test_only_cards_of_value_are_sold_for_an_amount(directory: Path, change: Cha
     assert problem == "chain.yaml: products.1.value_unit: expected value: true, for cards that carry money"
 
 
+def test_problem_names_the_line_of_what_is_wrong(directory: Path, change: Change) -> None:
+    change("programmes/bonus.yaml", 'minimum_price: "1.00"', "minimum_price: 1.505")
+    lines = (directory / "programmes/bonus.yaml").read_text().splitlines()
+    number = next(n for n, line in enumerate(lines, 1) if line.startswith("minimum_price"))
+    with pytest.raises(ConfigError, match=rf"bonus\.yaml:{number}: minimum_price: expected"):
+        good(directory)
+
+
 def test_price_has_the_scale_of_the_chains_money(directory: Path, change: Change) -> None:
     change("programmes/bonus.yaml", 'minimum_price: "1.00"', "minimum_price: 1.5")
-    assert good(directory).programmes["bonus"].minimum_price_minor == 150
+    assert good(directory).programmes["bonus"].points.rules[0].price_from_minor == 150
     change("programmes/bonus.yaml", "minimum_price: 1.5", "minimum_price: 1.505")
-    assert problems(directory) == [
-        "programmes/bonus.yaml: minimum_price: found '1.505', expected a price with at most 2 digits after the point"
-    ]
+    assert problems(directory) == ["programmes/bonus.yaml: minimum_price: expected at most 2 digits after the point"]
 
 
 @pytest.mark.parametrize(

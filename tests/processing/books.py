@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from sqlalchemy import text
 
-from processing.chain import Chain, Partner, Product, Programme, Store
+from processing.chain import Chain, Partner, Product, Store
 from processing.commands import (
     Adjust,
     Amount,
@@ -34,6 +34,7 @@ from processing.database import Clock, Database
 from processing.directory import sync
 from processing.errors import LoyaltyError
 from processing.execute import Core, Outcome
+from processing.programme.document import ProgrammeDocument, simple
 from processing.results import Balance, Balances, CardIssued, Result
 from processing.secrets import MasterKeys, load_vault
 from processing.units import Unit
@@ -62,21 +63,26 @@ BRIEF, CERTIFICATE = "brief", "certificate"
 for 60 days."""
 
 
-def programme(code: str, **changes: Any) -> Programme:
-    """5 % back at once, everything payable with points, points live for a year."""
-    fields: dict[str, Any] = {
-        "code": code,
-        "unit": POINTS,
-        "cashback_hundredths": 500,
-        "payable_hundredths": 10_000,
-        "pending_days": 0,
-        "expires_days": 365,
-        "discount": "",
-        "bonus": "",
-        "excluded_categories": (),
-        "minimum_price_minor": 0,
-    }
-    return Programme(**fields | changes)
+@dataclass(frozen=True)
+class Short:
+    """A programme of the short form: 5 % back at once, everything payable with points, points live for a year."""
+
+    code: str
+    unit: str = POINTS
+    cashback_hundredths: int = 500
+    payable_hundredths: int = 10_000
+    pending_days: int = 0
+    expires_days: int | None = 365
+    discount: str = ""
+    bonus: str = ""
+    excluded_categories: tuple[str, ...] = ()
+    minimum_price_minor: int = 0
+    return_policy: Literal["debt", "deduct", "forgive"] = "debt"
+    return_grace_days: int = 0
+
+
+def programme(code: str, **changes: Any) -> ProgrammeDocument:
+    return simple(**asdict(Short(code, **changes)))
 
 
 def product(code: str, prefix: str, programme: str = PLAIN, **changes: Any) -> Product:
@@ -94,14 +100,15 @@ def product(code: str, prefix: str, programme: str = PLAIN, **changes: Any) -> P
     return Product(**fields | changes)
 
 
-PROGRAMMES = {
-    PLAIN: programme(PLAIN),
-    SLOW: programme(SLOW, payable_hundredths=5_000, pending_days=7, expires_days=30),
-    FORGIVING: programme(FORGIVING, return_policy="forgive"),
-    DEDUCTING: programme(DEDUCTING, return_policy="deduct"),
-    GRACED: programme(GRACED, unit=MILES, return_grace_days=7),
-    BRIEF: programme(BRIEF, pending_days=1, expires_days=10, return_policy="deduct"),
+SHORT = {
+    PLAIN: Short(PLAIN),
+    SLOW: Short(SLOW, payable_hundredths=5_000, pending_days=7, expires_days=30),
+    FORGIVING: Short(FORGIVING, return_policy="forgive"),
+    DEDUCTING: Short(DEDUCTING, return_policy="deduct"),
+    GRACED: Short(GRACED, unit=MILES, return_grace_days=7),
+    BRIEF: Short(BRIEF, pending_days=1, expires_days=10, return_policy="deduct"),
 }
+PROGRAMMES = {code: simple(**asdict(short)) for code, short in SHORT.items()}
 CHAIN = Chain(
     code="north",
     name="North",

@@ -33,6 +33,7 @@ from processing.commands import (
 from processing.directory import ActiveProgramme
 from processing.errors import CardBlocked, ReturnExceeds, WalletMerging
 from processing.execute import Core
+from processing.programme.compiled import Programme
 from processing.results import ReceiptTold
 from processing.tables import operation
 from processing.units import major
@@ -281,7 +282,7 @@ GOODS = (
 def activate(books: Books, **changes: Any) -> None:
     """Another version of the plain programme, for this core only: the database is shared by the tests."""
     work = books.core.work
-    active = ActiveProgramme(work.directory.programmes[PLAIN].version_id, programme(PLAIN, **changes))
+    active = ActiveProgramme(work.directory.programmes[PLAIN].version_id, Programme(programme(PLAIN, **changes)))
     directory = replace(work.directory, programmes=work.directory.programmes | {PLAIN: active})
     books.core = Core(books.database, directory, work.vault)
 

@@ -119,10 +119,10 @@ def test_a_receipt_without_lines_is_quoted_by_its_total(books: Books) -> None:
     assert (quoted.lines, quoted.cards[0].payable, quoted.cards[0].earned) == ((), 5_000, 500)
 
 
-def test_lines_of_one_number_share_what_they_earn(books: Books) -> None:
+def test_lines_of_one_number_are_told_apart(books: Books) -> None:
     card = books.card()
     quoted = quote(books, use(card), told_receipt=receipt(3_000, (line(1, 1_000), line(1, 2_000))))
-    assert [each.earned for each in quoted.lines] == [150, 0]
+    assert [(each.number, each.earned) for each in quoted.lines] == [(1, 50), (1, 100)]
 
 
 def test_a_receipt_without_cards_earns_nothing(books: Books) -> None:
@@ -150,7 +150,7 @@ def test_a_card_that_can_not_be_used_is_told_and_gets_nothing(books: Books, stat
     bad, good = quoted.cards
     assert (bad.usable, bad.payable, bad.earned, bad.available) == (code, 0, 0, 500)
     assert (good.usable, good.payable) == ("", 500)
-    assert quoted.explanation[0]["rule"] == "card_not_usable"
+    assert quoted.explanation[0]["decided"] == "card_not_usable"
 
 
 def test_a_card_past_its_validity_can_not_be_used(books: Books) -> None:
@@ -163,7 +163,7 @@ def test_what_a_till_has_computed_is_what_the_card_gets(books: Books) -> None:
     card = books.card()
     quoted = quote(books, use(card, earn=77), told_receipt=receipt(1_000, (line(1, 1_000),)))
     assert (quoted.cards[0].earned, quoted.lines[0].earned) == (77, 0)
-    assert (quoted.explanation[0]["rule"], quoted.explanation[0]["rules_say"]) == ("till_computed", 50)
+    assert (quoted.explanation[0]["decided"], quoted.explanation[0]["rules_say"]) == ("till_computed", 50)
 
 
 def test_money_from_a_purse_earns_as_cash_does(books: Books) -> None:

@@ -68,7 +68,7 @@ def test_an_operation_is_told_with_both_sides_of_its_entries(books: Books) -> No
         (wallet, "", "wallet", earned, False),
     }
     assert {(e.unit, e.scale) for e in found.entries} == {(POINTS, 2)}
-    assert found.explanation[0]["rule"] == "cashback"
+    assert [rule["rule"] for rule in found.explanation[0]["rules"]] == ["cashback"]
     assert found.explanation[0]["earned"] == earned
 
 

@@ -11,9 +11,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from processing.chain import Product, Programme
+from processing.chain import Product
 from processing.commands import Command, Ref
-from tests.processing.books import CHAIN, PROGRAMMES
+from tests.processing.books import CHAIN, SHORT, Short
 from tests.processing.oracle.lots import NEVER, Account, Hold, Move, Terms, Undoing
 
 Answer = dict[str, Any]
@@ -59,8 +59,8 @@ class Card:
         return self.home.living
 
     @property
-    def programme(self) -> Programme:
-        return PROGRAMMES[self.product.programme]
+    def programme(self) -> Short:
+        return SHORT[self.product.programme]
 
     def account(self, unit: str) -> Account:
         if unit not in UNITS:
@@ -85,7 +85,7 @@ class Head:
     command: Any = None
     answer: Answer = field(default_factory=dict)
     moves: list[Move] = field(default_factory=list)
-    programme: Programme | None = None
+    programme: Short | None = None
     """The one that decided it."""
 
     booked_at: datetime = NEVER

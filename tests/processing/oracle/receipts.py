@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from processing.allocation import spread_payments
-from processing.chain import Programme
 from processing.commands import CardUse, Line, PostReceipt, Receipt
+from tests.processing.books import Short
 from tests.processing.oracle.bank import STORES, UNITS, Answer, Bank, Card, Head, Refused
 from tests.processing.oracle.lots import Account, Hold, Lot, Move, net
 from tests.processing.oracle.value import captured
@@ -43,7 +43,7 @@ class Sale:
     shares: list[Share] = field(default_factory=list)
     back: list[tuple[Head, dict[int, int]]] = field(default_factory=list)
     absorbed: dict[int, int] = field(default_factory=dict)
-    programme: Programme | None = None
+    programme: Short | None = None
     holds: list[Hold] = field(default_factory=list)
 
     def returned(self, line: int) -> int:
@@ -317,7 +317,7 @@ def earn(bank: Bank, command: PostReceipt, uses: Sequence[Use], at: datetime, sa
     return moves
 
 
-def programme_of(uses: Sequence[Use]) -> Programme | None:
+def programme_of(uses: Sequence[Use]) -> Short | None:
     return next((use.card.programme for use in uses if use.card is not None), None)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from processing.chain import Programme
 from processing.commands import Line, ReturnLine, ReturnReceipt
+from tests.processing.books import Short
 from tests.processing.oracle.bank import STORES, UNITS, Answer, Bank, Card, Head, Refused
 from tests.processing.oracle.lots import Account, Move, Terms, Undoing, net, undo
 from tests.processing.oracle.receipts import Parts, Sale, Share, Use, decide, lines_of
@@ -183,7 +183,7 @@ def repay(account: Account, moves: Sequence[Move], now: datetime, at: datetime) 
 # Without a sale --------------------------------------------------------------------------------------------------
 
 
-def without_sale(bank: Bank, command: ReturnReceipt) -> tuple[Answer, list[Move], Programme | None]:
+def without_sale(bank: Bank, command: ReturnReceipt) -> tuple[Answer, list[Move], Short | None]:
     """What a return of something unknown says and moves: each card gets back and loses what is told or worked out."""
     flags: list[str] = []
     if command.sale:

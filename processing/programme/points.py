@@ -1,0 +1,165 @@
+"""What a programme gives for a receipt in points. Pure; rounds down, once a rule, and once more to the step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from processing.commands import Line
+from processing.programme.compiled import Active, Programme, Rule, Scene
+from processing.programme.document import Expiry, Fixed, PerAmount
+from processing.programme.stacking import Fired, Found, Gift, close, hundredths, matched, stack
+from processing.units import points_for, proportion, spread
+
+# Points have no upper end but the caps.
+NO_BOUND = 10**18
+
+
+class Portion(msgspec.Struct, frozen=True):
+    """Points on the same terms, and by which lines: (line number, amount) pairs that sum to it."""
+
+    amount: int
+    lines: tuple[tuple[int, int], ...]
+    pending_days: int
+    expires: Expiry
+
+
+class Earned(msgspec.Struct, frozen=True):
+    """``cut``: what caps and rounding have taken away."""
+
+    portions: tuple[Portion, ...]
+    fired: tuple[Fired, ...]
+    cut: int = 0
+
+    @property
+    def amount(self) -> int:
+        return sum(portion.amount for portion in self.portions)
+
+
+NOTHING = Earned((), ())
+Share = tuple[int, int]
+
+
+def points(
+    programme: Programme, active: Active, lines: Sequence[Line], bases: Sequence[int], share: Share, scene: Scene
+) -> Earned:
+    """What one card earns. ``bases`` is the money that counts, by line; ``share`` the card's part of it."""
+    counting = [i for i, base in enumerate(bases) if base > 0]
+    if not counting or not active.points:
+        return NOTHING
+    found = matched(active.points_for, lines, counting)
+    room = [NO_BOUND] * len(lines)
+    # Nearly always there is one group of one rule; exclusive ones are rare.
+    gifts = [g for _, rules in active.points for g in _given(programme, rules, found, bases, share, scene, True)]
+    stack("first", gifts, room)
+    closed = close(gifts)
+    for group, rules in active.points:
+        here = _given(programme, rules, found, bases, share, scene, False, closed)
+        stack(group.take, here, room)
+        gifts += here
+    gifts = [gift for gift in gifts if any(gift.amounts)]
+    if active.multipliers:
+        gifts += _multiplied(active.multipliers, found, gifts, len(lines), scene)
+    if not gifts:
+        return NOTHING
+    cut = _cut(programme, gifts, scene)
+    fired = tuple(gift.fired(lines) for gift in gifts)
+    return Earned(_portions(programme, fired), fired, cut)
+
+
+def _given(
+    programme: Programme,
+    rules: Sequence[Rule],
+    found: Found,
+    bases: Sequence[int],
+    share: Share,
+    scene: Scene,
+    exclusive: bool,
+    closed: set[int] | None = None,
+) -> list[Gift]:
+    gifts = []
+    for rule in rules:
+        places = found.get(rule)
+        if places is None or rule.said.exclusive != exclusive or not rule.holds(scene):
+            continue
+        if closed:
+            places = [i for i in places if i not in closed]
+        weights = [bases[i] for i in places]
+        base = proportion(sum(weights), *share)
+        amount = _amount(programme, rule.said.give, base, share, scene)
+        if amount:
+            gifts.append(Gift(rule, places, spread(amount, weights), base))
+    return gifts
+
+
+def _amount(programme: Programme, give: Any, base: int, share: Share, scene: Scene) -> int:
+    if isinstance(give, Fixed):
+        return proportion(give.points, *share) if base else 0
+    if isinstance(give, PerAmount):
+        return base // give.every_minor * give.points
+    return points_for(base, hundredths(give, scene), programme.point_price_millionths)
+
+
+def _multiplied(rules: Sequence[Rule], found: Found, gifts: Sequence[Gift], count: int, scene: Scene) -> list[Gift]:
+    """What multipliers add to the others' points; of several on a line the greatest."""
+    so_far = [0] * count
+    for gift in gifts:
+        for i, amount in zip(gift.places, gift.amounts, strict=True):
+            so_far[i] += amount
+    more = []
+    for rule in rules:
+        places = found.get(rule)
+        if places is not None and rule.holds(scene):
+            extra = rule.said.give.hundredths - 100
+            weights = [so_far[i] for i in places]
+            total = proportion(sum(weights), extra, 100)
+            if total > 0:
+                more.append(Gift(rule, places, spread(total, weights), sum(weights)))
+    stack("best", sorted(more, key=lambda gift: gift.rule.order), [NO_BOUND] * count)
+    return [gift for gift in more if any(gift.amounts)]
+
+
+def _cut(programme: Programme, gifts: Sequence[Gift], scene: Scene) -> int:
+    """Take from the gifts, the last first, what is beyond a cap or no multiple of the step; how much that was."""
+    said = programme.document.points
+    caps, facts = said.caps, scene.facts
+    total = most = sum(sum(gift.amounts) for gift in gifts)
+    if caps.receipt is not None:
+        most = min(most, caps.receipt)
+    if caps.day is not None:
+        most = min(most, max(caps.day - facts.earned_today, 0))
+    if caps.month is not None:
+        most = min(most, max(caps.month - facts.earned_this_month, 0))
+    most -= most % said.step
+    left = total - most
+    for gift in reversed(gifts) if left else ():
+        own = sum(gift.amounts)
+        taken = min(own, left)
+        gift.amounts = spread(own - taken, gift.amounts)
+        left -= taken
+        if not left:
+            break
+    return total - most
+
+
+def _portions(programme: Programme, fired: Sequence[Fired]) -> tuple[Portion, ...]:
+    """The points by the terms on which they are given."""
+    said = programme.document.points
+    if len(fired) == 1 and fired[0].amount:
+        rule = fired[0].rule.said
+        pending = said.pending_days if rule.pending_days is None else rule.pending_days
+        return (Portion(fired[0].amount, fired[0].lines, pending, rule.expires or said.expires),)
+    found: dict[tuple[int, Expiry], dict[int, int]] = {}
+    for each in fired:
+        rule = each.rule.said
+        pending = said.pending_days if rule.pending_days is None else rule.pending_days
+        lines = found.setdefault((pending, rule.expires or said.expires), {})
+        for number, amount in each.lines:
+            lines[number] = lines.get(number, 0) + amount
+    return tuple(
+        Portion(sum(lines.values()), tuple(lines.items()), pending, expires)
+        for (pending, expires), lines in found.items()
+        if lines
+    )

@@ -1,0 +1,107 @@
+"""How rules stack: which of them a line gets, group by group, and what percent a rule means just now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from processing.commands import Line
+from processing.programme import facts
+from processing.programme.compiled import Rule, Scene
+from processing.programme.document import ByReceipt, ByTier, ByTurnover, Percent, Step, Take
+
+
+class Fired(msgspec.Struct, frozen=True):
+    """A rule that gave something: so much, of such a base in minor money, and of which lines' numbers."""
+
+    rule: Rule
+    amount: int
+    base_minor: int
+    lines: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True)
+class Gift:
+    """What a rule would give: ``amounts`` for the lines at ``places``; once stacked, what it does give."""
+
+    rule: Rule
+    places: list[int]
+    amounts: list[int]
+    base_minor: int
+
+    def fired(self, lines: Sequence[Line]) -> Fired:
+        told = tuple((lines[i].number, amount) for i, amount in zip(self.places, self.amounts, strict=True) if amount)
+        return Fired(self.rule, sum(self.amounts), self.base_minor, told)
+
+
+Found = dict[Rule, list[int]]
+
+
+def matched(find: Callable[[Line], Sequence[Rule]], lines: Sequence[Line], places: Iterable[int]) -> Found:
+    """The rules that are for these lines' goods, each with the places of its lines."""
+    found: Found = {}
+    for i in places:
+        line = lines[i]
+        for rule in find(line):
+            if line.price_minor >= rule.said.price_from_minor:
+                found.setdefault(rule, []).append(i)
+    return found
+
+
+def stack(take: Take, gifts: Sequence[Gift], room: list[int]) -> None:
+    """Leave each gift what its group lets it give, at most what the lines have room for.
+
+    ``gifts`` stand in the order of their rules. ``room`` is used up.
+    """
+    if take == "sum":
+        for gift in gifts:
+            gift.amounts = [_taken(room, i, amount) for i, amount in zip(gift.places, gift.amounts, strict=True)]
+        return
+    if len(gifts) > 1:
+        _choose(take, gifts)
+    for gift in gifts:
+        gift.amounts = [_taken(room, i, amount) for i, amount in zip(gift.places, gift.amounts, strict=True)]
+
+
+def _choose(take: Take, gifts: Sequence[Gift]) -> None:
+    """Each line gets of one gift only: of the greatest, or of the first that gives something."""
+    chosen: dict[int, tuple[int, int]] = {}
+    for n, gift in enumerate(gifts):
+        for i, amount in zip(gift.places, gift.amounts, strict=True):
+            known = chosen.get(i)
+            if amount > 0 and (known is None or (take == "best" and amount > known[1])):
+                chosen[i] = n, amount
+    for n, gift in enumerate(gifts):
+        gift.amounts = [
+            amount if amount > 0 and chosen[i][0] == n else 0
+            for i, amount in zip(gift.places, gift.amounts, strict=True)
+        ]
+
+
+def _taken(room: list[int], i: int, amount: int) -> int:
+    taken = min(amount, room[i])
+    room[i] -= taken
+    return taken
+
+
+def close(gifts: Sequence[Gift]) -> set[int]:
+    """The lines for which exclusive rules give something: nobody else does."""
+    return {i for gift in gifts for i, amount in zip(gift.places, gift.amounts, strict=True) if amount}
+
+
+def hundredths(give: object, scene: Scene) -> int:
+    """The percent that a rule means for this receipt and card; 0 for a rule of another kind."""
+    if isinstance(give, Percent):
+        return give.hundredths
+    if isinstance(give, ByReceipt):
+        return _step(give.steps, scene.goods_minor)
+    if isinstance(give, ByTurnover):
+        return _step(give.steps, scene.facts.turnover.get(facts.code(give.window), 0))
+    return give.hundredths.get(scene.facts.tier, 0) if isinstance(give, ByTier) else 0
+
+
+def _step(steps: Sequence[Step], amount: int) -> int:
+    """The percent of the last step that the amount has reached."""
+    return next((step.hundredths for step in reversed(steps) if step.from_minor <= amount), 0)

@@ -1,0 +1,188 @@
+"""What a receipt adds to the days and tiers of wallets, and how a return or void takes it back (design laws 3, 4).
+
+A sale's document tells what it added. A return takes away the turnover of the lines that come back, in the sale's own
+day, and with the last of them the visit; a void takes away all that is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from processing.activity import Activity, less, local_day, together
+from processing.allocation import Back, Counted, Share, lines_of, size, undone, weights
+from processing.commands import Receipt
+from processing.directory import StoreInfo
+from processing.documents import Extended, ReceiptDocument, document_of
+from processing.plans import Plan, Use
+from processing.programme.compiled import Programme
+from processing.programme.decide import Decision
+from processing.programme.terms import terms
+from processing.state import State
+
+
+def look_at(state: State, store: StoreInfo, use: Use, effective_at: datetime) -> None:
+    """Note what the card's programme sees of its wallet: the past of the receipt's day, and the tier of today."""
+    if use.card is None or use.programme is None or not use.programme.asks:
+        return
+    wallet_id = use.card.wallet_id
+    use.membership = state.pasts.membership(wallet_id, use.programme, local_day(state.now, store.zone))
+    tier = use.membership.tier if use.membership else ""
+    use.facts = use.programme.facts(state.pasts.history(wallet_id), tier, local_day(effective_at, store.zone))
+
+
+def count(
+    state: State,
+    store: StoreInfo,
+    receipt: Receipt,
+    uses: Sequence[Use],
+    decision: Decision,
+    effective_at: datetime,
+    operation_id: int,
+) -> tuple[tuple[Activity, ...], tuple[Share, ...]]:
+    """Add a purchase to the days of its wallets; what was added, and whose own money paid which line.
+
+    The second is empty where one card's own money paid all of it. Cards of value have no programme of their own.
+    """
+    day = local_day(effective_at, store.zone)
+    done: list[Activity] = []
+    turnover: list[Share] = []
+    counted: list[Use] = []
+    for use, earning, story in zip(uses, decision.earnings, decision.explanation, strict=True):
+        programme = use.programme
+        if use.card is None or programme is None or not use.earns or state.directory.product(use.card.product).value:
+            continue
+        wallet_id, unit = use.card.wallet_id, programme.unit
+        money = sum(part for _, part in earning.turnover)
+        is_new = all(each.card is None or each.card.wallet_id != wallet_id for each in counted)
+        gained, redeemed = use.gained.get(unit, 0), use.redeemed.get(unit, 0)
+        done.append(Activity(wallet_id, day, unit, money, 1 if is_new else 0, gained, redeemed))
+        if programme.once and use.ask.earn is None:
+            names = {rule for rule, _ in programme.once} & {told["rule"] for told in story["rules"]}
+            done += [Activity(wallet_id, day, name, visits=1) for name in sorted(names)]
+        turnover.append(Share(wallet_id, 0, earning.turnover))
+        counted.append(use)
+    if len(counted) > 1:
+        done = list(together(done))
+    state.pasts.count(done, state.directory.units, state.directory.asks_history)
+    for use in counted:
+        if use.membership is not None and use.card is not None and use.programme is not None:
+            today = local_day(state.now, store.zone)
+            state.pasts.raise_tier(use.card.wallet_id, use.programme, use.membership, today, operation_id)
+    is_plain = len(turnover) == 1 and turnover[0].lines == _own_money(receipt)
+    return tuple(done), () if is_plain else tuple(turnover)
+
+
+def _own_money(receipt: Receipt) -> tuple[tuple[int, int], ...]:
+    """What the lines cost: all of it own money where neither points nor other cards paid."""
+    lines = sorted(lines_of(receipt), key=lambda line: line.number)
+    return tuple((line.number, cost) for line, cost in zip(lines, weights(lines), strict=True) if cost)
+
+
+def count_back(
+    state: State,
+    sale_id: int,
+    document: ReceiptDocument,
+    before: Mapping[int, Back],
+    counted: Sequence[Counted],
+    points: Mapping[tuple[int, str], tuple[int, int]],
+) -> tuple[Activity, ...]:
+    """Take from the days of the sale's wallets what these lines had added; what was taken, as less than nothing.
+
+    ``points``: by (wallet, unit) what the return gives back and takes. Other receipts are never worked out anew.
+    """
+    by_number = {line.number: line for line in counted}
+    is_all = all(
+        (before[line.number].amount if line.number in before else 0)
+        + (by_number[line.number].now if line.number in by_number else 0)
+        >= size(line)
+        for line in lines_of(document.receipt)
+    )
+    done: list[Activity] = []
+    for each in document.activity:
+        wallet_id = state.merged.get(each.wallet_id, each.wallet_id)
+        money = given = taken = 0
+        if each.name in state.directory.units:
+            own = [share for share in document.turnover if share.account_id == each.wallet_id]
+            own = own or ([] if document.turnover else [Share(each.wallet_id, 0, _own_money(document.receipt))])
+            money = sum(amount for _, amount in undone(own, by_number))
+            given, taken = points.get((wallet_id, each.name), (0, 0))
+        done.append(Activity(wallet_id, each.day, each.name, -money, -each.visits if is_all else 0, -taken, -given))
+    found = together(done)
+    _recount(state, found, sale_id)
+    return found
+
+
+def undo(state: State, operation_id: int) -> None:
+    """Take away what an operation, with its returns, has added to the days of wallets, and to the lives of lots."""
+    document = document_of(state, operation_id)
+    if document is None:
+        return
+    # A return that is undone gives its sale back what that had raised.
+    sale_id = state.receipts[operation_id].get("base_id")
+    _recount(state, less(added_by(state, operation_id, document)), sale_id or operation_id)
+    for each in document.extended:
+        _shorten(state, each)
+
+
+def added_by(state: State, operation_id: int, document: ReceiptDocument) -> tuple[Activity, ...]:
+    """What an operation has added and its returns have not taken back, of the wallets that have it today."""
+    found = [*document.activity]
+    for returned in state.returns.get(operation_id, ()):
+        found += returned.activity
+    return together(_of_today(state, each) for each in found)
+
+
+def _of_today(state: State, each: Activity) -> Activity:
+    """The same of the wallet that has it since a merge."""
+    return msgspec.structs.replace(each, wallet_id=state.merged.get(each.wallet_id, each.wallet_id))
+
+
+def redo(state: State, document: ReceiptDocument, operation_id: int) -> None:
+    """Add again what a void had taken away."""
+    _recount(state, [_of_today(state, each) for each in document.activity], operation_id)
+
+
+def _recount(state: State, done: Sequence[Activity], sale_id: int) -> None:
+    """Add this, and look at the tiers that the sale has raised, or raises again."""
+    state.pasts.count(done, state.directory.units, state.directory.asks_history)
+    if not state.directory.asks_history:
+        return
+    for wallet_id in dict.fromkeys(each.wallet_id for each in done):
+        for active in state.directory.programmes.values():
+            if active.programme.document.tiers is not None:
+                # Tiers go by days; whose store's day it is makes no difference here.
+                state.pasts.look_again(wallet_id, active.programme, state.now.date(), sale_id)
+
+
+# Sliding expiry ----------------------------------------------------------------------------------------------
+
+
+def plan_extensions(state: State, store: StoreInfo, uses: Sequence[Use], effective_at: datetime, plan: Plan) -> None:
+    """Where points live on with each purchase: the lots of the cards that earn, and their new ends."""
+    for use in uses:
+        if use.card is None or use.programme is None or not use.earns or not use.programme.slides:
+            continue
+        end = _new_end(use.programme, store, effective_at)
+        account = state.account(use.card.wallet_id, use.programme.unit)
+        for lot in account.lots.values():
+            if not lot.is_open or lot.is_debt or lot.expires_at is None or lot.is_expired(state.now):
+                continue
+            if lot.expires_at < end and all(each.lot_id != lot.id for each in plan.extended):
+                plan.extended.append(Extended(lot.id, account.id, lot.expires_at, end))
+
+
+def _new_end(programme: Programme, store: StoreInfo, at: datetime) -> datetime:
+    end = terms(store.zone, at, 0, programme.expires).expires_at
+    assert end is not None
+    return end
+
+
+def _shorten(state: State, each: Extended) -> None:
+    """A lot has its old end again, unless a later purchase has moved it on."""
+    account = state.accounts_by_id.get(each.account_id)
+    lot = account.lots.get(each.lot_id) if account else None
+    if lot is not None and lot.expires_at == each.after:
+        state.extend(each.account_id, each.lot_id, each.before)
