@@ -57,7 +57,7 @@ def parts(settings: Settings, database: Database, environ: Mapping[str, str]) ->
     with database.transaction() as connection:
         vault = load_vault(connection, keys)
     with database.reading() as connection:
-        chain = directory.load(connection)
+        chain = directory.load(connection, database.now(connection))
     core = Core(database, chain, vault)
     core.on_locked = metrics.lock_seconds.observe
     core.on_repeat = metrics.repeats.inc

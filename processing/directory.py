@@ -7,17 +7,18 @@ version is the truth, and an operation stores the programme version that decided
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import Connection, Table, and_, insert, select, update
+from sqlalchemy import Connection, Table, and_, func, insert, select, update
 
-from processing import tables
+from processing import audit, tables
+from processing.audit import Audited
 from processing.chain import Chain, Product
 from processing.database import Database
 from processing.errors import ConfigError, ForeignStore, ProductNotFound, UnitNotFound
@@ -60,6 +61,17 @@ class ActiveProgramme:
     programme: Programme
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a programme says from an instant on, until the next version of it starts."""
+
+    id: int
+    code: str
+    digest: str
+    document: ProgrammeDocument
+    starts_at: datetime
+
+
 @dataclass(frozen=True)
 class Directory:
     """The chain as the database holds it, immutable; a new configuration makes a new one."""
@@ -71,8 +83,15 @@ class Directory:
     system_accounts: dict[tuple[int, str, str], int]
     system_units: dict[int, str]
     partners: dict[int, str]
-    # The code of every version of a programme that there ever was.
+    # The code of every version of a programme that there ever was, and of each code those that started or will.
     versions: dict[int, str]
+    timeline: dict[str, tuple[tuple[datetime, ActiveProgramme], ...]]
+    # When the next version starts; None: none is waiting.
+    changes_at: datetime | None = None
+
+    def at(self, now: datetime) -> Directory:
+        """The same with the programmes that are active then."""
+        return replace(self, **_active(self.timeline, now))
 
     def store_of(self, store_id: int) -> StoreInfo:
         """The store with this number; the centre for 0."""
@@ -124,8 +143,8 @@ class Directory:
         return self.system_accounts[partner_id, kind, self.unit(unit).code]
 
 
-def load(connection: Connection) -> Directory:
-    """The directory as the database holds it now."""
+def load(connection: Connection, now: datetime) -> Directory:
+    """The directory as the database holds it, with the programmes that are active now."""
     units = {
         row.code: Unit(row.code, row.kind, row.scale, row.adjust_limit)
         for row in connection.execute(select(tables.unit))
@@ -137,24 +156,78 @@ def load(connection: Connection) -> Directory:
     products = {
         row.code: msgspec.convert(row.definition, Product) for row in connection.execute(select(tables.product))
     }
-    programmes: dict[str, ActiveProgramme] = {}
+    timeline: dict[str, tuple[tuple[datetime, ActiveProgramme], ...]] = {}
     versions: dict[int, str] = {}
-    version = tables.programme_version
-    for row in connection.execute(select(version).order_by(version.c.activated_at, version.c.id)):
-        versions[row.id] = row.code
-        programmes[row.code] = ActiveProgramme(row.id, Programme(stored(row.document)))
+    for version in versions_of(connection):
+        versions[version.id] = version.code
+        active = ActiveProgramme(version.id, Programme(version.document))
+        timeline[version.code] = (*timeline.get(version.code, ()), (version.starts_at, active))
     account = tables.account
     system = connection.execute(select(account).where(account.c.partner_id.is_not(None))).all()
     return Directory(
-        stores,
-        units,
-        products,
-        programmes,
-        {(row.partner_id, row.kind, row.unit): row.id for row in system},
-        {row.id: row.unit for row in system},
-        {row.id: row.code for row in connection.execute(select(tables.partner))},
-        versions,
+        stores=stores,
+        units=units,
+        products=products,
+        system_accounts={(row.partner_id, row.kind, row.unit): row.id for row in system},
+        system_units={row.id: row.unit for row in system},
+        partners={row.id: row.code for row in connection.execute(select(tables.partner))},
+        versions=versions,
+        timeline=timeline,
+        **_active(timeline, now),
     )
+
+
+def _active(timeline: Mapping[str, Sequence[tuple[datetime, ActiveProgramme]]], now: datetime) -> dict[str, Any]:
+    """The programmes that are active now, and when that changes next.
+
+    One whose first version has still to start is there with that one: cards of it may be issued already.
+    """
+    programmes = {code: versions[0][1] for code, versions in timeline.items()}
+    for code, versions in timeline.items():
+        for starts_at, active in versions:
+            if starts_at <= now:
+                programmes[code] = active
+    waiting = [starts_at for versions in timeline.values() for starts_at, _ in versions if starts_at > now]
+    return {"programmes": programmes, "changes_at": min(waiting, default=None)}
+
+
+def versions_of(connection: Connection, code: str | None = None) -> list[Version]:
+    """Every version of a programme, or of all, in the order of their starts."""
+    version = tables.programme_version
+    asked = select(version).order_by(version.c.activated_at, version.c.id)
+    if code is not None:
+        asked = asked.where(version.c.code == code)
+    return [
+        Version(row.id, row.code, row.digest, stored(row.document), row.activated_at)
+        for row in connection.execute(asked)
+    ]
+
+
+def newest_version(connection: Connection) -> int:
+    """The number of the version that was written last; 0 for none."""
+    return connection.execute(select(func.max(tables.programme_version.c.id))).scalar() or 0
+
+
+def activate(
+    database: Database, programme: ProgrammeDocument, starts_at: datetime | None = None, actor: str = ""
+) -> int | None:
+    """Write a version that starts then, or now. Its id; ``None`` when it says what is active at that time.
+
+    Errors: ConfigError for a start in the past, or a unit that the chain does not have.
+    """
+    with database.transaction() as connection:
+        now = database.now(connection)
+        starts_at = starts_at or now
+        if starts_at < now:
+            raise ConfigError(f"{programme.code}: a version cannot start in the past")
+        known = connection.execute(select(tables.unit.c.code)).scalars().all()
+        if programme.unit not in known:
+            raise ConfigError(f"{programme.code}: unit: found {programme.unit}, expected one of {', '.join(known)}")
+        version_id = _activate(connection, programme, starts_at)
+        if version_id is not None:
+            told = Audited(actor, "programme_activated", CENTRE_ID, programme.code, {"version": version_id})
+            audit.append(connection, [told], now)
+        return version_id
 
 
 def sync(database: Database, chain: Chain, programmes: Mapping[str, ProgrammeDocument]) -> Directory:
@@ -201,9 +274,13 @@ def sync(database: Database, chain: Chain, programmes: Mapping[str, ProgrammeDoc
                 .values(name=product.name, definition=definition)
             )
         for programme in programmes.values():
-            _activate(connection, programme, now)
+            # A text that waits for its day is not started by a restart before it.
+            if all(
+                each.document != programme for each in versions_of(connection, programme.code) if each.starts_at > now
+            ):
+                _activate(connection, programme, now)
         _open_system_accounts(connection, partners.values(), [unit.code for unit in chain.units])
-        return load(connection)
+        return load(connection, now)
 
 
 def _ensure(
@@ -224,24 +301,20 @@ def _next_id(connection: Connection, table: Table) -> int:
     return (last or 0) + 1
 
 
-def _activate(connection: Connection, programme: ProgrammeDocument, now: datetime) -> None:
-    """Make the document the active version, if it says anything else than the one that is."""
-    version = tables.programme_version
-    active = connection.execute(
-        select(version.c.document)
-        .where(version.c.code == programme.code)
-        .order_by(version.c.activated_at.desc(), version.c.id.desc())
-        .limit(1)
-    ).scalar()
-    if active is None or stored(active) != programme:
-        row = {
-            "id": _next_id(connection, version),
-            "code": programme.code,
-            "digest": digest(programme),
-            "document": msgspec.to_builtins(programme),
-            "activated_at": now.astimezone(UTC),
-        }
-        connection.execute(insert(version).values(row))
+def _activate(connection: Connection, programme: ProgrammeDocument, starts_at: datetime) -> int | None:
+    """A version of this document from then on, unless what is active then says the same."""
+    before = [each for each in versions_of(connection, programme.code) if each.starts_at <= starts_at]
+    if before and before[-1].document == programme:
+        return None
+    row = {
+        "id": _next_id(connection, tables.programme_version),
+        "code": programme.code,
+        "digest": digest(programme),
+        "document": msgspec.to_builtins(programme),
+        "activated_at": starts_at.astimezone(UTC),
+    }
+    connection.execute(insert(tables.programme_version).values(row))
+    return int(row["id"])
 
 
 def digest(programme: ProgrammeDocument) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -69,7 +70,7 @@ from processing.commands import (
     WithdrawConsent,
 )
 from processing.database import Database, is_lock_timeout, is_retryable, sqlstate, trace
-from processing.directory import Directory
+from processing.directory import Directory, load, newest_version
 from processing.errors import BadAmount, BadMessage, Busy, Failed, LoyaltyError, TooLarge
 from processing.ids import Ids
 from processing.keys import is_by_likeness
@@ -122,6 +123,8 @@ MAX_BATCH = 256
 MAX_NAME = 64
 # What makes two messages alike has room for the time when it is laid aside.
 MAX_LIKENESS = 200
+# A version that another process has activated is taken up so soon.
+REFRESH_SECONDS = 5
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.005
 
@@ -133,6 +136,8 @@ class Core:
 
     def __init__(self, database: Database, directory: Directory, vault: Vault) -> None:
         self.work = Work(database, directory, vault, Ids(database))
+        # When somebody looks next whether another process has activated a version.
+        self._looks_at = time.monotonic() + REFRESH_SECONDS
         # Told the seconds from a batch's begin until it holds its keys and accounts; and of every repetition.
         self.on_locked: Callable[[float], None] = lambda seconds: None
         self.on_repeat: Callable[[], None] = lambda: None
@@ -143,6 +148,7 @@ class Core:
         Nothing is raised: a command that conflicts for too long is answered with Busy, and one that meets a bug
         of ours with Failed, without harm to those that travelled with it.
         """
+        self._refresh()
         outcomes: list[Outcome] = []
         for batch in _batches(commands):
             outcomes += self._execute(batch)
@@ -150,6 +156,7 @@ class Core:
 
     def answer(self, asked: Sequence[AnyQuery]) -> list[Outcome]:
         """The outcome of each query, in order. Errors: Busy when the database cannot be read."""
+        self._refresh()
         for _ in range(ATTEMPTS):
             try:
                 with self.work.database.reading() as connection:
@@ -161,6 +168,26 @@ class Core:
                 # Connections that lay in the pool while the database restarted are all of them dead.
                 self.work.database.reader.dispose()
         return [Busy("the database cannot be read, repeat") for _ in asked]
+
+    def _refresh(self) -> None:
+        """Take up programmes whose time has come, and now and then versions that others have activated.
+
+        An operation stores the version that decided it, so that some seconds between processes harm nobody.
+        """
+        work = self.work
+        now = work.database.clock(work.database.host_clock())
+        if work.directory.changes_at is not None and work.directory.changes_at <= now:
+            self.work = work = replace(work, directory=work.directory.at(now))
+        if time.monotonic() < self._looks_at:
+            return
+        self._looks_at = time.monotonic() + REFRESH_SECONDS
+        try:
+            with work.database.reading() as connection:
+                if newest_version(connection) not in work.directory.versions:
+                    self.work = replace(work, directory=load(connection, now))
+        except Exception as error:
+            # Whoever comes for an answer will hear of it.
+            log.warning("programmes_not_read", reason=sqlstate(error))
 
     def _execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [self._unfit(command) for command in commands]

@@ -254,7 +254,7 @@ def careful(books: Books) -> Iterator[Books]:
     chain = Chain(CHAIN.code, CHAIN.name, units, CHAIN.partners, CHAIN.stores, CHAIN.products)
     sync(books.database, chain, PROGRAMMES)
     with books.database.reading() as connection:
-        directory = load(connection)
+        directory = load(connection, NOON)
     yield Books(Core(books.database, directory, books.core.work.vault), books.database, books.clock)
     sync(books.database, CHAIN, PROGRAMMES)
 
