@@ -124,6 +124,11 @@ class Directory:
     def programme_of(self, product: str) -> ActiveProgramme:
         return self.programmes[self.product(product).programme]
 
+    def version(self, version_id: int) -> ActiveProgramme | None:
+        """The version with this number, active or not."""
+        versions = self.timeline.get(self.versions.get(version_id, ""), ())
+        return next((active for _, active in versions if active.version_id == version_id), None)
+
     def grace_days(self, version_id: int | None) -> int:
         """How long points live on that go back to a lot which has expired, by the programme that decided then."""
         active = self.programmes.get(self.versions.get(version_id or 0, ""))

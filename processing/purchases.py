@@ -165,7 +165,7 @@ def _hold(state: State, command: PostReceipt, ask: CardUse, card: Card, flags: l
 
 def _decide(state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[Use], effective_at: datetime) -> Decision:
     """What the programmes say."""
-    parts = [part_of(state.directory, use.ask, use.programme, use.facts, use.product) for use in uses]
+    parts = [part_of(state.directory, use.ask, use.active, use.facts, use.product) for use in uses]
     decision = decide(receipt, parts, Moment(store.code, effective_at.astimezone(store.zone)))
     for use, earning in zip(uses, decision.earnings, strict=True):
         if not use.earns:

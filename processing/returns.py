@@ -333,7 +333,7 @@ def _work_out_losses(state: State, command: ReturnReceipt, uses: Sequence[Use]) 
     if all(use.programme is None or use.ask.earn is not None for use in uses):
         return
     store = state.store(command.store)
-    parts = [part_of(state.directory, use.ask, use.programme, NOTHING_KNOWN, use.product) for use in uses]
+    parts = [part_of(state.directory, use.ask, use.active, NOTHING_KNOWN, use.product) for use in uses]
     moment = Moment(store.code, state.now.astimezone(store.zone))
     for use, earning in zip(uses, decide(command.receipt, parts, moment).earnings, strict=True):
         if use.programme is not None and use.ask.earn is None:

@@ -205,10 +205,10 @@ class Programme:
         self.code, self.unit = document.code, document.unit
         self.point_price_millionths = document.point_price_millionths
         self.sets = Sets.among(document.goods)
-        self._discounts = [Rule.of(said, n) for n, said in enumerate(document.discounts.rules)]
-        self._points = [Rule.of(said, n) for n, said in enumerate(document.points.rules)]
+        self.discount_rules = tuple(Rule.of(said, n) for n, said in enumerate(document.discounts.rules))
+        self.points_rules = tuple(Rule.of(said, n) for n, said in enumerate(document.points.rules))
         self._active: dict[tuple[str, date], Active] = {}
-        said = [each.said for each in (*self._discounts, *self._points)]
+        said = [each.said for each in (*self.discount_rules, *self.points_rules)]
         self.windows: tuple[Window, ...] = tuple(
             {
                 known.code(each.give.window): each.give.window for each in said if isinstance(each.give, ByTurnover)
@@ -256,12 +256,12 @@ class Programme:
         return found
 
     def _make_active(self, store: str, day: date) -> Active:
-        points = [rule for rule in self._points if rule.is_on(store, day)]
+        points = [rule for rule in self.points_rules if rule.is_on(store, day)]
         multipliers = tuple(rule for rule in points if isinstance(rule.said.give, Multiply))
         plain = [rule for rule in points if rule not in multipliers]
         return Active(
             self.sets,
-            _grouped(self.document.discounts.groups, [r for r in self._discounts if r.is_on(store, day)]),
+            _grouped(self.document.discounts.groups, [r for r in self.discount_rules if r.is_on(store, day)]),
             _grouped(self.document.points.groups, plain),
             multipliers,
         )

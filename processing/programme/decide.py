@@ -22,6 +22,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One card's part in a receipt: the holder's own money decides how the accrual is shared.
 
     ``programme`` is ``None`` for a card that nobody knows. ``redeemed_minor``: what its points pay, in minor money.
+    ``version`` numbers the programme's; an explanation tells those that are not the first card's.
     """
 
     programme: Programme | None
@@ -29,6 +30,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     redeemed_minor: int = 0
     product: str = ""
     facts: Facts = NOTHING_KNOWN
+    version: int = 0
 
 
 class Earning(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +86,10 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
             active = part.programme.on(moment.store, moment.day)
             earned = giving.points(part.programme, active, lines, bases, share, seen)
         earnings.append(Earning(portions=earned.portions, turnover=_turnover(lines, own, share)))
-        explanation.append(_story(part, earned, taken if n == discounter else []))
+        story = _story(part, earned, taken if n == discounter else [])
+        if part.version != parts[0].version:
+            story["version"] = part.version
+        explanation.append(story)
     return Decision(
         lines=tuple(lines),
         prices=tuple(prices),
@@ -162,6 +167,8 @@ def _story(part: Part, earned: Earned, taken: Sequence[Fired]) -> dict[str, Any]
         return {"earned": 0, "rules": []}
     rules = [_told(fired, "discount") for fired in taken] + [_told(fired, "points") for fired in earned.fired]
     story: dict[str, Any] = {"earned": earned.amount, "rules": rules}
+    told = {"product": part.product, "spend_minor": part.spend_minor, "redeemed_minor": part.redeemed_minor}
+    story |= {name: value for name, value in told.items() if value}
     if earned.cut:
         story["cut"] = earned.cut
     if part.facts is not NOTHING_KNOWN:

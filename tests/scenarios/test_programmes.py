@@ -6,7 +6,7 @@ docs/cookbook.md tells the same in words; tests/docs checks that it tells each o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from processing.commands import (
     Amount,
     CardUse,
     Command,
+    ExplainOperation,
+    ExplainQuote,
     Identify,
     IssueCard,
     Line,
@@ -38,11 +40,13 @@ from processing.commands import (
     VoidReceipt,
 )
 from processing.database import Database
-from processing.directory import sync
+from processing.directory import ActiveProgramme, sync
 from processing.errors import LimitExceeded, LoyaltyError
 from processing.execute import Core
 from processing.migrate import upgrade
-from processing.results import Identified, Quoted, ReceiptPosted
+from processing.programme.compiled import Programme
+from processing.programme.document import When
+from processing.results import Explained, Identified, Quoted, ReceiptPosted
 from processing.secrets import load_vault
 from processing.verify import verify
 from tests.conftest import BACKENDS, EMPTY
@@ -456,3 +460,94 @@ def _held(books: list[Any]) -> list[Any]:
         [member for member in members if member[2] not in lowest],
         activity,
     ]
+
+
+# Explanations ------------------------------------------------------------------------------------------------
+
+
+def explained(chain: Chain10, operation_id: int) -> dict[str, str]:
+    """Why each rule fired or not, by its name."""
+    (told,) = chain.core.answer([ExplainOperation(operation_id=operation_id)])
+    assert isinstance(told, Explained), told
+    (card,) = told.cards
+    assert all(rule.why_ru and rule.why_en and rule.ru and rule.en for rule in card.rules)
+    return {rule.rule: rule.why for rule in card.rules}
+
+
+def asked(chain: Chain10, card: str, *lines: Line) -> dict[str, str]:
+    """The same of a quote."""
+    (told,) = chain.core.answer([ExplainQuote(store=STORE, receipt=bill(lines), cards=(use(card),))])
+    assert isinstance(told, Explained), told
+    return {rule.rule: rule.why for rule in told.cards[0].rules}
+
+
+def test_samples_say_why_not(chain: Chain10) -> None:
+    small = goods("100")
+    thresholds = chain.card("thresholds")
+    assert asked(chain, thresholds, small) == {"large_receipt": "nothing"}
+    assert asked(chain, thresholds, goods("10000")) == {"large_receipt": "fired"}
+    assert asked(chain, chain.card("accumulative"), small) == {"accumulated": "nothing"}
+    guest = chain.card("guest")
+    tobacco = structs.replace(small, category="tobacco")
+    assert asked(chain, guest, tobacco) == {"cashback": "goods"}
+    assert asked(chain, guest, structs.replace(small, price_minor=50)) == {"cashback": "price"}
+    assert asked(chain, chain.card("restaurant"), small) == {"next_visit": "fired"}
+    assert asked(chain, chain.card("products"), goods("50", "milk")) == {"milk": "fired", "bread": "goods"}
+    assert asked(chain, chain.card("currency"), goods("99")) == {"coins": "nothing"}
+    assert asked(chain, chain.card("dc"), small) == {"dc": "fired", "vip": "product"}
+    assert asked(chain, chain.card("welcome"), small) == {
+        "cashback": "fired",
+        "first_purchase": "receipt_too_small",
+        "birthday": "no_birthday",
+        "birthday_double": "no_birthday",
+        "birthday_discount": "no_birthday",
+    }
+    assert asked(chain, chain.card("network"), small) == {
+        "accumulated": "nothing",
+        "vip": "product",
+        "breakfast": "hours",
+        "birthday_discount": "no_birthday",
+        "bonus": "fired",
+        "first_purchase": "fired",
+    }
+
+
+def test_operation_explains_itself_by_the_version_and_facts_of_its_time(chain: Chain10) -> None:
+    card = chain.card("network")
+    chain.sell(card, goods("12000"))
+    sold = chain.sell(card, goods("1000"), goods("500", "sale", 2))
+    chain.forward(days=400)
+    assert explained(chain, sold.operation_id) == {
+        "accumulated": "fired",
+        "vip": "product",
+        "breakfast": "hours",
+        "birthday_discount": "no_birthday",
+        "bonus": "fired",
+        "first_purchase": "not_first_purchase",
+    }
+    (told,) = chain.core.answer([ExplainOperation(operation_id=sold.operation_id)])
+    (mine,) = told.cards
+    assert (mine.facts["tier"], mine.earned) == ("five", sold.cards[0].earned)
+    amounts = {rule.rule: rule.amount for rule in mine.rules if rule.amount}
+    assert amounts == {"accumulated": 5_000, "bonus": (95_000 + 50_000) * 5 // 100}
+
+
+def test_what_points_have_paid_explains_why_nothing_was_earned(chain: Chain10) -> None:
+    card = chain.card("currency")
+    chain.sell(card, goods("2000"))
+    sold = chain.sell(card, goods("100"), pay=1_000, unit=COIN)
+    assert explained(chain, sold.operation_id) == {"coins": "no_money"}
+
+
+def test_rule_that_another_one_beats_says_so(chain: Chain10) -> None:
+    vip = chain.card("vip")
+    both = structs.replace(
+        chain.core.work.directory.programmes["coffee"].programme.document.discounts.rules[0], when=When()
+    )
+    document = chain.core.work.directory.programmes["coffee"].programme.document
+    vip_rule = document.discounts.rules[1]
+    changed = structs.replace(document, discounts=structs.replace(document.discounts, rules=(both, vip_rule)))
+    active = ActiveProgramme(1, Programme(changed))
+    directory = replace(chain.core.work.directory, programmes=chain.core.work.directory.programmes | {"coffee": active})
+    chain.core.work = replace(chain.core.work, directory=directory)
+    assert asked(chain, vip, goods("100")) == {"dc": "beaten", "vip": "fired"}
