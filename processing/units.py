@@ -125,10 +125,13 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     base = sum(weights)
     if base == 0:
         return [total] + [0] * (len(weights) - 1)
+    if len(weights) == 1:
+        return [total]
     size = abs(total)
     parts = [size * weight // base for weight in weights]
     left = size - sum(parts)
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % base), i)) if left else []
-    for i in by_remainder[:left]:
-        parts[i] += 1
+    if left:
+        by_remainder = sorted([(-(size * weight % base), i) for i, weight in enumerate(weights)])
+        for _, i in by_remainder[:left]:
+            parts[i] += 1
     return parts if total >= 0 else [-part for part in parts]
