@@ -53,27 +53,27 @@ _BOOKED = f"""
 # ``own``: an account of a partner, else a lot; suspense stands for the lot of a card that is not known.
 # ``hi``: where the amount ends, if those of its side (lots or partners, giving or taking) lie in a row.
 # ``beyond``: how much of its side the other kind of the other side takes up; what lies beyond is left over.
-_FLOWS = f"""
-    SELECT told.* FROM (WITH booked AS ({_BOOKED}),
+_LINED = f"""
+    WITH booked AS ({_BOOKED}),
     known AS (SELECT booked.*, max(own) OVER (PARTITION BY op, unit, part) AS is_outward FROM booked),
     item AS (
         SELECT op, unit, part, n, kind, partner, price, late, own, amount FROM known WHERE is_outward = 1
         UNION ALL
         SELECT op, unit, part, min(n), min(kind), partner, price, 0, 0, CAST(sum(amount) AS BIGINT)
         FROM known WHERE is_outward = 0 GROUP BY op, unit, part, partner, price HAVING sum(amount) <> 0
-    ),
-    lined AS (
-        SELECT op, unit, part, kind, partner, price, own, amount,
-               CAST(sum(abs(amount)) OVER (
-                   PARTITION BY op, unit, part, amount > 0, own ORDER BY late, n, partner, price
-               ) AS BIGINT) AS hi,
-               CAST(sum(CASE WHEN amount < 0 AND own = 1 THEN -amount ELSE 0 END) OVER one AS BIGINT) AS own_gives,
-               CAST(sum(CASE WHEN amount > 0 AND own = 1 THEN amount ELSE 0 END) OVER one AS BIGINT) AS own_takes,
-               CAST(sum(CASE WHEN amount < 0 AND own = 0 THEN -amount ELSE 0 END) OVER one AS BIGINT) AS lots_give,
-               CAST(sum(CASE WHEN amount > 0 AND own = 0 THEN amount ELSE 0 END) OVER one AS BIGINT) AS lots_take
-        FROM item WINDOW one AS (PARTITION BY op, unit, part)
-    ),
-    gives AS (
+    )
+    SELECT op, unit, part, kind, partner, price, own, amount,
+           CAST(sum(abs(amount)) OVER (
+               PARTITION BY op, unit, part, amount > 0, own ORDER BY late, n, partner, price
+           ) AS BIGINT) AS hi,
+           CAST(sum(CASE WHEN amount < 0 AND own = 1 THEN -amount ELSE 0 END) OVER one AS BIGINT) AS own_gives,
+           CAST(sum(CASE WHEN amount > 0 AND own = 1 THEN amount ELSE 0 END) OVER one AS BIGINT) AS own_takes,
+           CAST(sum(CASE WHEN amount < 0 AND own = 0 THEN -amount ELSE 0 END) OVER one AS BIGINT) AS lots_give,
+           CAST(sum(CASE WHEN amount > 0 AND own = 0 THEN amount ELSE 0 END) OVER one AS BIGINT) AS lots_take
+    FROM item WINDOW one AS (PARTITION BY op, unit, part)
+"""
+_MATCHED = """
+    WITH gives AS (
         SELECT op, unit, part, kind, partner, price, own, hi, hi + amount AS lo,
                CASE own WHEN 1 THEN lots_take ELSE own_takes END AS beyond FROM lined WHERE amount < 0
     ),
@@ -90,12 +90,20 @@ _FLOWS = f"""
     )
     SELECT unit, kind, partner, price, to_kind, to_partner, to_price, CAST(sum(amount) AS BIGINT) AS amount
     FROM flow WHERE amount > 0 GROUP BY unit, kind, partner, price, to_kind, to_partner, to_price
-    ) told
 """
+_LINED_COLUMNS = "op, unit, part, kind, partner, price, own, amount, hi, own_gives, own_takes, lots_give, lots_take"
 
-
-# SQLite calls the least of several values min, and the greatest max.
-FLOWS = Statement(_FLOWS, sqlite=_FLOWS.replace("LEAST(", "min(").replace("GREATEST(", "max("))
+# PostgreSQL matches by hashing. SQLite would compare all with all, and is given a table of its own with an index.
+FLOWS = Statement(
+    f"SELECT told.* FROM (WITH lined AS MATERIALIZED ({_LINED}) SELECT * FROM ({_MATCHED}) matched) told",
+    sqlite=_MATCHED.replace("LEAST(", "min(").replace("GREATEST(", "max("),
+)
+_LINE_UP = (
+    Statement(f"CREATE TEMP TABLE IF NOT EXISTS lined ({_LINED_COLUMNS})"),
+    Statement("CREATE INDEX IF NOT EXISTS temp.ix_lined ON lined (op, unit, part)"),
+    Statement("DELETE FROM temp.lined"),
+    Statement(f"INSERT INTO temp.lined ({_LINED_COLUMNS}) {_LINED}"),
+)
 _HELD = (
     column("unit", String),
     column("issuer", BigInteger),
@@ -164,8 +172,12 @@ class Reader:
     def flows(self, since: datetime, until: datetime) -> Counter[Flow]:
         """What was booked in a span. Errors: TooLarge."""
         found: Counter[Flow] = Counter()
-        for unit, *ends, amount in self._sliced(FLOWS, since, until):
-            found[Flow(unit, End(*ends[:3]), End(*ends[3:]))] += amount
+        for begin, end in slices(since, until):
+            asking = self._span(begin, end)
+            if self.database.is_sqlite:
+                run(self.connection, [(statement, asking) for statement in _LINE_UP])
+            for unit, *ends, amount in self._rows(FLOWS, asking):
+                found[Flow(unit, End(*ends[:3]), End(*ends[3:]))] += amount
         return found
 
     def held(self, at: datetime, now: datetime) -> Counter[Held]:
@@ -182,13 +194,10 @@ class Reader:
     def got(self, since: datetime, until: datetime) -> Counter[Held]:
         """What lots got in a span, less what they gave. Errors: TooLarge."""
         found: Counter[Held] = Counter()
-        for *lots, amount in self._sliced(LOTS_GOT, since, until):
-            found[Held(*lots)] += amount
-        return found
-
-    def _sliced(self, statement: Statement, since: datetime, until: datetime) -> Iterator[Any]:
         for begin, end in slices(since, until):
-            yield from self._rows(statement, self._span(begin, end))
+            for *lots, amount in self._rows(LOTS_GOT, self._span(begin, end)):
+                found[Held(*lots)] += amount
+        return found
 
     def _span(self, since: datetime, until: datetime) -> dict[str, Any]:
         instant = self.database.instant
