@@ -11,10 +11,9 @@ import click
 import msgspec
 
 from gateway import environment, reports, settings
-from processing import migrate
 from processing.database import Database
 from processing.directory import Directory
-from processing.errors import ConfigError, LoyaltyError
+from processing.errors import LoyaltyError
 from processing.liability import LIABILITY_COLUMNS, liability
 from processing.periods import Period, period_of
 from processing.settlement import settlement
@@ -81,8 +80,9 @@ def _show(
     database_url: str,
 ) -> None:
     from gateway import app
+    from gateway.cli import existing
 
-    own = app.parts(settings.load(config, os.environ), _existing(database_url), os.environ)
+    own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
     directory = own.core.work.directory
     try:
         period = period_of(directory, _day(first), _day(until), zone)
@@ -106,11 +106,3 @@ def _scale(directory: Directory) -> int:
 
 def _day(at: datetime) -> date:
     return at.date()
-
-
-def _existing(database_url: str) -> Database:
-    """A database that is there and migrated. Errors: ConfigError."""
-    database = Database(database_url, must_exist=True)
-    if migrate.pending(database):
-        raise ConfigError("the database is empty or older than this version: run tillgate migrate")
-    return database

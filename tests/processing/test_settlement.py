@@ -42,7 +42,7 @@ from processing.liability import CHANGES, Liability, liability
 from processing.periods import MAX_PERIOD_DAYS, Period, period_of
 from processing.secrets import load_vault
 from processing.settlement import COLUMNS, NET, OWED, Settlement, settlement
-from processing.units import apportioned, major, major
+from processing.units import apportioned, major
 from tests.processing.books import (
     ALMATY,
     CHAIN,
@@ -65,7 +65,7 @@ from tests.processing.books import (
 )
 from tests.processing.oracle.life import live
 
-STEPS, EVERYDAY, MANY = 8, 6, 400
+STEPS, EVERYDAY, MANY = 8, 4, 400
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 UTC_ZONE = ZoneInfo("UTC")
 MAY, JUNE = date(2026, 5, 1), date(2026, 6, 1)
