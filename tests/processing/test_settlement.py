@@ -445,6 +445,18 @@ def test_money_is_owed_like_points(books: Books) -> None:
     assert (found.debtor, found.creditor, found.figure) == ("alpha", "beta", (100_000, 100_000))
 
 
+def test_debt_repaid_by_the_first_of_two_loads_is_covered_by_it(books: Books) -> None:
+    owing, other = books.card(), books.card()
+    books.done(post("offline", use(owing, 50, 0, MONEY), store=ALMATY, fact=True))
+    loads = [use(card, earn=0, top_up=(Amount(MONEY, amount),)) for card, amount in ((owing, 70), (other, 100))]
+    books.done(post("loads", *loads))
+    assert pairs(may(books), MONEY) == {
+        ("alpha", "alpha"): {"loaded": 170},
+        ("alpha", "beta"): {"covered": 50, "net": 50},
+        ("beta", "beta"): {"redeemed": 50},
+    }
+
+
 def test_correction_elsewhere_takes_the_issuers_points(books: Books) -> None:
     card = books.card()
     books.done(post("M", use(card, earn=100)))
