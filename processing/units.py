@@ -135,3 +135,32 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
         for _, i in by_remainder[:left]:
             parts[i] += 1
     return parts if total >= 0 else [-part for part in parts]
+
+
+def whole_money(millionths: int) -> int:
+    """Millionths of a minor unit of money in whole ones; rounds down towards zero, as ``worth``."""
+    value = abs(millionths) // MILLION
+    return value if millionths >= 0 else -value
+
+
+def money_below(millionths: int) -> int:
+    """The same, but always down: what is owed at two instants is rounded alike, whatever its sign."""
+    return millionths // MILLION
+
+
+def apportioned(parts_millionths: Sequence[int], whole: int) -> list[int]:
+    """The parts in whole minor money, signs kept, so that they sum to ``whole``.
+
+    ``whole`` is less than one away from what the parts sum to. Each part is rounded down and the units left over go
+    one each to the largest remainders, earlier ones first; a part that is whole already stays as it is.
+    Errors: ValueError where the whole is not that of these parts.
+    """
+    parts = [part // MILLION for part in parts_millionths]
+    left = whole - sum(parts)
+    remainders = [part % MILLION for part in parts_millionths]
+    by_remainder = sorted((i for i, size in enumerate(remainders) if size), key=lambda i: (-remainders[i], i))
+    if not 0 <= left <= len(by_remainder):
+        raise ValueError(f"{whole} is not the whole of these parts")
+    for i in by_remainder[:left]:
+        parts[i] += 1
+    return parts
