@@ -28,11 +28,9 @@ from processing.database import Database, Statement, run
 from processing.directory import SUSPENSE
 from processing.errors import TooLarge
 from processing.periods import slices
-from processing.units import MILLION
+from processing.units import PAR_MILLIONTHS
 
 WALLET = "wallet"
-# A debt has no price of its own; nor has what never was in a lot.
-PAR_MILLIONTHS = MILLION
 # Behind everything that is booked while somebody reads.
 _LATER = timedelta(days=3_650)
 

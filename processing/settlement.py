@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from processing.database import Database
 from processing.directory import ADJUSTED, CASH, EXPIRED, ISSUED, REDEEMED, SUSPENSE, Directory
-from processing.flows import PAR_MILLIONTHS, WALLET, End, Flow, reader_of
+from processing.flows import WALLET, End, Flow, reader_of
 from processing.periods import Period
-from processing.units import apportioned, whole_money
+from processing.units import PAR_MILLIONTHS, apportioned, whole_money
 
 COLUMNS = (
     "issued",
