@@ -15,6 +15,7 @@ import click
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from gateway import environment, settings
+from gateway.cli_reports import report_group
 from gateway.logs import configure
 from processing import migrate
 from processing.commands import Identify, IssueCard, Ref
@@ -316,6 +317,9 @@ def accounts_command(at: str | None, config: str, database_url: str) -> None:
         if account.balance:
             balance = major(account.balance, account.scale)
             click.echo(f"{account.partner:<20} {account.unit:<8} {account.kind:<10} {balance:>18}")
+
+
+main.add_command(report_group)
 
 
 @main.command("demo")

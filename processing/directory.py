@@ -24,7 +24,7 @@ from processing.database import Database
 from processing.errors import ConfigError, ForeignStore, ProductNotFound, UnitNotFound
 from processing.programme.compiled import Programme
 from processing.programme.document import ProgrammeDocument, stored
-from processing.units import Unit
+from processing.units import PAR_MILLIONTHS, Unit
 
 # System accounts, one of each kind per partner and unit.
 ISSUED, REDEEMED, EXPIRED, ADJUSTED, CASH, SUSPENSE = (
@@ -123,6 +123,15 @@ class Directory:
 
     def programme_of(self, product: str) -> ActiveProgramme:
         return self.programmes[self.product(product).programme]
+
+    @cached_property
+    def _prices(self) -> dict[str, int]:
+        told = {active.programme.unit: active.programme.point_price_millionths for active in self.programmes.values()}
+        return {unit: told.get(unit, PAR_MILLIONTHS) for unit in self.units}
+
+    def price_of(self, unit: str) -> int:
+        """What a minor unit of a kind of points is worth by the programmes of today; money is worth itself."""
+        return self._prices[unit]
 
     def version(self, version_id: int) -> ActiveProgramme | None:
         """The version with this number, active or not."""

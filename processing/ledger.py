@@ -68,8 +68,8 @@ ON CONFLICT (wallet_id, day, name) DO UPDATE SET turnover_minor = activity.turno
 """
 FORGET_ACTIVITY = "DELETE FROM activity WHERE wallet_id = :old"
 MOVE_MEMBERSHIP = """
-INSERT INTO membership (wallet_id, programme, tier, since, review_on, counts_from, credit)
-SELECT :new, programme, tier, since, review_on, counts_from, credit FROM membership WHERE wallet_id = :old
+INSERT INTO membership (wallet_id, programme, tier, since, review_on, counts_from, credit, look_on)
+SELECT :new, programme, tier, since, review_on, counts_from, credit, look_on FROM membership WHERE wallet_id = :old
 ON CONFLICT (wallet_id, programme) DO NOTHING
 """
 FORGET_MEMBERSHIP = "DELETE FROM membership WHERE wallet_id = :old"

@@ -17,8 +17,8 @@ from processing.programme.decide import Part
 from processing.programme.facts import NOTHING_KNOWN, Facts
 from processing.programme.tiers import Membership
 from processing.results import CardMovement
-from processing.state import PAR_MILLIONTHS, Account, Card, Hold, Posting, State
-from processing.units import MAX_AMOUNT, POINTS, worth
+from processing.state import Account, Card, Hold, Posting, State
+from processing.units import MAX_AMOUNT, PAR_MILLIONTHS, POINTS, worth
 
 # Flags of an operation, for the operator.
 NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = "card_not_usable", "debt", "suspense", "over_limit"

@@ -76,7 +76,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     for extended in plan.extended:
         state.extend(extended.account_id, extended.lot_id, extended.after)
     programme = next((use.programme.code for use in uses if use.programme), "")
-    done, turnover = visits.count(state, store, command.receipt, uses, decision, effective_at, operation_id)
+    done, turnover = visits.count(state, store, uses, decision, effective_at, operation_id)
     document = ReceiptDocument(
         command.receipt,
         tuple(plan.drawn),
@@ -222,7 +222,7 @@ def _check_card_limits(command: PostReceipt, uses: Sequence[Use], decision: Deci
             unit = use.programme.unit
             now = {
                 "receipts": 1,
-                "turnover": sum(money for _, money in earning.turnover),
+                "turnover": earning.turnover_minor,
                 "earned": use.gained.get(unit, 0),
                 "redeemed": use.redeemed.get(unit, 0),
             }[limit.of]

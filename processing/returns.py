@@ -369,7 +369,8 @@ def _undo_uses(
         undoing = _Undoing(account)
         undoing.drawn[lot.id] = sum(use.redeemed.get(unit, 0) for use in uses)
         undoing.gained[lot.id] = sum(use.gained.get(unit, 0) for use in uses)
-        _undo(state, store, None, undoing, policy, {(card.wallet_id, unit): card.number}, flags, plan)
+        named = next((use.card for use in uses if use.card and unit in (*use.redeemed, *use.gained)), card)
+        _undo(state, store, None, undoing, policy, {(card.wallet_id, unit): named.number}, flags, plan)
 
 
 def _terms(state: State, store: StoreInfo, card: Card, programme: Programme, unit: str) -> LotTerms:

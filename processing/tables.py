@@ -319,11 +319,13 @@ membership = Table(
     Column("raised_by", BigInteger),
     # JSON of the membership before that.
     Column("before", Text),
+    # The first day on which it may fall; a worker looks then.
+    Column("look_on", Date),
     Index(
-        "ix_membership_review",
-        "review_on",
-        postgresql_where=text("review_on IS NOT NULL"),
-        sqlite_where=text("review_on IS NOT NULL"),
+        "ix_membership_look",
+        "look_on",
+        postgresql_where=text("look_on IS NOT NULL"),
+        sqlite_where=text("look_on IS NOT NULL"),
     ),
 )
 

@@ -36,7 +36,6 @@ def look_at(state: State, store: StoreInfo, use: Use, effective_at: datetime) ->
 def count(
     state: State,
     store: StoreInfo,
-    receipt: Receipt,
     uses: Sequence[Use],
     decision: Decision,
     effective_at: datetime,
@@ -55,14 +54,14 @@ def count(
         if use.card is None or programme is None or not use.earns or state.directory.product(use.card.product).value:
             continue
         wallet_id, unit = use.card.wallet_id, programme.unit
-        money = sum(part for _, part in earning.turnover)
         is_new = all(each.card is None or each.card.wallet_id != wallet_id for each in counted)
         gained, redeemed = use.gained.get(unit, 0), use.redeemed.get(unit, 0)
-        done.append(Activity(wallet_id, day, unit, money, 1 if is_new else 0, gained, redeemed))
+        done.append(Activity(wallet_id, day, unit, earning.turnover_minor, 1 if is_new else 0, gained, redeemed))
         if programme.once and use.ask.earn is None:
             names = {rule for rule, _ in programme.once} & {told["rule"] for told in story["rules"]}
             done += [Activity(wallet_id, day, name, visits=1) for name in sorted(names)]
-        turnover.append(Share(wallet_id, 0, earning.turnover))
+        if earning.turnover:
+            turnover.append(Share(wallet_id, 0, earning.turnover))
         counted.append(use)
     if len(counted) > 1:
         done = list(together(done))
@@ -71,8 +70,7 @@ def count(
         if use.membership is not None and use.card is not None and use.programme is not None:
             today = local_day(state.now, store.zone)
             state.pasts.raise_tier(use.card.wallet_id, use.programme, use.membership, today, operation_id)
-    is_plain = len(turnover) == 1 and turnover[0].lines == _own_money(receipt)
-    return tuple(done), () if is_plain else tuple(turnover)
+    return tuple(done), tuple(turnover)
 
 
 def _own_money(receipt: Receipt) -> tuple[tuple[int, int], ...]:
@@ -106,7 +104,8 @@ def count_back(
         money = given = taken = 0
         if each.name in state.directory.units:
             own = [share for share in document.turnover if share.account_id == each.wallet_id]
-            own = own or ([] if document.turnover else [Share(each.wallet_id, 0, _own_money(document.receipt))])
+            if not own and each.turnover_minor:
+                own = [Share(each.wallet_id, 0, _own_money(document.receipt))]
             money = sum(amount for _, amount in undone(own, by_number))
             given, taken = points.get((wallet_id, each.name), (0, 0))
         done.append(Activity(wallet_id, each.day, each.name, -money, -each.visits if is_all else 0, -taken, -given))

@@ -13,9 +13,6 @@ from processing.programme.document import Expiry, Fixed, PerAmount
 from processing.programme.stacking import Fired, Found, Gift, close, hundredths, matched, stack
 from processing.units import points_for, proportion, spread
 
-# Points have no upper end but the caps.
-NO_BOUND = 10**18
-
 
 class Portion(msgspec.Struct, frozen=True):
     """Points on the same terms, and by which lines: (line number, amount) pairs that sum to it."""
@@ -29,16 +26,13 @@ class Portion(msgspec.Struct, frozen=True):
 class Earned(msgspec.Struct, frozen=True):
     """``cut``: what caps and rounding have taken away."""
 
+    amount: int
     portions: tuple[Portion, ...]
     fired: tuple[Fired, ...]
     cut: int = 0
 
-    @property
-    def amount(self) -> int:
-        return sum(portion.amount for portion in self.portions)
 
-
-NOTHING = Earned((), ())
+NOTHING = Earned(0, (), ())
 Share = tuple[int, int]
 
 
@@ -46,27 +40,29 @@ def points(
     programme: Programme, active: Active, lines: Sequence[Line], bases: Sequence[int], share: Share, scene: Scene
 ) -> Earned:
     """What one card earns. ``bases`` is the money that counts, by line; ``share`` the card's part of it."""
+    rules = active.points
     counting = [i for i, base in enumerate(bases) if base > 0]
-    if not counting or not active.points:
+    if not counting or rules.is_empty:
         return NOTHING
-    found = matched(active.points_for, lines, counting)
-    room = [NO_BOUND] * len(lines)
-    # Nearly always there is one group of one rule; exclusive ones are rare.
-    gifts = [g for _, rules in active.points for g in _given(programme, rules, found, bases, share, scene, True)]
-    stack("first", gifts, room)
-    closed = close(gifts)
-    for group, rules in active.points:
-        here = _given(programme, rules, found, bases, share, scene, False, closed)
-        stack(group.take, here, room)
+    found = matched(rules.matching, lines, counting)
+    closed: set[int] = set()
+    gifts: list[Gift] = []
+    if rules.exclusive:
+        gifts = _given(programme, rules.exclusive, found, bases, share, scene, closed)
+        stack("first", gifts)
+        closed = close(gifts)
+    for group, some in rules.groups:
+        here = _given(programme, some, found, bases, share, scene, closed)
+        stack(group.take, here)
         gifts += here
     gifts = [gift for gift in gifts if any(gift.amounts)]
-    if active.multipliers:
-        gifts += _multiplied(active.multipliers, found, gifts, len(lines), scene)
+    if rules.multipliers:
+        gifts += _multiplied(rules.multipliers, found, gifts, len(lines), scene)
     if not gifts:
         return NOTHING
     cut = _cut(programme, gifts, scene)
-    fired = tuple(gift.fired(lines) for gift in gifts)
-    return Earned(_portions(programme, fired), fired, cut)
+    fired = tuple([gift.fired(lines) for gift in gifts])
+    return Earned(sum([each.amount for each in fired]), _portions(programme, fired), fired, cut)
 
 
 def _given(
@@ -76,13 +72,12 @@ def _given(
     bases: Sequence[int],
     share: Share,
     scene: Scene,
-    exclusive: bool,
-    closed: set[int] | None = None,
+    closed: set[int],
 ) -> list[Gift]:
     gifts = []
     for rule in rules:
         places = found.get(rule)
-        if places is None or rule.said.exclusive != exclusive or not rule.holds(scene):
+        if places is None or not rule.holds(scene):
             continue
         if closed:
             places = [i for i in places if i not in closed]
@@ -117,7 +112,7 @@ def _multiplied(rules: Sequence[Rule], found: Found, gifts: Sequence[Gift], coun
             total = proportion(sum(weights), extra, 100)
             if total > 0:
                 more.append(Gift(rule, places, spread(total, weights), sum(weights)))
-    stack("best", sorted(more, key=lambda gift: gift.rule.order), [NO_BOUND] * count)
+    stack("best", sorted(more, key=lambda gift: gift.rule.order))
     return [gift for gift in more if any(gift.amounts)]
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from processing.allocation import lines_of, weights
 from processing.commands import Line, Receipt
-from processing.programme.compiled import Moment, Programme, Rule, Said, scene, why_not_now, why_not_on
+from processing.programme.compiled import Moment, Programme, Rule, Said, Scene, why_not_now, why_not_on
 from processing.programme.decide import Decision, Part, before_discounts, decide
 from processing.programme.document import DiscountRule, Multiply
 
@@ -104,7 +104,7 @@ def why_not(
         return "price"
     is_gross = is_final and isinstance(said, DiscountRule)
     gross = before_discounts(receipt, lines, sums) if is_gross else sums
-    if now := why_not_now(said, scene(receipt, sum(gross), part.product, part.facts, moment)):
+    if now := why_not_now(said, Scene(receipt, sum(gross), part.product, part.facts, moment)):
         return now
     return _alone(programme, said, receipt, part, moment, is_final)
 

@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from gateway.settings import load
 from processing.chain import Chain, Product
+from processing.chores import review_tiers
 from processing.commands import (
     Amount,
     CardUse,
@@ -240,6 +241,22 @@ def test_2_accumulated_discount_rises_with_turnover_and_falls_with_absence(chain
     assert chain.face(card).tier == "five"
     chain.forward(days=30)
     assert chain.face(card).tier == "none"
+
+
+def test_2_worker_writes_down_who_has_fallen(chain: Chain10) -> None:
+    card = chain.card("accumulative")
+    chain.sell(card, goods("60000"))
+    told = "SELECT tier, since, look_on FROM membership"
+    day = BEGIN.date()
+    stored = rows(chain.core.work.database, told)
+    assert [str(each) for each in stored[0]] == ["ten", str(day), str(day + timedelta(days=31))]
+    chain.forward(days=30)
+    assert review_tiers(chain.core) == 0
+    chain.forward(days=1)
+    assert (review_tiers(chain.core), review_tiers(chain.core)) == (1, 0)
+    stored = rows(chain.core.work.database, told)
+    assert [str(each) for each in stored[0]] == ["seven", str(day + timedelta(days=30)), str(day + timedelta(days=61))]
+    assert chain.face(card).tier == "seven"
 
 
 def test_3_bonus_is_earned_paid_with_at_the_next_purchase_and_burns(chain: Chain10) -> None:

@@ -38,24 +38,25 @@ def upgrade() -> None:
         sa.Column("credit", sa.BigInteger(), nullable=False),
         sa.Column("raised_by", sa.BigInteger(), nullable=True),
         sa.Column("before", sa.Text(), nullable=True),
+        sa.Column("look_on", sa.Date(), nullable=True),
         sa.PrimaryKeyConstraint("wallet_id", "programme", name=op.f("pk_membership")),
     )
     op.create_index(
-        "ix_membership_review",
+        "ix_membership_look",
         "membership",
-        ["review_on"],
+        ["look_on"],
         unique=False,
-        postgresql_where=sa.text("review_on IS NOT NULL"),
-        sqlite_where=sa.text("review_on IS NOT NULL"),
+        postgresql_where=sa.text("look_on IS NOT NULL"),
+        sqlite_where=sa.text("look_on IS NOT NULL"),
     )
 
 
 def downgrade() -> None:
     op.drop_index(
-        "ix_membership_review",
+        "ix_membership_look",
         table_name="membership",
-        postgresql_where=sa.text("review_on IS NOT NULL"),
-        sqlite_where=sa.text("review_on IS NOT NULL"),
+        postgresql_where=sa.text("look_on IS NOT NULL"),
+        sqlite_where=sa.text("look_on IS NOT NULL"),
     )
     op.drop_table("membership")
     op.drop_table("activity")
