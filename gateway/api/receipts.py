@@ -72,6 +72,7 @@ class ReceiptSchema(Made):
     closed_at = f.instant("when it was closed", allow_none=True)
     total_minor = f.money("after discounts", data_key="total", example="1500.00")
     discount_minor = f.money("of all lines together", data_key="discount", example="0.00")
+    cashier = f.text(64, 0, describe="who sold, as the till calls them", example="34")
     lines = f.some(fields.Nested(LineSchema), MAX_LINES, "none where the till sends no goods")
     tenders = f.some(fields.Nested(TenderSchema), MAX_TENDERS)
 

@@ -244,6 +244,7 @@ class Programme:
         self.birthdays = tuple(dict.fromkeys(each.when.birthday for each in said if each.when.birthday is not None))
         self.once = tuple((each.rule, each.once) for each in document.points.rules if each.once)
         self.card_limits = tuple(limit for limit in document.limits if limit.per == "card")
+        self.shared_limits = tuple(limit for limit in document.limits if limit.per != "card")
         caps = document.points.caps
         self.asks_first = any(each.when.first_purchase for each in said)
         self.asks_caps = caps.day is not None or caps.month is not None
