@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from gateway.api import cursors, pages
 from gateway.api import fields as f
 from gateway.api.amounts import QUANTITY_SCALE
-from gateway.api.operations import ExplainedSchema, next_cursor, question_of
+from gateway.api.operations import ExplainedSchema, TextToldSchema, next_cursor, question_of
 from gateway.api.schemas import (
     CARD,
     AmountSchema,
@@ -290,6 +290,7 @@ class QuotedCardSchema(f.Told):
     earned = f.told_amount("what it would get")
     usable = f.told("empty, or the code of the refusal that it would meet")
     tier = f.told("the holder's tier; empty for none")
+    texts = f.told_some(TextToldSchema, "what is said to cashier, slip and holder; none for a card that is not usable")
 
 
 class QuotedSchema(f.Told):

@@ -253,6 +253,12 @@ class Programme:
         )
         self.slides = document.points.expires.sliding
 
+    def words(self, gives: str, rule: str) -> tuple[str, str]:
+        """A rule's texts in Russian and English; its name where it has none."""
+        rules = self.discount_rules if gives == "discount" else self.points_rules
+        said = next((each.said for each in rules if each.said.rule == rule), None)
+        return (said.ru or rule, said.en or said.ru or rule) if said else (rule, rule)
+
     @property
     def asks_birthday(self) -> bool:
         return bool(self.birthdays)
