@@ -515,7 +515,15 @@ class LimitSection(Section):
     of = a_choice(
         "receipts", "turnover", "earned", "redeemed", required=True, metadata={"description": "what is counted"}
     )
-    per = a_choice("card", required=True, metadata={"description": "of each wallet"})
+    per = a_choice(
+        "card",
+        "till",
+        "cashier",
+        "store",
+        "partner",
+        required=True,
+        metadata={"description": "of each wallet, till, cashier (where the till tells one), store or legal entity"},
+    )
     every = a_choice("day", "month", required=True, metadata={"description": "in a day or calendar month"})
     most = Checked(
         lambda value: _needs(value),

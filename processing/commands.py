@@ -193,6 +193,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     discount_minor: int = 0
     lines: tuple[Line, ...] = ()
     tenders: tuple[Tender, ...] = ()
+    cashier: str = ""
 
 
 class PostReceipt(Command[ReceiptPosted], frozen=True, tag=True, kw_only=True):

@@ -307,7 +307,7 @@ def check_receipt(command: PostReceipt | ReturnReceipt) -> None:
         raise TooLarge("too many lines or cards", where="receipt")
     if abs(command.receipt.total_minor) > MAX_AMOUNT:
         raise BadAmount("the receipt's total is too large", where="total_minor")
-    for where in ("number", "till"):
+    for where in ("number", "till", "cashier"):
         if len(getattr(command.receipt, where)) > MAX_NAME:
             raise BadMessage(f"longer than {MAX_NAME} characters", where=where)
 

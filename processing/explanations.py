@@ -19,8 +19,8 @@ from processing.programme.reasons import DISCOUNT, Reason, reasons
 from processing.quotes import decided
 from processing.reading import Reading
 from processing.records import RECEIPT, read_operation
-from processing.results import CardExplained, Explained, OperationTold, RuleExplained
-from processing.units import MONEY
+from processing.results import CardExplained, Explained, OperationTold, RuleExplained, TextTold
+from processing.wording import card_texts, money_scale
 
 NUMBER_SHOWN = 4
 
@@ -46,7 +46,13 @@ def _cards(
     parts = [_part(story, active) for story, active in zip(stories, versions, strict=True)]
     decision = decide(receipt, parts, moment)
     return tuple(
-        _card(reading, story, active, reasons(receipt, part, moment, decision, n))
+        _card(
+            reading,
+            story,
+            active,
+            reasons(receipt, part, moment, decision, n),
+            card_texts(reading, active.programme, story, is_final=True),
+        )
         for n, (story, active, part) in enumerate(zip(stories, versions, parts, strict=True))
         if active is not None
     )
@@ -64,25 +70,30 @@ def _part(story: dict[str, Any], active: ActiveProgramme | None) -> Part:
     )
 
 
-def _card(reading: Reading, story: dict[str, Any], active: ActiveProgramme, found: tuple[Reason, ...]) -> CardExplained:
-    unit = active.programme.unit
-    money = next((each.scale for each in reading.work.directory.units.values() if each.kind == MONEY), 0)
+def _card(
+    reading: Reading,
+    story: dict[str, Any],
+    active: ActiveProgramme,
+    found: tuple[Reason, ...],
+    texts: tuple[TextTold, ...],
+) -> CardExplained:
+    points = reading.scale(active.programme.unit)
     return CardExplained(
         card=story.get("card", ""),
         programme=active.programme.code,
         programme_version=active.version_id,
         earned=story["earned"],
-        unit=unit,
-        scale=reading.scale(unit),
-        rules=tuple(_rule(reason, reading.scale(unit), money) for reason in found),
+        unit=active.programme.unit,
+        scale=points,
+        rules=tuple(_rule(reason, points, money_scale(reading)) for reason in found),
+        texts=texts,
         facts=story.get("facts", {}),
         decided=story.get("decided", ""),
     )
 
 
-def _rule(reason: Reason, points_scale: int, money_scale: int) -> RuleExplained:
-    scale = money_scale if reason.gives == DISCOUNT else points_scale
-    return RuleExplained(scale=scale, **msgspec.structs.asdict(reason))
+def _rule(reason: Reason, points_scale: int, money: int) -> RuleExplained:
+    return RuleExplained(scale=money if reason.gives == DISCOUNT else points_scale, **msgspec.structs.asdict(reason))
 
 
 def explain_quote(reading: Reading, query: ExplainQuote) -> Explained:
@@ -94,5 +105,6 @@ def explain_quote(reading: Reading, query: ExplainQuote) -> Explained:
         active = directory.programmes[use.programme.code]
         own = reasons(found.receipt, part, found.moment, found.decision, n, is_final=False)
         told = {**story, "card": use.number[-NUMBER_SHOWN:], "decided": use.usable}
-        cards.append(_card(reading, told, active, own))
+        words = card_texts(reading, active.programme, story, False, use.account, query.store)
+        cards.append(_card(reading, told, active, own, words))
     return Explained(operation_id=0, kind="quote", store=query.store, cards=tuple(cards))

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from processing import accruals, payments, visits
+from processing import accruals, limits, payments, visits
+from processing.activity import local_day
 from processing.allocation import payable_total
 from processing.cards import check_pin, check_usable
 from processing.commands import CardUse, PostReceipt, Receipt
@@ -49,7 +50,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     if decision.discount_minor != told_discount(command.receipt) and decision.discounter is not None:
         flags.append(DISCOUNT_DIFFERS)
     _check_limits(state, command, uses, decision, flags)
-    _check_card_limits(command, uses, decision, flags)
+    _check_amounts_of_time(state, store, command, uses, decision, effective_at, flags)
     plan = Plan()
     payments.plan_redemptions(state, command, uses, effective_at, flags, plan)
     accruals.plan_loads(state, store, command.receipt, uses, effective_at, plan)
@@ -76,7 +77,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     for extended in plan.extended:
         state.extend(extended.account_id, extended.lot_id, extended.after)
     programme = next((use.programme.code for use in uses if use.programme), "")
-    done, turnover = visits.count(state, store, uses, decision, effective_at, operation_id)
+    done, turnover = visits.count(state, store, command.receipt, uses, decision, effective_at, operation_id)
     document = ReceiptDocument(
         command.receipt,
         tuple(plan.drawn),
@@ -213,21 +214,36 @@ def _check_limits(
             flags.append(OVER_LIMIT)
 
 
-def _check_card_limits(command: PostReceipt, uses: Sequence[Use], decision: Decision, flags: list[str]) -> None:
-    """What a card may do in a day or month; beyond it a purchase is refused, or flagged. Errors: LimitExceeded."""
+def _check_amounts_of_time(
+    state: State,
+    store: StoreInfo,
+    command: PostReceipt,
+    uses: Sequence[Use],
+    decision: Decision,
+    effective_at: datetime,
+    flags: list[str],
+) -> None:
+    """What may happen in a day or month; beyond it a purchase is refused, or flagged. Errors: LimitExceeded."""
     for use, earning in zip(uses, decision.earnings, strict=True):
-        if use.programme is None or not use.earns:
+        if use.programme is None or not use.earns or not use.programme.document.limits:
             continue
-        for limit in use.programme.card_limits:
-            unit = use.programme.unit
-            now = {
-                "receipts": 1,
-                "turnover": earning.turnover_minor,
-                "earned": use.gained.get(unit, 0),
-                "redeemed": use.redeemed.get(unit, 0),
-            }[limit.of]
-            total = use.facts.used.get(limit.limit, 0) + now
-            if now == 0 or total <= limit.most:
+        unit = use.programme.unit
+        now = {
+            "receipts": 1,
+            "turnover": earning.turnover_minor,
+            "earned": use.gained.get(unit, 0),
+            "redeemed": use.redeemed.get(unit, 0),
+        }
+        whose = limits.subjects(store.id, store.partner_id, command.receipt)
+        for limit in use.programme.document.limits:
+            if limit.per == "card":
+                used = use.facts.used.get(limit.limit, 0)
+            elif limit.per in whose:
+                used = state.tallies.used(whose[limit.per], limit, local_day(effective_at, store.zone))
+            else:
+                continue
+            total = used + now[limit.of]
+            if now[limit.of] == 0 or total <= limit.most:
                 continue
             if limit.then == "block" and not command.fact:
                 raise LimitExceeded("a limit of the programme", name=limit.limit, asked=total, limit=limit.most)

@@ -24,6 +24,7 @@ from processing.reading import Reading
 from processing.records import read_hold
 from processing.results import Balance, Quoted, QuotedCard, QuotedLine
 from processing.units import MAX_AMOUNT
+from processing.wording import card_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,9 @@ def quote(reading: Reading, query: Quote) -> Quoted:
                 earned=use.earned(earning),
                 usable=use.usable,
                 tier=use.facts.tier,
+                texts=() if use.usable else card_texts(reading, use.programme, story, False, use.account, query.store),
             )
-            for use, earning, limit in zip(uses, decision.earnings, limits, strict=True)
+            for use, earning, limit, story in zip(uses, decision.earnings, limits, decision.explanation, strict=True)
         ),
         explanation=tuple(
             _story(use, earning, story)

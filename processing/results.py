@@ -88,6 +88,14 @@ class QuotedLine(msgspec.Struct, frozen=True, kw_only=True):
     scale: int = 0
 
 
+class TextTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Words for the ``audience``: cashier, slip or holder; lines are apart by line feeds."""
+
+    audience: str
+    ru: str
+    en: str
+
+
 class QuotedCard(msgspec.Struct, frozen=True, kw_only=True):
     """What a card would get and might pay, in the minor units of its programme's unit."""
 
@@ -100,6 +108,7 @@ class QuotedCard(msgspec.Struct, frozen=True, kw_only=True):
     earned: int
     usable: str
     tier: str = ""
+    texts: tuple[TextTold, ...] = ()
 
 
 class Quoted(Result, frozen=True, tag=True, kw_only=True):
@@ -230,6 +239,7 @@ class CardExplained(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     scale: int
     rules: tuple[RuleExplained, ...]
+    texts: tuple[TextTold, ...]
     facts: dict[str, Any] = {}
     decided: str = ""
 

@@ -26,6 +26,7 @@ from processing.database import Row
 from processing.directory import EXPIRED, Directory, StoreInfo
 from processing.errors import CardNotFound, HoldNotFound, LoyaltyError
 from processing.ids import Ids
+from processing.limits import Tallies
 from processing.lots import Lot, Move, soonest_first
 from processing.people import People
 from processing.results import HoldPlaced
@@ -205,6 +206,7 @@ class State:
     merged: dict[int, int] = field(default_factory=dict)
     people: People = field(default_factory=People)
     pasts: Pasts = field(default_factory=Pasts)
+    tallies: Tallies = field(default_factory=Tallies)
     pending: dict[tuple[int, str], Pending] = field(default_factory=dict)
     # How many cards of a product of value there are, as far as it matters.
     issued: dict[str, int] = field(default_factory=dict)

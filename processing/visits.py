@@ -16,6 +16,7 @@ from processing.allocation import Back, Counted, Share, lines_of, size, undone, 
 from processing.commands import Receipt
 from processing.directory import StoreInfo
 from processing.documents import Extended, ReceiptDocument, document_of
+from processing.limits import subjects
 from processing.plans import Plan, Use
 from processing.programme.compiled import Programme
 from processing.programme.decide import Decision
@@ -36,6 +37,7 @@ def look_at(state: State, store: StoreInfo, use: Use, effective_at: datetime) ->
 def count(
     state: State,
     store: StoreInfo,
+    receipt: Receipt,
     uses: Sequence[Use],
     decision: Decision,
     effective_at: datetime,
@@ -66,11 +68,19 @@ def count(
     if len(counted) > 1:
         done = list(together(done))
     state.pasts.count(done, state.directory.units, state.directory.asks_history)
+    _tally(state, store, receipt, done)
     for use in counted:
         if use.membership is not None and use.card is not None and use.programme is not None:
             today = local_day(state.now, store.zone)
             state.pasts.raise_tier(use.card.wallet_id, use.programme, use.membership, today, operation_id)
     return tuple(done), tuple(turnover)
+
+
+def _tally(state: State, store: StoreInfo, receipt: Receipt, done: Sequence[Activity]) -> None:
+    """Count it for till, cashier, store and partner, where any programme limits them."""
+    if state.directory.limits_others:
+        of = subjects(store.id, store.partner_id, receipt).values()
+        state.tallies.add(of, done, state.directory.units)
 
 
 def _own_money(receipt: Receipt) -> tuple[tuple[int, int], ...]:
@@ -111,6 +121,7 @@ def count_back(
         done.append(Activity(wallet_id, each.day, each.name, -money, -each.visits if is_all else 0, -taken, -given))
     found = together(done)
     _recount(state, found, sale_id)
+    _tally(state, _sold_at(state, sale_id), document.receipt, found)
     return found
 
 
@@ -121,7 +132,9 @@ def undo(state: State, operation_id: int) -> None:
         return
     # A return that is undone gives its sale back what that had raised.
     sale_id = state.receipts[operation_id].get("base_id")
-    _recount(state, less(added_by(state, operation_id, document)), sale_id or operation_id)
+    done = less(added_by(state, operation_id, document))
+    _recount(state, done, sale_id or operation_id)
+    _tally(state, _sold_at(state, operation_id), document.receipt, done)
     for each in document.extended:
         _shorten(state, each)
 
@@ -141,7 +154,13 @@ def _of_today(state: State, each: Activity) -> Activity:
 
 def redo(state: State, document: ReceiptDocument, operation_id: int) -> None:
     """Add again what a void had taken away."""
-    _recount(state, [_of_today(state, each) for each in document.activity], operation_id)
+    done = [_of_today(state, each) for each in document.activity]
+    _recount(state, done, operation_id)
+    _tally(state, _sold_at(state, operation_id), document.receipt, done)
+
+
+def _sold_at(state: State, operation_id: int) -> StoreInfo:
+    return state.directory.store_of(state.receipts[operation_id]["store_id"])
 
 
 def _recount(state: State, done: Sequence[Activity], sale_id: int) -> None:

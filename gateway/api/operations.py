@@ -105,6 +105,12 @@ class RuleExplainedSchema(f.Told):
     en = f.told("and in English")
 
 
+class TextToldSchema(f.Told):
+    audience = f.told("cashier, slip or holder")
+    ru = f.told("in Russian, lines apart by line feeds")
+    en = f.told("in English")
+
+
 class CardExplainedSchema(f.Told):
     card = f.told("the last digits of its number")
     programme = f.told("code of its programme")
@@ -114,6 +120,7 @@ class CardExplainedSchema(f.Told):
     earned = f.told_amount("what it got")
     decided = f.told("empty, or who decided instead of the rules: till_computed, or why the card could not be used")
     rules = f.told_some(RuleExplainedSchema, "every rule of the programme, in the order of its file")
+    texts = f.told_some(TextToldSchema, "the same in words, for each who reads it")
     facts = fields.Raw(
         required=True, metadata={"description": "what the rules saw of the wallet, as stored: amounts in minor units"}
     )

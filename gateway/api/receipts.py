@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from gateway.api import cursors, pages
 from gateway.api import fields as f
 from gateway.api.amounts import QUANTITY_SCALE
-from gateway.api.operations import ExplainedSchema, next_cursor, question_of
+from gateway.api.operations import ExplainedSchema, TextToldSchema, next_cursor, question_of
 from gateway.api.schemas import (
     CARD,
     AmountSchema,
@@ -72,6 +72,7 @@ class ReceiptSchema(Made):
     closed_at = f.instant("when it was closed", allow_none=True)
     total_minor = f.money("after discounts", data_key="total", example="1500.00")
     discount_minor = f.money("of all lines together", data_key="discount", example="0.00")
+    cashier = f.text(64, 0, describe="who sold, as the till calls them", example="34")
     lines = f.some(fields.Nested(LineSchema), MAX_LINES, "none where the till sends no goods")
     tenders = f.some(fields.Nested(TenderSchema), MAX_TENDERS)
 
@@ -289,6 +290,7 @@ class QuotedCardSchema(f.Told):
     earned = f.told_amount("what it would get")
     usable = f.told("empty, or the code of the refusal that it would meet")
     tier = f.told("the holder's tier; empty for none")
+    texts = f.told_some(TextToldSchema, "what is said to cashier, slip and holder; none for a card that is not usable")
 
 
 class QuotedSchema(f.Told):

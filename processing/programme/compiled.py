@@ -244,6 +244,7 @@ class Programme:
         self.birthdays = tuple(dict.fromkeys(each.when.birthday for each in said if each.when.birthday is not None))
         self.once = tuple((each.rule, each.once) for each in document.points.rules if each.once)
         self.card_limits = tuple(limit for limit in document.limits if limit.per == "card")
+        self.shared_limits = tuple(limit for limit in document.limits if limit.per != "card")
         caps = document.points.caps
         self.asks_first = any(each.when.first_purchase for each in said)
         self.asks_caps = caps.day is not None or caps.month is not None
@@ -251,6 +252,12 @@ class Programme:
             self.windows or self.once or self.card_limits or document.tiers or self.asks_first or self.asks_caps
         )
         self.slides = document.points.expires.sliding
+
+    def words(self, gives: str, rule: str) -> tuple[str, str]:
+        """A rule's texts in Russian and English; its name where it has none."""
+        rules = self.discount_rules if gives == "discount" else self.points_rules
+        said = next((each.said for each in rules if each.said.rule == rule), None)
+        return (said.ru or rule, said.en or said.ru or rule) if said else (rule, rule)
 
     @property
     def asks_birthday(self) -> bool:

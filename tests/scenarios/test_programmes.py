@@ -549,6 +549,20 @@ def test_operation_explains_itself_by_the_version_and_facts_of_its_time(chain: C
     assert amounts == {"accumulated": 5_000, "bonus": (95_000 + 50_000) * 5 // 100}
 
 
+def test_quote_is_told_in_words(chain: Chain10) -> None:
+    card = chain.card("network")
+    chain.sell(card, goods("12000"))
+    (told,) = chain.core.answer([ExplainQuote(store=STORE, receipt=bill([goods("1000")]), cards=(use(card),))])
+    assert isinstance(told, Explained)
+    texts = {text.audience: text for text in told.cards[0].texts}
+    assert texts["cashier"].ru == "Скидка 50.00, будет начислено 47.50 BONUS"
+    assert texts["cashier"].en == "50.00 off, 47.50 BONUS to be earned"
+    assert texts["slip"].ru == "Накопительная скидка: -50.00\n5 % баллами: +47.50 BONUS"
+    assert texts["holder"].ru.splitlines()[-1] == "До уровня «Скидка 7 %» осталось 8000.00"
+    assert list(chain.quote(card, goods("1000")).cards[0].texts) == list(told.cards[0].texts)
+    assert texts["holder"].en.splitlines()[-1] == "8000.00 to go to the tier 7 % off"
+
+
 def test_what_points_have_paid_explains_why_nothing_was_earned(chain: Chain10) -> None:
     card = chain.card("currency")
     chain.sell(card, goods("2000"))

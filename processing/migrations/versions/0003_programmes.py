@@ -28,6 +28,17 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 80},
     )
     op.create_table(
+        "tally",
+        sa.Column("subject", sa.String(length=160), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("turnover_minor", sa.BigInteger(), nullable=False),
+        sa.Column("receipts", sa.BigInteger(), nullable=False),
+        sa.Column("earned", sa.BigInteger(), nullable=False),
+        sa.Column("redeemed", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "day", name=op.f("pk_tally")),
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_table(
         "membership",
         sa.Column("wallet_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("programme", sa.String(length=64), nullable=False),
@@ -59,4 +70,5 @@ def downgrade() -> None:
         sqlite_where=sa.text("look_on IS NOT NULL"),
     )
     op.drop_table("membership")
+    op.drop_table("tally")
     op.drop_table("activity")
