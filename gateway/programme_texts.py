@@ -181,7 +181,9 @@ RUSSIAN = {
     ),
     "tiers of holders": "уровни держателей",
     "what is counted": "что считается",
-    "of each wallet": "по каждому кошельку",
+    "of each wallet, till, cashier (where the till tells one), store or legal entity": (
+        "по каждому кошельку, кассе, кассиру (если касса его называет), магазину или юридическому лицу"
+    ),
     "in a day or calendar month": "за день или календарный месяц",
     "so much; receipts are counted": "столько; чеки считаются штуками",
     "refuse, or only flag for the operator": "отказать (block) или только отметить для оператора (alert)",
