@@ -28,7 +28,7 @@ from processing import numbers
 from processing.chain import Chain, Product
 from processing.errors import ConfigError
 from processing.programme.document import ProgrammeDocument
-from processing.units import MONEY
+from processing.units import MONEY, PAR_MILLIONTHS
 
 MIN_SECRET_CHARACTERS = 16
 MAX_CARD_NUMBER = 2**63 - 1
@@ -151,6 +151,8 @@ class _Reading:
         self._root = root
         self._environ = environ
         self._adapters = adapters
+        # Units whose points are not worth one of money each, and the programmes that say so.
+        self._priced: dict[str, str] = {}
 
     def settings(self) -> Settings | None:
         """Everything read and checked; ``None`` without a usable chain.yaml, to which the rest refers."""
@@ -164,6 +166,7 @@ class _Reading:
         chain = self._chain(found) if found else None
         found_programmes = list(self._folder("programme", lambda _: ProgrammeSchema()))
         said = [self._programme(one, chain) for one in found_programmes] if chain else []
+        self._priced = {each.unit: each.code for each in said if each.point_price_millionths != PAR_MILLIONTHS}
         links = [self._link(one, chain) for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))]
         if chain is None:
             return None
@@ -289,6 +292,9 @@ class _Reading:
         for unit in chain.units if chain and wanted is not None else ():
             if unit.code == code and unit.scale != wanted:
                 self.problems.say(name, path, f"found {code} of scale {unit.scale}, expected a unit of scale {wanted}")
+        if wanted is not None and code in self._priced:
+            text = f"found {code}, expected points worth one of money each: not so in programme {self._priced[code]}"
+            self.problems.say(name, path, text)
 
     def _check_unit(self, name: str, path: Steps, found: str, chain: Chain | None) -> None:
         if chain:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -374,3 +375,10 @@ def test_a_mistake_in_codes_is_told(directory: Path, old: str, new: str, expecte
 def test_a_missing_variable_of_the_sms_gateway_is_told(directory: Path) -> None:
     (directory / "gateway.yaml").write_text(CODES)
     assert problems(directory) == ["gateway.yaml: codes.secret: environment variable TILLGATE_SMS is not set"]
+
+
+def test_till_that_counts_points_as_money_has_points_of_that_worth(directory: Path, change: Change) -> None:
+    (directory / "programmes" / "dear.yaml").write_text("programme: dear\nunit: BONUS\npoint_price: 2\n")
+    counting = replace(FAKE, unit_scale=2)
+    with pytest.raises(ConfigError, match="not so in programme dear"):
+        load(directory, ENVIRON, {"rkeeper": counting})
