@@ -96,7 +96,8 @@ def test_sample_configuration_loads_with_the_registered_adapters() -> None:
 def test_sample_configuration_says_what_it_shows() -> None:
     settings = good(CONFIGS)
     chain = settings.chain
-    assert (chain.code, chain.units) == ("example", (Unit("RUB", "money", 2), Unit("BONUS", "points", 2, 1_000_000)))
+    units = (Unit("RUB", "money", 2), Unit("BONUS", "points", 2, 1_000_000), Unit("COIN", "points", 0))
+    assert (chain.code, chain.units) == ("example", units)
     assert chain.partners == (
         Partner("bistro-llc", "Bistro LLC"),
         Partner("coffee-ip", "Coffee, sole proprietor"),
