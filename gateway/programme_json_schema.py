@@ -24,7 +24,7 @@ def json_schema() -> dict[str, Any]:
     spec = APISpec("tillgate", "", _OPENAPI, plugins=[plugin])
     converter = plugin.converter
     assert converter is not None
-    converter.add_attribute_function(_own_shape)
+    converter.add_attribute_function(_own_shape)  # type: ignore[no-untyped-call]
     spec.components.schema(_name(ProgrammeSchema), schema=ProgrammeSchema)
     found: dict[str, Any] = _moved(spec.components.schemas)
     for key, name in converter.refs.items():
