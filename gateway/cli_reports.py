@@ -80,7 +80,7 @@ def _show(
     database_url: str,
 ) -> None:
     from gateway import app
-    from gateway.cli import existing
+    from gateway.cli_options import existing
 
     own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
     directory = own.core.work.directory
