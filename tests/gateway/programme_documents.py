@@ -216,7 +216,7 @@ def documents(draw: st.DrawFn) -> ProgrammeDocument:
         Limit,
         limit=codes,
         of=st.sampled_from(["receipts", "turnover", "earned", "redeemed"]),
-        per=st.just("card"),
+        per=st.sampled_from(["card", "till", "cashier", "store", "partner"]),
         every=st.sampled_from(["day", "month"]),
         most=minors,
         then=st.sampled_from(["block", "alert"]),

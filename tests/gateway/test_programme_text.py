@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 
 import jsonschema_rs
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from gateway import programme_text
 from gateway.programme_json_schema import json_schema
 from gateway.programme_text import Scales, text
 from gateway.settings import read_programme
 from gateway.yaml_files import read_yaml
 from processing.errors import ConfigError
+from processing.programme import document as documents_module
 from processing.programme.document import ProgrammeDocument, simple
 from tests.gateway.programme_documents import CHAIN, CONFIGS, documents
 
@@ -49,6 +54,20 @@ def test_any_document_comes_back_from_its_text(file: Path, document: ProgrammeDo
 def test_a_document_that_says_nothing_comes_back(unit: str, file: Path) -> None:
     for document in (ProgrammeDocument(code="empty", unit=unit), simple("old", unit, 500, 3000, 1, 365, "a", "b")):
         assert read_programme(written(document, file), CHAIN) == document
+
+
+def test_the_text_knows_every_field_of_a_document() -> None:
+    """A field that is added and not written would be lost in silence."""
+    source = inspect.getsource(programme_text)
+    structs = [each for each in vars(documents_module).values() if isinstance(each, type)]
+    fields = {
+        f"{each.__name__}.{name}"
+        for each in structs
+        if issubclass(each, msgspec.Struct)
+        for name in each.__struct_fields__
+    }
+    assert len(fields) > 80
+    assert [name for name in sorted(fields) if not re.search(rf"\.{name.partition('.')[2]}\b", source)] == []
 
 
 def test_the_text_says_no_more_than_it_must(file: Path) -> None:
