@@ -135,6 +135,24 @@ def load(directory: str | Path, environ: Mapping[str, str], adapters: Mapping[st
     return settings
 
 
+def load_chain(directory: str | Path) -> Chain:
+    """What chain.yaml says; needs no secrets. Errors: ConfigError."""
+    reading = _Reading(Path(directory), {}, {})
+    chain = reading.chain()
+    if chain is None or reading.problems.lines:
+        raise ConfigError("\n".join(reading.problems.lines))
+    return chain
+
+
+def read_programme(file: Path, chain: Chain, code: str | None = None) -> ProgrammeDocument:
+    """The programme of one file, wherever it is. With ``code`` it has to say that. Errors: ConfigError."""
+    reading = _Reading(Path(), {}, {})
+    document = reading.programme(str(file), chain, code)
+    if document is None or reading.problems.lines:
+        raise ConfigError("\n".join(reading.problems.lines))
+    return document
+
+
 class _Document(NamedTuple):
     """A file that its schema has accepted; ``name`` is its path below the configuration directory."""
 
@@ -177,6 +195,20 @@ class _Reading:
             {link.code: link for link in links},
         )
 
+    def chain(self) -> Chain | None:
+        """What chain.yaml says, alone."""
+        found = self._document("chain.yaml", lambda _: ChainSchema())
+        return self._chain(found) if found else None
+
+    def programme(self, name: str, chain: Chain, code: str | None) -> ProgrammeDocument | None:
+        """The programme of the file with this path."""
+        found = self._document(name, lambda _: ProgrammeSchema())
+        if found is None:
+            return None
+        if code is not None:
+            self._check_own_name(found, "programme", code)
+        return self._programme(found, chain)
+
     def _check_names(self) -> None:
         """Files that would silently be left out: misspelt names and the ending .yml."""
         known = ("gateway.yaml", "chain.yaml")
@@ -210,10 +242,13 @@ class _Reading:
         for stem in self._stems(f"{kind}s"):
             document = self._document(f"{kind}s/{stem}.yaml", schema_for)
             if document:
-                if document.raw[kind] != stem:
-                    text = f"found {shown(document.raw[kind])}, expected {stem!r} as the file is named"
-                    self.problems.say(document.name, (kind,), text)
+                self._check_own_name(document, kind, stem)
                 yield document
+
+    def _check_own_name(self, document: _Document, kind: str, stem: str) -> None:
+        if document.raw[kind] != stem:
+            text = f"found {shown(document.raw[kind])}, expected {stem!r} as the file is named"
+            self.problems.say(document.name, (kind,), text)
 
     def _stems(self, folder: str) -> list[str]:
         return sorted(path.stem for path in (self._root / folder).glob("*.yaml"))
