@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from gateway import environment, reports, settings
+from gateway.cli_options import existing
 from processing.database import Database
 from processing.directory import Directory
 from processing.errors import LoyaltyError
@@ -80,7 +81,6 @@ def _show(
     database_url: str,
 ) -> None:
     from gateway import app
-    from gateway.cli import existing
 
     own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
     directory = own.core.work.directory

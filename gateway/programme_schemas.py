@@ -14,7 +14,18 @@ from typing import Any, NamedTuple
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from gateway.problems import EXPECTED
-from gateway.schemas import MAX_SCALE, Checked, Section, a_choice, a_code, a_percent, a_switch, a_text, a_whole
+from gateway.schemas import (
+    MAX_SCALE,
+    PERCENT,
+    Checked,
+    Section,
+    a_choice,
+    a_code,
+    a_percent,
+    a_switch,
+    a_text,
+    a_whole,
+)
 from processing.programme.document import MAX_EVENTS
 from processing.units import MAX_AMOUNT, scaled
 
@@ -44,7 +55,8 @@ def _amount(kind: str, example: str, **options: Any) -> Checked:
     return Checked(check, f'an amount of {kind} in major units, such as "{example}"', json=AMOUNT, **options)
 
 
-AMOUNT = {"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?$"}
+# Not a number with a point: editors would read it as a float.
+AMOUNT = {"type": ["string", "integer"], "minimum": 0, "pattern": r"^[0-9]+(\.[0-9]*)?$"}
 
 
 def money(**options: Any) -> Checked:
@@ -99,13 +111,20 @@ def _steps(**options: Any) -> Checked:
             ]
         except ValidationError:
             raise ValueError from None
+        if len({told for told, _ in found}) < len(found):
+            raise ValidationError(f"{EXPECTED}each amount once")
         return sorted(found)
 
     words = 'a mapping of money to percent, such as {{"10000": 5, "20000": 10}}'
-    return Checked(check, words, json={"type": "object", "additionalProperties": PERCENT}, **options)
+    return Checked(check, words, json=_STEPS, **options)
 
 
-PERCENT = {"type": ["number", "string"]}
+_STEPS = {
+    "type": "object",
+    "propertyNames": {"pattern": AMOUNT["pattern"]},
+    "additionalProperties": PERCENT,
+    "minProperties": 1,
+}
 
 
 class _Texts(Section):
@@ -294,7 +313,7 @@ class PointsRuleSection(_Rule):
     multiply = Checked(
         lambda value: _factor(value),
         "a factor above 1, such as 2 or 1.5",
-        json=PERCENT,
+        json={**PERCENT, "minimum": 1, "maximum": 1000},
         metadata={"description": "all other rules' points times this"},
     )
     once = a_choice("year", "ever", metadata={"description": "a wallet gets it once in a calendar year, or once ever"})
@@ -606,7 +625,7 @@ class ProgrammeSchema(Section):
         short = [
             f.data_key or name for name, f in self.fields.items() if name in data and (f.data_key or name) in SHORT
         ]
-        long = [name for name in LONG if name in data]
+        long = [name for name in LONG if name in data] + [name for name in ("goods", "places") if data.get(name)]
         if short and long:
             raise ValidationError(f"found {short[0]} beside {long[0]}, {EXPECTED}the short form or sections, not both")
 

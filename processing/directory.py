@@ -228,9 +228,15 @@ def newest_version(connection: Connection) -> int:
 
 
 def activate(
-    database: Database, programme: ProgrammeDocument, starts_at: datetime | None = None, actor: str = ""
+    database: Database,
+    programme: ProgrammeDocument,
+    starts_at: datetime | None = None,
+    actor: str = "",
+    note: str = "",
 ) -> int | None:
     """Write a version that starts then, or now. Its id; ``None`` when it says what is active at that time.
+
+    The audit log keeps actor and note.
 
     Errors: ConfigError for a start in the past, or a unit that the chain does not have.
     """
@@ -244,7 +250,8 @@ def activate(
             raise ConfigError(f"{programme.code}: unit: found {programme.unit}, expected one of {', '.join(known)}")
         version_id = _activate(connection, programme, starts_at)
         if version_id is not None:
-            told = Audited(actor, "programme_activated", CENTRE_ID, programme.code, {"version": version_id})
+            details = {"version": version_id} | ({"note": note} if note else {})
+            told = Audited(actor, "programme_activated", CENTRE_ID, programme.code, details)
             audit.append(connection, [told], now)
         return version_id
 
