@@ -123,7 +123,7 @@ def test_every_sample_has_its_recipe() -> None:
 @pytest.mark.parametrize("number", range(1, len(RECIPES) + 1))
 def test_recipe_shows_its_file(language: str, number: int) -> None:
     (shown,) = re.findall(r"^```yaml\n(.*?)^```", recipes(language)[number], re.MULTILINE | re.DOTALL)
-    assert shown == (SAMPLES / f"{RECIPES[number - 1]}.yaml").read_text("utf-8")
+    assert shown == (SAMPLES / f"{RECIPES[number - 1]}.yaml").read_text("utf-8"), "copy the file into its recipe"
 
 
 class Folded(ast.NodeVisitor):
