@@ -7,7 +7,7 @@ day, and with the last of them the visit; a void takes away all that is left.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -24,14 +24,14 @@ from processing.programme.terms import terms
 from processing.state import State
 
 
-def look_at(state: State, store: StoreInfo, use: Use, effective_at: datetime) -> None:
+def look_at(state: State, store: StoreInfo, use: Use, day: date) -> None:
     """Note what the card's programme sees of its wallet: the past of the receipt's day, and the tier of today."""
     if use.card is None or use.programme is None or not use.programme.asks:
         return
     wallet_id = use.card.wallet_id
     use.membership = state.pasts.membership(wallet_id, use.programme, local_day(state.now, store.zone))
     tier = use.membership.tier if use.membership else ""
-    use.facts = use.programme.facts(state.pasts.history(wallet_id), tier, local_day(effective_at, store.zone))
+    use.facts = use.programme.facts(state.pasts.history(wallet_id), tier, day)
 
 
 def count(
@@ -40,14 +40,13 @@ def count(
     receipt: Receipt,
     uses: Sequence[Use],
     decision: Decision,
-    effective_at: datetime,
+    day: date,
     operation_id: int,
 ) -> tuple[tuple[Activity, ...], tuple[Share, ...]]:
     """Add a purchase to the days of its wallets; what was added, and whose own money paid which line.
 
     The second is empty where one card's own money paid all of it. Cards of value have no programme of their own.
     """
-    day = local_day(effective_at, store.zone)
     done: list[Activity] = []
     turnover: list[Share] = []
     counted: list[Use] = []

@@ -13,6 +13,7 @@ from processing.commands import Line, Receipt
 from processing.programme import facts as known
 from processing.programme.document import (
     ByTurnover,
+    Caps,
     DiscountRule,
     Expiry,
     Group,
@@ -75,6 +76,7 @@ class Rule:
     asks: bool
     price_from_minor: int
     is_exclusive: bool
+    is_for_all: bool
 
     @classmethod
     def of(cls, said: Said, place: int) -> Rule:
@@ -83,7 +85,8 @@ class Rule:
         named = (when.tenders, when.tiers, when.products, when.first_purchase, getattr(said, "once", ""))
         asks = any(each is not None for each in asked) or any(named)
         goods, without = frozenset(said.goods), frozenset(said.without)
-        return cls(said, place, goods, without, asks, said.price_from_minor, said.exclusive)
+        is_for_all = not goods and not without and not said.price_from_minor
+        return cls(said, place, goods, without, asks, said.price_from_minor, said.exclusive, is_for_all)
 
     @property
     def order(self) -> tuple[int, int]:
@@ -152,6 +155,8 @@ class Stack:
     groups: tuple[tuple[Group, tuple[Rule, ...]], ...]
     exclusive: tuple[Rule, ...]
     multipliers: tuple[Rule, ...]
+    # The only rule there is: it needs no stacking.
+    alone: Rule | None
     _matching: dict[tuple[str, str, str], tuple[Rule, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -163,12 +168,9 @@ class Stack:
             (group, tuple(sorted((rule for rule in others if rule.said.group == group.group), key=_order)))
             for group in groups or (ALONE,)
         ]
-        return cls(
-            sets,
-            tuple((group, some) for group, some in found if some),
-            tuple(sorted(exclusive, key=_order)),
-            multipliers,
-        )
+        told = tuple((group, some) for group, some in found if some)
+        alone = told[0][1][0] if len(rules) == 1 and told else None
+        return cls(sets, told, tuple(sorted(exclusive, key=_order)), multipliers, alone)
 
     @property
     def is_empty(self) -> bool:
@@ -247,6 +249,7 @@ class Programme:
         self.shared_limits = tuple(limit for limit in document.limits if limit.per != "card")
         caps = document.points.caps
         self.asks_first = any(each.when.first_purchase for each in said)
+        self.cuts = caps != Caps() or document.points.step != 1
         self.asks_caps = caps.day is not None or caps.month is not None
         self.asks_history = bool(
             self.windows or self.once or self.card_limits or document.tiers or self.asks_first or self.asks_caps

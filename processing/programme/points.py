@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from processing.commands import Line
-from processing.programme.compiled import Active, Programme, Rule, Scene
+from processing.programme.compiled import Active, Programme, Rule, Scene, Stack
 from processing.programme.document import Expiry, Fixed, PerAmount
 from processing.programme.stacking import Fired, Found, Gift, close, hundredths, matched, stack
 from processing.units import points_for, proportion, spread
@@ -44,6 +44,8 @@ def points(
     counting = [i for i, base in enumerate(bases) if base > 0]
     if not counting or rules.is_empty:
         return NOTHING
+    if rules.alone is not None:
+        return _of_one(programme, rules, lines, bases, counting, share, scene)
     found = matched(rules.matching, lines, counting)
     closed: set[int] = set()
     gifts: list[Gift] = []
@@ -60,9 +62,35 @@ def points(
         gifts += _multiplied(rules.multipliers, found, gifts, len(lines), scene)
     if not gifts:
         return NOTHING
-    cut = _cut(programme, gifts, scene)
+    cut = _cut(programme, gifts, scene) if programme.cuts else 0
     fired = tuple([gift.fired(lines) for gift in gifts])
     return Earned(sum([each.amount for each in fired]), _portions(programme, fired), fired, cut)
+
+
+def _of_one(
+    programme: Programme,
+    rules: Stack,
+    lines: Sequence[Line],
+    bases: Sequence[int],
+    counting: list[int],
+    share: Share,
+    scene: Scene,
+) -> Earned:
+    """The same where there is one rule only: what most programmes are, and nothing to stack."""
+    rule = rules.alone
+    assert rule is not None
+    if not rule.holds(scene):
+        return NOTHING
+    places = counting if rule.is_for_all else matched(rules.matching, lines, counting).get(rule, [])
+    weights = [bases[i] for i in places]
+    base = proportion(sum(weights), *share)
+    amount = _amount(programme, rule.said.give, base, share, scene)
+    if not amount:
+        return NOTHING
+    gift = Gift(rule, places, spread(amount, weights), base)
+    cut = _cut(programme, [gift], scene) if programme.cuts else 0
+    fired = (gift.fired(lines),)
+    return Earned(fired[0].amount, _portions(programme, fired), fired, cut)
 
 
 def _given(
