@@ -33,6 +33,7 @@ from processing.programme.document import (
     Level,
     Multiply,
     NthPiece,
+    Payment,
     Percent,
     Points,
     PointsRule,
@@ -43,7 +44,7 @@ from processing.programme.document import (
     Window,
     stored,
 )
-from processing.programme.facts import Day, History, near
+from processing.programme.facts import NOTHING_KNOWN, Day, History, near
 from processing.programme.payment import limit, payable
 from processing.programme.terms import terms
 from processing.programme.tiers import Membership, judge, measured, next_look
@@ -386,13 +387,18 @@ def test_points_pay_no_more_of_a_line_than_law_and_programme_let_them(data: st.D
         if paid:
             sets = sets_of(line)
             assert not sets & set(said.without)
-            assert price - paid >= ceil_thousandths(line.minimum_price_minor, line.quantity_thousandths) or (
-                not document.prices and not said.without and said.line_hundredths == 10_000
-            )
+            assert price - paid >= ceil_thousandths(line.minimum_price_minor, line.quantity_thousandths)
             for law in document.prices:
                 if sets & set(law.goods):
                     assert not law.is_fixed
                     assert price - paid >= ceil_thousandths(law.least_minor, line.quantity_thousandths)
+
+
+def test_least_price_that_the_till_tells_holds_where_the_programme_says_nothing_of_goods() -> None:
+    programme = Programme(ProgrammeDocument(code="c", unit="BONUS", payment=Payment(hundredths=10_000)))
+    spirits = structs.replace(line(1, 30_000), minimum_price_minor=29_900)
+    most = payable(programme, (spirits, line(2, 500)), (30_000, 500), 30_500, NOTHING_KNOWN)
+    assert (most.points, most.lines) == (600, (100, 500))
 
 
 # Quote and receipt --------------------------------------------------------------------------------------------
