@@ -49,7 +49,6 @@ BIRTHDAYS = Statement(
 )
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Membership).decode
 
 
 class Activity(msgspec.Struct, frozen=True, array_like=True):
@@ -64,13 +63,27 @@ class Activity(msgspec.Struct, frozen=True, array_like=True):
     redeemed: int = 0
 
 
+class Raised(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a wallet's tier was before it was raised, and by whom it had been raised to that, from what.
+
+    A chain is no longer than a programme has tiers: each link is a tier lower, and a fall ends it.
+    """
+
+    was: Membership
+    by: int | None = None
+    before: Raised | None = None
+
+
+_decode = msgspec.json.Decoder(Raised).decode
+
+
 @dataclass(slots=True)
 class Member:
     """A row of ``membership``: what is held, and what was before the operation that raised it."""
 
     held: Membership
     raised_by: int | None = None
-    before: Membership | None = None
+    before: Raised | None = None
     look_on: date | None = None
 
 
@@ -156,7 +169,7 @@ class Pasts:
         place = wallet_id, programme.code
         known = self.members.get(place)
         if after.tier != before.tier:
-            self._keep(place, programme, Member(after, sale_id, before))
+            self._keep(place, programme, Member(after, sale_id, _before(known, before)))
         elif known is not None and known.held != after:
             self._keep(place, programme, Member(after, known.raised_by, known.before))
 
@@ -170,14 +183,21 @@ class Pasts:
         place = wallet_id, programme.code
         member = self.members.get(place)
         if member is not None and member.raised_by == sale_id and member.before is not None:
-            found = tiers.judge(said, member.before, self.history(wallet_id), today)
+            earlier = member.before
+            found = tiers.judge(said, earlier.was, self.history(wallet_id), today)
             if tiers.is_above(said, member.held.tier, found.tier):
-                self._keep(place, programme, Member(found))
+                again = Member(found)
+                if found.tier == earlier.was.tier:
+                    again = Member(found, earlier.by, earlier.before)
+                elif tiers.is_above(said, found.tier, earlier.was.tier):
+                    # What is left of the purchase may come back too.
+                    again = Member(found, sale_id, earlier)
+                self._keep(place, programme, again)
                 return
         before = member.held if member else tiers.lowest(said, today)
         after = tiers.judge(said, before, self.history(wallet_id), today)
         if tiers.is_above(said, after.tier, before.tier):
-            self._keep(place, programme, Member(after, sale_id, before))
+            self._keep(place, programme, Member(after, sale_id, _before(member, before)))
 
     def review(self, wallet_id: int, programme: Programme, today: date) -> bool:
         """Write down what the tier is today; whether that is another one."""
@@ -252,6 +272,13 @@ class Pasts:
 
 
 _NO_PAST = History()
+
+
+def _before(known: Member | None, before: Membership) -> Raised:
+    """What is kept of a membership that is raised; who had raised it to that matters as long as it has not fallen."""
+    if known is None or known.held.tier != before.tier:
+        return Raised(before)
+    return Raised(before, known.raised_by, known.before)
 
 
 def local_day(at: datetime, zone: ZoneInfo) -> date:

@@ -31,7 +31,8 @@ class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     ``drawn`` is what paid, ``gained`` what the programme gave, ``loaded`` what guests put on cards. Of a return
     ``returned`` tells which lines of its sale came back; of a sale that was restored, which had before.
     ``activity`` is what it added to the days of wallets; ``turnover`` of whose own money that is, by line (wallet,
-    nothing), where it is not just the lines' sums. ``extended`` are lots that live longer by it.
+    nothing), where it is not just the lines' sums. ``extended`` are lots that live longer by it; of a return, that no
+    longer do.
     """
 
     receipt: Receipt

@@ -111,8 +111,8 @@ def _with_sale(
         (undoing.account.wallet_id, undoing.account.unit): (sum(undoing.drawn.values()), sum(undoing.gained.values()))
         for undoing in undoings
     }
-    less = visits.count_back(state, sale.operation_id, document, before, counted, points)
-    told = ReceiptDocument(command.receipt, returned=back, activity=less)
+    less, shortened = visits.count_back(state, sale.operation_id, document, before, counted, points)
+    told = ReceiptDocument(command.receipt, returned=back, activity=less, extended=shortened)
     _keep(state, store, command, operation_id, told, sale.operation_id)
     return ReceiptReturned(
         operation_id=operation_id,

@@ -330,7 +330,7 @@ membership = Table(
     Column("counts_from", Date),
     Column("credit", BigInteger, nullable=False),
     Column("raised_by", BigInteger),
-    # JSON of the membership before that.
+    # JSON of the membership before that (processing.activity.Raised).
     Column("before", Text),
     # The first day on which it may fall; a worker looks then.
     Column("look_on", Date),

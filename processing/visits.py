@@ -1,7 +1,7 @@
 """What a receipt adds to the days and tiers of wallets, and how a return or void takes it back (design laws 3, 4).
 
 A sale's document tells what it added. A return takes away the turnover of the lines that come back, in the sale's own
-day, and with the last of them the visit; a void takes away all that is left.
+day, and with the last of them the visit and the longer life of lots; a void takes away all that is left.
 """
 
 from __future__ import annotations
@@ -95,9 +95,10 @@ def count_back(
     before: Mapping[int, Back],
     counted: Sequence[Counted],
     points: Mapping[tuple[int, str], tuple[int, int]],
-) -> tuple[Activity, ...]:
+) -> tuple[tuple[Activity, ...], tuple[Extended, ...]]:
     """Take from the days of the sale's wallets what these lines had added; what was taken, as less than nothing.
 
+    With the last line go the new ends that the sale gave lots; the second tells them, from what to what.
     ``points``: by (wallet, unit) what the return gives back and takes. Other receipts are never worked out anew.
     """
     by_number = {line.number: line for line in counted}
@@ -108,20 +109,25 @@ def count_back(
         for line in lines_of(document.receipt)
     )
     done: list[Activity] = []
-    for each in document.activity:
-        wallet_id = state.merged.get(each.wallet_id, each.wallet_id)
+    left = {(each.wallet_id, each.day, each.name): each for each in added_by(state, sale_id, document)}
+    # Two wallets of the sale may be one today.
+    for each in together(_of_today(state, each) for each in document.activity):
+        wallet_id = each.wallet_id
+        rest = left.get((wallet_id, each.day, each.name), Activity(wallet_id, each.day, each.name))
         money = given = taken = 0
         if each.name in state.directory.units:
-            own = [share for share in document.turnover if share.account_id == each.wallet_id]
+            own = [share for share in document.turnover if _home(state, share.account_id) == wallet_id]
             if not own and each.turnover_minor:
-                own = [Share(each.wallet_id, 0, _own_money(document.receipt))]
-            money = sum(amount for _, amount in undone(own, by_number))
+                own = [Share(wallet_id, 0, _own_money(document.receipt))]
+            # The last return takes what there is, also where another one between was undone.
+            money = rest.turnover_minor if is_all else sum(amount for _, amount in undone(own, by_number))
             given, taken = points.get((wallet_id, each.name), (0, 0))
-        done.append(Activity(wallet_id, each.day, each.name, -money, -each.visits if is_all else 0, -taken, -given))
+        done.append(Activity(wallet_id, each.day, each.name, -money, -rest.visits if is_all else 0, -taken, -given))
     found = together(done)
-    _recount(state, found, sale_id)
-    _tally(state, _sold_at(state, sale_id), document.receipt, found)
-    return found
+    sold_at = _sold_at(state, sale_id)
+    _recount(state, sold_at, found, sale_id)
+    _tally(state, sold_at, document.receipt, found)
+    return found, tuple(_turned(each) for each in document.extended if _shorten(state, each)) if is_all else ()
 
 
 def undo(state: State, operation_id: int) -> None:
@@ -129,11 +135,13 @@ def undo(state: State, operation_id: int) -> None:
     document = document_of(state, operation_id)
     if document is None:
         return
-    # A return that is undone gives its sale back what that had raised.
-    sale_id = state.receipts[operation_id].get("base_id")
+    # A return that is undone gives its sale back what that had raised, where the sale was.
+    sale_id = state.receipts[operation_id].get("base_id") or operation_id
+    sale = document_of(state, sale_id) or document
+    sold_at = _sold_at(state, sale_id if sale_id in state.receipts else operation_id)
     done = less(added_by(state, operation_id, document))
-    _recount(state, done, sale_id or operation_id)
-    _tally(state, _sold_at(state, operation_id), document.receipt, done)
+    _recount(state, sold_at, done, sale_id)
+    _tally(state, sold_at, sale.receipt, done)
     for each in document.extended:
         _shorten(state, each)
 
@@ -148,30 +156,35 @@ def added_by(state: State, operation_id: int, document: ReceiptDocument) -> tupl
 
 def _of_today(state: State, each: Activity) -> Activity:
     """The same of the wallet that has it since a merge."""
-    return msgspec.structs.replace(each, wallet_id=state.merged.get(each.wallet_id, each.wallet_id))
+    return msgspec.structs.replace(each, wallet_id=_home(state, each.wallet_id))
+
+
+def _home(state: State, wallet_id: int) -> int:
+    return state.merged.get(wallet_id, wallet_id)
 
 
 def redo(state: State, document: ReceiptDocument, operation_id: int) -> None:
     """Add again what a void had taken away."""
     done = [_of_today(state, each) for each in document.activity]
-    _recount(state, done, operation_id)
-    _tally(state, _sold_at(state, operation_id), document.receipt, done)
+    sold_at = _sold_at(state, operation_id)
+    _recount(state, sold_at, done, operation_id)
+    _tally(state, sold_at, document.receipt, done)
 
 
 def _sold_at(state: State, operation_id: int) -> StoreInfo:
     return state.directory.store_of(state.receipts[operation_id]["store_id"])
 
 
-def _recount(state: State, done: Sequence[Activity], sale_id: int) -> None:
-    """Add this, and look at the tiers that the sale has raised, or raises again."""
+def _recount(state: State, sold_at: StoreInfo, done: Sequence[Activity], sale_id: int) -> None:
+    """Add this, and look at the tiers that the sale has raised, or raises again; its day may be tomorrow elsewhere."""
     state.pasts.count(done, state.directory.units, state.directory.asks_history)
     if not state.directory.asks_history:
         return
+    today = local_day(state.now, sold_at.zone)
     for wallet_id in dict.fromkeys(each.wallet_id for each in done):
         for active in state.directory.programmes.values():
             if active.programme.document.tiers is not None:
-                # Tiers go by days; whose store's day it is makes no difference here.
-                state.pasts.look_again(wallet_id, active.programme, state.now.date(), sale_id)
+                state.pasts.look_again(wallet_id, active.programme, today, sale_id)
 
 
 # Sliding expiry ----------------------------------------------------------------------------------------------
@@ -197,9 +210,16 @@ def _new_end(programme: Programme, store: StoreInfo, at: datetime) -> datetime:
     return end
 
 
-def _shorten(state: State, each: Extended) -> None:
-    """A lot has its old end again, unless a later purchase has moved it on."""
+def _shorten(state: State, each: Extended) -> bool:
+    """A lot has its old end again, unless a later purchase has moved it on; whether it has."""
     account = state.accounts_by_id.get(each.account_id)
     lot = account.lots.get(each.lot_id) if account else None
-    if lot is not None and lot.expires_at == each.after:
-        state.extend(each.account_id, each.lot_id, each.before)
+    if lot is None or lot.expires_at != each.after:
+        return False
+    state.extend(each.account_id, each.lot_id, each.before)
+    return True
+
+
+def _turned(each: Extended) -> Extended:
+    """What a return did, so that undoing it gives the new end again."""
+    return msgspec.structs.replace(each, before=each.after, after=each.before)

@@ -74,8 +74,9 @@ def next_look(tiers: Tiers, held: Membership, history: History) -> date | None:
 
 
 def is_above(tiers: Tiers, one: str, other: str) -> bool:
-    codes = _codes(tiers)
-    return codes.index(one) > codes.index(other)
+    """Whether one tier is higher; one that the programme no longer has is the lowest."""
+    places = {level.tier: place for place, level in enumerate(tiers.levels)}
+    return places.get(one, 0) > places.get(other, 0)
 
 
 def _codes(tiers: Tiers) -> list[str]:
