@@ -14,7 +14,7 @@ from uuid import uuid4
 import click
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
-from gateway import environment, settings
+from gateway import cli_simulate, environment, settings
 from gateway.logs import configure
 from processing import migrate
 from processing.commands import Identify, IssueCard, Ref
@@ -331,6 +331,9 @@ def demo_command(once: bool, as_json: bool, play: bool, host: str, port: int | N
     from gateway.demo.run import run as run_demo
 
     run_demo(Demo(once=once, as_json=as_json, play=play, host=host, port=port, database_url=database_url))
+
+
+main.add_command(cli_simulate.programme)
 
 
 @main.group()

@@ -185,6 +185,15 @@ class _Reading:
         for path in sorted([*self._root.glob("*.yml"), *self._root.glob("*/*.yml")]):
             self.problems.say(path.relative_to(self._root).as_posix(), (), "not read; its name must end in .yaml")
 
+    def books(self) -> tuple[Chain, dict[str, ProgrammeDocument]] | None:
+        """What chain.yaml and the programmes say; ``None`` without a usable chain.yaml."""
+        found = self._document("chain.yaml", lambda _: ChainSchema())
+        chain = self._chain(found) if found else None
+        if chain is None:
+            return None
+        said = [self._programme(one, chain) for one in self._folder("programme", lambda _: ProgrammeSchema())]
+        return chain, {programme.code: programme for programme in said}
+
     def _document(self, name: str, schema_for: Callable[[dict[str, Any]], Schema]) -> _Document | None:
         """The file, or ``None`` with its problems noted. Its schema may depend on what it says."""
         try:
@@ -336,6 +345,15 @@ class _Reading:
             if network.prefixlen == 0:
                 text = f"found '{network}', which lets everybody in: expected a secret as well"
                 self.problems.say(document.name, ("credentials", "addresses", n), text)
+
+
+def load_books(directory: str | Path) -> tuple[Chain, dict[str, ProgrammeDocument]]:
+    """The chain and its programmes, without links and their secrets. Errors: ConfigError."""
+    reading = _Reading(Path(directory), {}, {})
+    found = reading.books()
+    if found is None or reading.problems.lines:
+        raise ConfigError("\n".join(reading.problems.lines))
+    return found
 
 
 def _number_problems(product: Product) -> Iterator[str]:
