@@ -113,11 +113,11 @@ def compare(asked: Asked) -> Compared:
         folder = stack.enter_context(TemporaryDirectory(prefix="tillgate-simulation-"))
         source, chain, active, document, is_blind = _source(asked, str(Path(folder) / "order.db"))
         before = active.get(document.code, ProgrammeDocument(code=document.code, unit=document.unit))
-        started = time.perf_counter()
         new, now = (
             Run(stack.enter_context(scratch(chain, {**active, each.code: each}, source.starts_at)), each, asked.keeps)
             for each in (document, before)
         )
+        started = time.perf_counter()
         with progress(source.operations) as seen:
             count = simulate(source, (new, now), seen, asked.limit)
         ends_at = source.until if isinstance(source, BooksSource) else source.ends_at
@@ -136,7 +136,7 @@ def compare(asked: Asked) -> Compared:
             active=figures(now),
             not_simulated=tuple(_birthday_rules(document)) if is_blind else (),
             left_out=vars(source.left) if isinstance(source, BooksSource) else {},
-            receipts_per_second=int(count / seconds),
+            receipts_per_second=int(count / max(seconds, 0.001)),
         )
 
 
