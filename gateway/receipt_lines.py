@@ -145,7 +145,12 @@ class FileSource:
 
     def _event(self, n: int, body: bytes) -> Event:
         """Errors: ValueError that says what is wrong."""
-        told = _decode(body)
+        try:
+            told = _decode(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError as error:
+            raise ValueError(f"not JSON: {error}") from None
         if told.store not in self._stores:
             raise ValueError(f"store: found {told.store!r}, expected one of {', '.join(sorted(self._stores))}")
         at = told.at.astimezone(UTC)

@@ -129,7 +129,8 @@ HELD = Statement(
     f"""
     SELECT coalesce(w.merged_into, w.id) AS root, CAST(sum(e.amount) AS BIGINT) AS amount, {_TERMS}
     FROM wallet w JOIN account a ON a.wallet_id = w.id JOIN entry e ON e.account_id = a.id JOIN lot l ON l.id = e.lot_id
-    WHERE (w.id IN_IDS(:wallets) OR w.merged_into IN_IDS(:wallets)) AND a.unit = :unit AND e.effective_at < :since
+    WHERE (w.id IN_IDS(:wallets) OR w.merged_into IN_IDS(:wallets)) AND a.unit = :unit
+      AND e.lot_id IS NOT NULL AND e.effective_at < :since
     GROUP BY coalesce(w.merged_into, w.id), l.id, {_TERMS} HAVING sum(e.amount) <> 0
     ORDER BY l.id
     """,
