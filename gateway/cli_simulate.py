@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,9 +33,9 @@ from processing.errors import ConfigError
 from processing.programme.compiled import Programme
 from processing.programme.document import ProgrammeDocument
 from processing.secrets import Vault
-from processing.simulation import Run, scratch, simulate
-from processing.simulation_books import BooksSource, chain_of, vault_of
-from processing.simulation_figures import figures
+from processing.simulation.books import BooksSource, chain_of, vault_of
+from processing.simulation.figures import figures
+from processing.simulation.play import Run, scratch, simulate
 
 FIRST_DAY = datetime(1990, 1, 1, tzinfo=UTC)
 
@@ -103,6 +104,8 @@ def simulate_command(
         limit=limit,
         keeps=keeps,
     )
+    # A stop removes the scratch books, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     compared = compare(asked)
     click.echo(json.encode(as_json(compared)).decode() if is_json else as_table(compared))
 

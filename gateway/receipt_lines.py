@@ -16,7 +16,7 @@ import msgspec
 from processing.chain import Chain, Product
 from processing.commands import MAX_LINES, Line, Receipt, ReturnLine, Tender
 from processing.errors import ConfigError
-from processing.simulation import Back, CardPart, Event, Opening, Sale
+from processing.simulation.events import Back, CardPart, Event, Opening, Sale
 from processing.units import MONEY, POINTS, THOUSAND, proportion, scaled
 
 MAX_LINE_BYTES = 1_000_000

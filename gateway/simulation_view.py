@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from processing.simulation_figures import Figures, RuleFigures, TierFigures
+from processing.simulation.figures import Figures, RuleFigures, TierFigures
 from processing.units import major
 
 # What a row is counted in.

@@ -51,9 +51,9 @@ from processing.programme.document import (
     Window,
 )
 from processing.results import Quoted
-from processing.simulation import Run, Travelling, next_day, scratch, simulate
-from processing.simulation_books import BooksSource, chain_of, vault_of
-from processing.simulation_figures import Figures, figures
+from processing.simulation.books import BooksSource, chain_of, vault_of
+from processing.simulation.figures import Figures, figures
+from processing.simulation.play import Run, Travelling, next_day, scratch, simulate
 from processing.tables import metadata, programme_version
 from tests.processing.books import (
     CHAIN,

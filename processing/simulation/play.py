@@ -12,124 +12,34 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import event
 
-from processing import chores, ledger, migrate, tables
+from processing import chores, migrate, tables
 from processing.allocation import GOODS
 from processing.chain import Chain
-from processing.commands import Amount, CardUse, Line, PostReceipt, Quote, Receipt, Ref, ReturnLine, ReturnReceipt
-from processing.database import Database, Statement, array, run, write
-from processing.directory import ADJUSTED, CENTRE, sync
+from processing.commands import Amount, CardUse, Line, PostReceipt, Quote, Receipt, Ref, ReturnReceipt
+from processing.database import Database, Statement, array, run
+from processing.directory import sync
 from processing.errors import LoyaltyError
 from processing.execute import MAX_BATCH, Core
-from processing.lots import Move, available, draw, repay
-from processing.people import BIRTHDAY, place
 from processing.plans import OVER_LIMIT
 from processing.programme.document import ProgrammeDocument
-from processing.programme.tiers import Membership
 from processing.purchases import told_discount
 from processing.results import Quoted, ReceiptPosted, ReceiptReturned
-from processing.secrets import MasterKeys, Vault, load_vault, new_key, seal
-from processing.state import Account, Posting, State
+from processing.secrets import MasterKeys, load_vault, new_key
+from processing.simulation import wallets
+from processing.simulation.events import Back, CardPart, Event, Moved, Opening, Sale, Source, wallets_of
 
-# What names a card in the scratch books; numbers and people stay where they are.
-SCHEME = "simulated"
 # The scratch database is thrown away: it need not survive a power cut.
 QUICK = "PRAGMA synchronous=OFF"
 
-KNOWN_WALLETS = Statement("SELECT id FROM wallet WHERE id IN_IDS(:wallets)", tables.wallet.c.id)
-KNOWN_CARDS = Statement("SELECT value FROM identifier WHERE value IN_TEXTS(:cards)", tables.identifier.c.value)
 KNOWN_KEYS = Statement("SELECT key FROM request_key WHERE key IN_TEXTS(:keys)", tables.request_key.c.key)
-
-
-# What is played -----------------------------------------------------------------------------------------------
-
-
-class CardPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One card of a receipt. ``pay``: so much it paid, in points of ``unit``; ``earn``: what the till has computed."""
-
-    card: str
-    wallet: int
-    product: str
-    unit: str = ""
-    pay: int = 0
-    spend_minor: int = 0
-    earn: int | None = None
-
-
-class Sale(msgspec.Struct, frozen=True, kw_only=True):
-    """A receipt as its till told it, with the discounts that the till took off."""
-
-    key: str
-    at: datetime
-    store: str
-    receipt: Receipt
-    cards: tuple[CardPart, ...]
-
-
-class Back(msgspec.Struct, frozen=True, kw_only=True):
-    """Goods of an earlier ``sale`` come back; no ``lines``: all that is left of it."""
-
-    key: str
-    at: datetime
-    store: str
-    receipt: Receipt
-    sale: str
-    sale_store: str
-    lines: tuple[ReturnLine, ...] = ()
-    can_deduct: bool = True
-
-
-class Holding(msgspec.Struct, frozen=True, kw_only=True):
-    """So much on a wallet on these terms; less than nothing is taken away, or owed. ``issuer``: a partner's code."""
-
-    unit: str
-    amount: int
-    issuer: str
-    available_from: datetime
-    expires_at: datetime | None = None
-    price_millionths: int = 0
-    is_debt: bool = False
-
-
-class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """What came and went on a wallet by something that is no purchase, such as a correction."""
-
-    at: datetime
-    wallet: int
-    holdings: tuple[Holding, ...]
-
-
-class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """A wallet as it stood at the begin. ``days``: rows of ``activity`` without the wallet."""
-
-    wallet: int
-    holdings: tuple[Holding, ...] = ()
-    days: tuple[tuple[date, str, int, int, int, int], ...] = ()
-    membership: Membership | None = None
-    birthday: date | None = None
-
-
-Event = Sale | Back | Moved
-
-
-class Source(Protocol):
-    """Where receipts come from, in bites of a bounded size and in the order of their times."""
-
-    starts_at: datetime
-
-    def bites(self) -> Iterator[list[Event]]: ...
-
-    def openings(self, wallets: Sequence[int]) -> list[Opening]:
-        """How these wallets stood at the begin; one that is not told of had nothing."""
-        ...
 
 
 # The scratch books --------------------------------------------------------------------------------------------
@@ -192,82 +102,6 @@ class Run:
         self._touched: set[int] = set()
         self._until = clock.at
 
-    # Wallets --------------------------------------------------------------------------------------------------
-
-    def unknown(self, events: Sequence[Event]) -> set[int]:
-        """Wallets of these events that the books do not have yet."""
-        wallets = {wallet for each in events for wallet in _wallets(each)}
-        with self.core.work.database.reading() as connection:
-            (rows,) = run(connection, [(KNOWN_WALLETS, {"wallets": array(sorted(wallets))})])
-        return wallets - {row[0] for row in rows}
-
-    def prepare(self, events: Sequence[Event], openings: Sequence[Opening], starts_at: datetime) -> None:
-        """Open the wallets as they stood at the begin, and the cards of these events that are new."""
-        parts = {part.card: part for each in events if isinstance(each, Sale) for part in each.cards}
-        work = self.core.work
-        with work.database.reading() as connection:
-            (rows,) = run(connection, [(KNOWN_CARDS, {"cards": array(sorted(parts))})])
-        new = [part for card, part in sorted(parts.items()) if card not in {row[0] for row in rows}]
-        wallets = {opening.wallet for opening in openings}
-        work.ids.reserve({"account": len(wallets) * len(work.directory.units), "card": len(new)})
-        with work.database.transaction() as connection:
-            rows_of = self._rows(openings, new, starts_at)
-            write(connection, rows_of, frozenset())
-        self._move([Moved(at=starts_at, wallet=o.wallet, holdings=o.holdings) for o in openings if o.holdings])
-
-    def _rows(self, openings: Sequence[Opening], new: Sequence[CardPart], at: datetime) -> dict[Any, list[Any]]:
-        """The rows of new wallets and cards; a birthday is sealed with the scratch books' own keys."""
-        work = self.core.work
-        born = [(opening.wallet, opening.birthday) for opening in openings if opening.birthday is not None]
-        cards = [(work.ids.take("card"), part) for part in new]
-        return {
-            tables.wallet: [
-                {"id": each.wallet, "merged_into": None, "merging_into": None, "created_at": at} for each in openings
-            ],
-            tables.account: [
-                {
-                    "id": work.ids.take("account"),
-                    "kind": "wallet",
-                    "unit": unit,
-                    "wallet_id": each.wallet,
-                    "partner_id": None,
-                    "balance": 0,
-                }
-                for each in openings
-                for unit in work.directory.units
-            ],
-            tables.card: [_card(card_id, part, at) for card_id, part in cards],
-            tables.identifier: [{"value": part.card, "scheme": SCHEME, "card_id": card_id} for card_id, part in cards],
-            tables.holder: [
-                {"id": wallet, "wallet_id": wallet, "created_at": at, "erased_at": None} for wallet, _ in born
-            ],
-            tables.person: [_person(work.vault, wallet, birthday) for wallet, birthday in born],
-            tables.activity: [
-                dict(zip(tables.activity.c.keys(), (each.wallet, *day), strict=True))
-                for each in openings
-                for day in each.days
-            ],
-            tables.membership: [
-                _member(each.wallet, self.document.code, each.membership)
-                for each in openings
-                if each.membership is not None
-            ],
-        }
-
-    def _move(self, moved: Sequence[Moved]) -> None:
-        """Book what stands on wallets, or comes and goes there, as adjustments."""
-        for some in _cut(moved):
-            lots = sum(len(each.holdings) for each in some)
-            work = self.core.work
-            work.ids.reserve({"operation": len(some), "lot": 2 * lots, "account": lots})
-            with work.database.transaction() as connection:
-                state = ledger.read_wallets(connection, work, {each.wallet for each in some}, is_patient=False)
-                for each in some:
-                    for holding in each.holdings:
-                        postings = _booked(state, each.wallet, holding)
-                        state.post("adjustment", CENTRE, postings, effective_at=each.at)
-                ledger.write_state(connection, work, state)
-
     # Receipts -------------------------------------------------------------------------------------------------
 
     def play(self, events: Iterable[Event]) -> None:
@@ -277,7 +111,7 @@ class Run:
                 self._flush()
             if not self._waiting:
                 self._until = next_day(each.at, self._zones)
-            self._touched |= _wallets(each)
+            self._touched |= wallets_of(each)
             self._waiting.append((each, self._command(each)))
 
     def finish(self, at: datetime) -> None:
@@ -292,7 +126,7 @@ class Run:
         first, _ = self._waiting[0]
         if type(each) is not type(first) or each.at >= self._until or len(self._waiting) >= MAX_BATCH:
             return False
-        return not (isinstance(each, Sale) and self._asks(each) and self._touched & _wallets(each))
+        return not (isinstance(each, Sale) and self._asks(each) and self._touched & wallets_of(each))
 
     def _asks(self, sale: Sale) -> bool:
         """Whether the till has to ask first: what is off, or how much points may pay."""
@@ -339,7 +173,7 @@ class Run:
         if not waiting:
             return
         self.clock.at = waiting[-1][0].at
-        self._move([each for each, _ in waiting if isinstance(each, Moved)])
+        wallets.move(self.core, [each for each, _ in waiting if isinstance(each, Moved)])
         returns = self._known([command for _, command in waiting if isinstance(command, ReturnReceipt)])
         sales = [command for _, command in waiting if isinstance(command, PostReceipt)]
         for outcome in self.core.execute([*sales, *returns]):
@@ -365,12 +199,6 @@ class Run:
             name, _, limit = flag.partition(":")
             if name == OVER_LIMIT and limit:
                 self.played.over_limits[limit] += 1
-
-
-def _wallets(each: Event) -> set[int]:
-    if isinstance(each, Sale):
-        return {part.wallet for part in each.cards}
-    return {each.wallet} if isinstance(each, Moved) else set()
 
 
 def next_day(at: datetime, zones: Iterable[ZoneInfo]) -> datetime:
@@ -403,7 +231,7 @@ def _sold(receipt: Receipt, quoted: Quoted) -> Receipt:
 
 def _use(part: CardPart) -> CardUse:
     return CardUse(
-        refs=(Ref(SCHEME, part.card),),
+        refs=(Ref(wallets.SCHEME, part.card),),
         redeem=(Amount(part.unit, part.pay),) if part.pay else (),
         earn=None if part.earn is None else (Amount(part.unit, part.earn),),
         spend_minor=part.spend_minor,
@@ -430,70 +258,6 @@ def _return(back: Back) -> ReturnReceipt:
     )
 
 
-# Rows and entries ---------------------------------------------------------------------------------------------
-
-
-def _card(card_id: int, part: CardPart, at: datetime) -> dict[str, Any]:
-    return {
-        "id": card_id,
-        "wallet_id": part.wallet,
-        "product": part.product,
-        "number": str(card_id),
-        "status": "active",
-        "issued_at": at,
-        "activated_at": at,
-        "expires_at": None,
-        "pin": None,
-        "pin_wrong": None,
-        "pin_tries": 0,
-    }
-
-
-def _person(vault: Vault, wallet: int, birthday: date) -> dict[str, Any]:
-    """A person of whom nothing is known but the birthday, under a key that dies with the simulation."""
-    key = new_key()
-    return {
-        "holder_id": wallet,
-        "wrapped_key": vault.wrap(key, place("wrapped_key", wallet)),
-        "name": seal(key, b"", place("name", wallet)),
-        "phone": None,
-        "email": None,
-        "birthday": seal(key, birthday.isoformat().encode(), place(BIRTHDAY, wallet)),
-    }
-
-
-def _member(wallet: int, programme: str, held: Membership) -> dict[str, Any]:
-    told = {name: getattr(held, name) for name in held.__struct_fields__}
-    return {"wallet_id": wallet, "programme": programme, "raised_by": None, "before": None, **told}
-
-
-def _booked(state: State, wallet: int, holding: Holding) -> list[Posting]:
-    """The entries by which this stands on the wallet, or leaves it: what is not there is owed."""
-    account = state.account(wallet, holding.unit)
-    issuer = next(number for number, code in state.directory.partners.items() if code == holding.issuer)
-    moves = _moves(state, account, issuer, holding)
-    return [*state.moved(account, moves), state.system(issuer, ADJUSTED, holding.unit, -holding.amount)]
-
-
-def _moves(state: State, account: Account, issuer: int, holding: Holding) -> list[Move]:
-    if holding.amount > 0:
-        lot = state.open_lot(account, issuer, holding.available_from, holding.expires_at, holding.price_millionths)
-        return [(lot, holding.amount), *repay(account.lots.values(), lot, holding.amount, {})]
-    owed = -holding.amount
-    if not holding.is_debt:
-        free = max(available(account.lots.values(), state.now), 0)
-        moves, _ = draw(account.lots.values(), min(owed, free), state.now)
-        owed += sum(amount for _, amount in moves)
-    else:
-        moves = []
-    return [*moves, (state.debt(account, issuer), -owed)] if owed else moves
-
-
-def _cut(moved: Sequence[Moved]) -> Iterator[Sequence[Moved]]:
-    for start in range(0, len(moved), MAX_BATCH):
-        yield moved[start : start + MAX_BATCH]
-
-
 # All of it ----------------------------------------------------------------------------------------------------
 
 
@@ -507,11 +271,11 @@ def simulate(source: Source, runs: Sequence[Run], seen: Callable[[int], None], l
     for bite in source.bites():
         events = list(_first(bite, left - sales))
         sales += sum(isinstance(each, Sale) for each in events)
-        new = sorted(runs[0].unknown(events))
+        new = sorted(wallets.unknown(runs[0].core, events))
         openings = {opening.wallet: opening for opening in source.openings(new)} if new else {}
         opened = [openings.get(wallet) or Opening(wallet=wallet) for wallet in new]
         for one in runs:
-            one.prepare(events, opened, source.starts_at)
+            wallets.prepare(one.core, one.document.code, events, opened, source.starts_at)
             one.play(events)
         seen(len(bite))
         if sales >= left:

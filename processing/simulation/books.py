@@ -15,9 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, String, column
 
-from processing import activity, tables
+from processing import activity
 from processing.allocation import Back as Returned
 from processing.allocation import lines_of, size
 from processing.chain import Chain, Partner, Store
@@ -31,7 +30,8 @@ from processing.programme.document import ProgrammeDocument
 from processing.programme.tiers import Membership
 from processing.returns import POLICY_DEBT, POLICY_DEDUCT
 from processing.secrets import PURPOSES, MasterKeys, Vault, load_vault
-from processing.simulation import Back, CardPart, Event, Holding, Moved, Opening, Sale
+from processing.simulation import selects
+from processing.simulation.events import Back, CardPart, Event, Holding, Moved, Opening, Sale
 from processing.units import POINTS
 
 # Operations of one look at the books.
@@ -39,109 +39,6 @@ BITE = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_operation, _lot, _card = tables.operation.c, tables.lot.c, tables.card.c
-
-SALES, RETURNS = ("receipt", "restore"), ("return",)
-# What else changes a wallet; expiry comes by itself.
-OTHERS = (
-    "adjustment",
-    "accrual",
-    "redemption",
-    "capture",
-    "transfer",
-    "merge",
-    "event",
-    "void",
-    "superseded",
-)
-_KINDS = ", ".join(f"'{kind}'" for kind in (*SALES, *RETURNS, *OTHERS))
-# Those that stand. ``undone_at`` is when what they undo happened, ``sold_at`` of a restore the sale's time, ``base_at``
-# the time of a return's sale.
-PERIOD = Statement(
-    f"""
-    SELECT o.id, o.kind, o.booked_at, o.effective_at, t.effective_at AS undone_at, s.effective_at AS sold_at,
-           b.effective_at AS base_at
-    FROM operation o LEFT JOIN operation t ON t.id = o.reverses_id LEFT JOIN operation s ON s.id = t.reverses_id
-    LEFT JOIN receipt r ON r.operation_id = o.id LEFT JOIN operation b ON b.id = r.base_id
-    WHERE o.booked_at >= :after AND (o.booked_at > :after OR o.id > :last)
-      AND o.effective_at >= :since AND o.effective_at < :until AND o.kind IN ({_KINDS})
-      AND NOT EXISTS (SELECT 1 FROM operation v WHERE v.reverses_id = o.id)
-    ORDER BY o.booked_at, o.id LIMIT :most
-    """,
-    _operation.id,
-    _operation.kind,
-    _operation.booked_at,
-    *(column(name, tables.Instant) for name in ("effective_at", "undone_at", "sold_at", "base_at")),
-)
-DOCUMENTS = Statement(
-    """
-    SELECT o.id, o.store_id, CAST(o.explanation AS TEXT) AS explanation, CAST(r.document AS TEXT) AS document, r.base_id
-    FROM operation o JOIN receipt r ON r.operation_id = o.id WHERE o.id IN_IDS(:operations)
-    """,
-    _operation.id,
-    _operation.store_id,
-    column("explanation", String),
-    column("document", String),
-    tables.receipt.c.base_id,
-)
-# The sale under which a return's lines stand today: itself, or what has restored it.
-STANDING = Statement(
-    """
-    SELECT b.id, b.store_id, (SELECT v.id FROM operation v WHERE v.reverses_id = b.id) AS void_id,
-           (SELECT x.id FROM operation v JOIN operation x ON x.reverses_id = v.id WHERE v.reverses_id = b.id) AS again
-    FROM operation b WHERE b.id IN_IDS(:sales)
-    """,
-    _operation.id,
-    _operation.store_id,
-    column("void_id", BigInteger),
-    column("again", BigInteger),
-)
-# Wallets that have become part of others have been a part of them from the begin.
-ROOTS = Statement(
-    "SELECT w.id, coalesce(w.merged_into, w.id) AS root FROM wallet w WHERE w.id IN_IDS(:wallets)",
-    tables.wallet.c.id,
-    column("root", BigInteger),
-)
-OWNERS = Statement(
-    "SELECT a.id, a.wallet_id, a.unit FROM account a WHERE a.id IN_IDS(:accounts) AND a.wallet_id IS NOT NULL",
-    *(tables.account.c[name] for name in ("id", "wallet_id", "unit")),
-)
-CARDS = Statement(
-    "SELECT c.id, c.wallet_id, c.product, c.number FROM card c WHERE c.wallet_id IN_IDS(:wallets) ORDER BY c.id DESC",
-    *(_card[name] for name in ("id", "wallet_id", "product", "number")),
-)
-_TERMS = "l.issuer_id, l.available_from, l.expires_at, l.price_millionths, l.is_debt"
-_TERM_TYPES = tuple(_lot[name] for name in ("issuer_id", "available_from", "expires_at", "price_millionths", "is_debt"))
-MOVES = Statement(
-    f"""
-    SELECT e.operation_id, coalesce(w.merged_into, w.id) AS root, CAST(sum(e.amount) AS BIGINT) AS amount, {_TERMS}
-    FROM entry e JOIN account a ON a.id = e.account_id JOIN wallet w ON w.id = a.wallet_id JOIN lot l ON l.id = e.lot_id
-    WHERE e.operation_id IN_IDS(:operations) AND a.unit = :unit
-    GROUP BY e.operation_id, coalesce(w.merged_into, w.id), l.id, {_TERMS}
-    ORDER BY e.operation_id, l.id
-    """,
-    tables.entry.c.operation_id,
-    column("root", BigInteger),
-    column("amount", BigInteger),
-    *_TERM_TYPES,
-)
-HELD = Statement(
-    f"""
-    SELECT coalesce(w.merged_into, w.id) AS root, CAST(sum(e.amount) AS BIGINT) AS amount, {_TERMS}
-    FROM wallet w JOIN account a ON a.wallet_id = w.id JOIN entry e ON e.account_id = a.id JOIN lot l ON l.id = e.lot_id
-    WHERE (w.id IN_IDS(:wallets) OR w.merged_into IN_IDS(:wallets)) AND a.unit = :unit
-      AND e.lot_id IS NOT NULL AND e.effective_at < :since
-    GROUP BY coalesce(w.merged_into, w.id), l.id, {_TERMS} HAVING sum(e.amount) <> 0
-    ORDER BY l.id
-    """,
-    column("root", BigInteger),
-    column("amount", BigInteger),
-    *_TERM_TYPES,
-)
-
-
-# Every purpose has its key, or the database has never been served.
-KEYS = Statement("SELECT DISTINCT purpose FROM data_key", tables.data_key.c.purpose)
 
 
 def chain_of(directory: Directory) -> Chain:
@@ -162,7 +59,7 @@ def chain_of(directory: Directory) -> Chain:
 def vault_of(database: Database, keys: MasterKeys) -> Vault | None:
     """What opens personal data of these books; makes no keys: ``None`` where there are none. Errors: SecretsError."""
     with database.reading() as connection:
-        (rows,) = run(connection, [(KEYS, {})])
+        (rows,) = run(connection, [(selects.KEYS, {})])
         return load_vault(connection, keys) if {row[0] for row in rows} >= set(PURPOSES) else None
 
 
@@ -218,7 +115,7 @@ class BooksSource:
         while True:
             asked = {"after": instant(after), "last": last, "most": BITE}
             asked |= {"since": instant(self.starts_at), "until": instant(self.until)}
-            rows = self._rows(PERIOD, **asked)
+            rows = self._rows(selects.PERIOD, **asked)
             yield rows
             if len(rows) < BITE:
                 return
@@ -233,9 +130,9 @@ class BooksSource:
                 return sold_at, "sale"
             # Voided and restored within the period it has never been away.
             return (at, "moved") if undone_at < began else None
-        if kind in SALES:
+        if kind in selects.SALES:
             return at, "sale"
-        if kind in RETURNS:
+        if kind in selects.RETURNS:
             return at, "return" if base_at is not None and base_at >= began else "moved"
         if undone_at is not None and undone_at >= began:
             return None
@@ -262,10 +159,10 @@ class BooksSource:
 
     def _events(self, places: Sequence[tuple[datetime, int, str]]) -> list[Event]:
         receipts = [number for _, number, what in places if what != "moved"]
-        told = {row[0]: row[1:] for row in self._rows(DOCUMENTS, operations=array(receipts))}
+        told = {row[0]: row[1:] for row in self._rows(selects.DOCUMENTS, operations=array(receipts))}
         documents = {number: decode_document(row[2]) for number, row in told.items()}
         bases = sorted({row[3] for row in told.values() if row[3] is not None})
-        standing = {row[0]: row[1:] for row in self._rows(STANDING, sales=array(bases))}
+        standing = {row[0]: row[1:] for row in self._rows(selects.STANDING, sales=array(bases))}
         sold = self._sold(standing)
         people = self._people([documents[number] for number, row in told.items() if row[3] is None])
         moved = self._moved([number for _, number, what in places if what == "moved"])
@@ -286,16 +183,16 @@ class BooksSource:
     def _people(self, documents: Sequence[ReceiptDocument]) -> _People:
         """The wallets of these receipts and their cards."""
         accounts = {share.account_id for each in documents for share in (*each.drawn, *each.gained)}
-        owners = {row[0]: (row[1], row[2]) for row in self._rows(OWNERS, accounts=array(sorted(accounts)))}
+        owners = {row[0]: (row[1], row[2]) for row in self._rows(selects.OWNERS, accounts=array(sorted(accounts)))}
         wallets = {each.wallet_id for document in documents for each in document.activity}
         wallets |= {wallet for wallet, _ in owners.values()}
-        roots = {row[0]: row[1] for row in self._rows(ROOTS, wallets=array(sorted(wallets)))}
+        roots = {row[0]: row[1] for row in self._rows(selects.ROOTS, wallets=array(sorted(wallets)))}
         return _People(owners, roots, self._cards(set(roots.values())))
 
     def _cards(self, wallets: set[int]) -> dict[int, list[tuple[str, str]]]:
         """(product, number) of each wallet's cards, the newest first; cards of value have no programme of their own."""
         found: dict[int, list[tuple[str, str]]] = defaultdict(list)
-        for _, wallet, product, number in self._rows(CARDS, wallets=array(sorted(wallets))):
+        for _, wallet, product, number in self._rows(selects.CARDS, wallets=array(sorted(wallets))):
             if not self._directory.product(product).value:
                 found[wallet].append((product, number))
         return found
@@ -348,7 +245,7 @@ class BooksSource:
 
     def _sold(self, standing: Mapping[int, Row]) -> dict[int, ReceiptDocument]:
         """The documents of sales that something has come back of."""
-        rows = self._rows(DOCUMENTS, operations=array(sorted(standing)))
+        rows = self._rows(selects.DOCUMENTS, operations=array(sorted(standing)))
         return {row[0]: decode_document(row[3]) for row in rows}
 
     def _back(
@@ -387,7 +284,7 @@ class BooksSource:
         """By operation and wallet what came and went; only wallets that have a card of the programme."""
         if not operations:
             return {}
-        rows = self._rows(MOVES, operations=array(sorted(operations)), unit=self._document.unit)
+        rows = self._rows(selects.MOVES, operations=array(sorted(operations)), unit=self._document.unit)
         cards = self._cards({row[1] for row in rows})
         ours = {wallet for wallet, some in cards.items() if any(self._is_ours(product) for product, _ in some)}
         found: dict[int, dict[int, list[Holding]]] = {}
@@ -416,7 +313,7 @@ class BooksSource:
         asked = {"wallets": array(list(wallets))}
         since = self._database.instant(self.starts_at)
         held: dict[int, list[Holding]] = defaultdict(list)
-        for root, amount, *terms in self._rows(HELD, unit=self._document.unit, since=since, **asked):
+        for root, amount, *terms in self._rows(selects.HELD, unit=self._document.unit, since=since, **asked):
             holding = self._holding(amount, terms)
             held[root].append(msgspec.structs.replace(holding, is_debt=amount < 0))
         days: dict[int, list[Any]] = defaultdict(list)

@@ -24,7 +24,7 @@ from processing.documents import ReceiptDocument, decode_document
 from processing.execute import Core
 from processing.plans import NOT_USABLE, TILL_COMPUTED
 from processing.programme.compiled import Programme
-from processing.simulation import Run
+from processing.simulation.play import Run
 from processing.units import HUNDREDTHS_OF_PERCENT, proportion, worth
 
 # Sales, or wallets, of one look.
