@@ -71,6 +71,7 @@ SCOPES: dict[str, str] = {
     "chain:read": "partners, stores, units, products, links",
     "exchange:read": "the exchange log, masked",
     "audit:read": "the audit log",
+    "reports:read": "settlement between partners, liability",
 }
 EVERYTHING = "*"
 

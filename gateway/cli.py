@@ -14,7 +14,12 @@ from uuid import uuid4
 import click
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
-from gateway import cli_simulate, environment, settings
+from gateway import settings
+from gateway.cli_options import config_option as _config
+from gateway.cli_options import database_option as _database
+from gateway.cli_options import existing
+from gateway.cli_programmes import programme
+from gateway.cli_reports import report_group
 from gateway.logs import configure
 from processing import migrate
 from processing.commands import Identify, IssueCard, Ref
@@ -24,21 +29,6 @@ from processing.results import CardIssued, Identified
 from processing.secrets import PURPOSES, SecretsError, add_data_key, key_uses
 from processing.units import major
 from processing.verify import Check
-
-_config = click.option(
-    "--config",
-    envvar=environment.CONFIG,
-    default="configs",
-    show_default=True,
-    help="Directory with the configuration.",
-)
-_database = click.option(
-    "--database-url",
-    envvar=environment.DATABASE_URL,
-    default="sqlite:///tillgate.db",
-    show_default=True,
-    help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
-)
 
 
 @click.group()
@@ -64,14 +54,6 @@ def run() -> None:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         click.echo(f"tillgate: the database cannot be used: {reason}", err=True)
         sys.exit(2)
-
-
-def existing(database_url: str) -> Database:
-    """A database that is there and migrated. Errors: ConfigError."""
-    database = Database(database_url, must_exist=True)
-    if migrate.pending(database):
-        raise ConfigError("the database is empty or older than this version: run tillgate migrate")
-    return database
 
 
 @main.command()
@@ -130,6 +112,9 @@ def config_check(config: str) -> None:
         f"{config}: {len(loaded.chain.stores)} stores, {len(loaded.links)} links, "
         f"{len(loaded.programmes)} programmes, {len(loaded.chain.products)} products: in order"
     )
+
+
+main.add_command(programme)
 
 
 @main.command("log")
@@ -318,6 +303,9 @@ def accounts_command(at: str | None, config: str, database_url: str) -> None:
             click.echo(f"{account.partner:<20} {account.unit:<8} {account.kind:<10} {balance:>18}")
 
 
+main.add_command(report_group)
+
+
 @main.command("demo")
 @click.option("--once", is_flag=True, help="Play the evening, print it, and end.")
 @click.option("--json", "as_json", is_flag=True, help="First print one line of JSON with the addresses.")
@@ -331,9 +319,6 @@ def demo_command(once: bool, as_json: bool, play: bool, host: str, port: int | N
     from gateway.demo.run import run as run_demo
 
     run_demo(Demo(once=once, as_json=as_json, play=play, host=host, port=port, database_url=database_url))
-
-
-main.add_command(cli_simulate.programme)
 
 
 @main.group()

@@ -16,15 +16,13 @@ from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 import click
-from marshmallow import ValidationError
 from msgspec import json, structs
 
-from gateway import environment, programmes, settings
-from gateway.problems import Problems, shown
-from gateway.programme_schemas import ProgrammeSchema
+from gateway import environment
+from gateway.cli_options import existing
 from gateway.receipt_lines import FileSource, product_of
+from gateway.settings import load_chain, read_programme
 from gateway.simulation_view import Compared, as_json, as_table
-from gateway.yaml_files import read_yaml
 from processing import directory
 from processing.chain import Chain, Product
 from processing.database import Database
@@ -38,9 +36,6 @@ from processing.simulation.figures import figures
 from processing.simulation.play import Run, scratch, simulate
 
 FIRST_DAY = datetime(1990, 1, 1, tzinfo=UTC)
-
-programme = click.Group("programme", help="Programmes: what receipts earn and cost.")
-"""Stands here until the group of the same name has all commands of programmes."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class Asked:
     keeps: bool
 
 
-@programme.command("simulate")
+@click.command("simulate")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--receipts", type=click.Path(dir_okay=False, path_type=Path), help="Receipts as JSON lines.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Receipts of the books from this day on.")
@@ -156,11 +151,11 @@ def _source(asked: Asked, kept: str) -> Found:
     """Where receipts come from, the chain, what is active in it, the new version; and whether birthdays are unknown."""
     url = asked.database_url or ("sqlite:///tillgate.db" if asked.since else None)
     if url is None:
-        chain, active = settings.load_books(asked.config)
+        chain = load_chain(asked.config)
+        files = sorted((Path(asked.config) / "programmes").glob("*.yaml"))
+        active = {file.stem: read_programme(file, chain, file.stem) for file in files}
         document = read_programme(asked.file, chain)
         return (*_file(asked, chain, active, document, kept), True)
-    from gateway.cli import existing
-
     database = existing(url)
     with database.reading() as connection:
         now = database.now(connection)
@@ -215,24 +210,6 @@ def _period(asked: Asked, known: Directory, now: datetime) -> tuple[datetime, da
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, clock_time(), zone).astimezone(UTC)
-
-
-def read_programme(file: Path, chain: Chain) -> ProgrammeDocument:
-    """The programme of one file. Errors: ConfigError with file, line and what was expected."""
-    problems = Problems(Path())
-    name, schema = str(file), ProgrammeSchema()
-    try:
-        raw = read_yaml(file)
-        if not isinstance(raw, dict):
-            raise ConfigError(f"{file}: found {shown(raw)}, expected a mapping")
-        document = programmes.Reading(name, raw, schema.load(raw), chain, problems).document()
-    except ValidationError as error:
-        problems.explain(name, schema, raw, error.messages)
-    except ValueError as error:
-        raise ConfigError(f"{file}: {error}") from None
-    if problems.lines:
-        raise ConfigError("\n".join(problems.lines))
-    return document
 
 
 @contextmanager

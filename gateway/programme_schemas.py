@@ -14,7 +14,18 @@ from typing import Any, NamedTuple
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from gateway.problems import EXPECTED
-from gateway.schemas import MAX_SCALE, Checked, Section, a_choice, a_code, a_percent, a_switch, a_text, a_whole
+from gateway.schemas import (
+    MAX_SCALE,
+    PERCENT,
+    Checked,
+    Section,
+    a_choice,
+    a_code,
+    a_percent,
+    a_switch,
+    a_text,
+    a_whole,
+)
 from processing.programme.document import MAX_EVENTS
 from processing.units import MAX_AMOUNT, scaled
 
@@ -44,7 +55,8 @@ def _amount(kind: str, example: str, **options: Any) -> Checked:
     return Checked(check, f'an amount of {kind} in major units, such as "{example}"', json=AMOUNT, **options)
 
 
-AMOUNT = {"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?$"}
+# Not a number with a point: editors would read it as a float.
+AMOUNT = {"type": ["string", "integer"], "minimum": 0, "pattern": r"^[0-9]+(\.[0-9]*)?$"}
 
 
 def money(**options: Any) -> Checked:
@@ -99,13 +111,20 @@ def _steps(**options: Any) -> Checked:
             ]
         except ValidationError:
             raise ValueError from None
+        if len({told for told, _ in found}) < len(found):
+            raise ValidationError(f"{EXPECTED}each amount once")
         return sorted(found)
 
     words = 'a mapping of money to percent, such as {{"10000": 5, "20000": 10}}'
-    return Checked(check, words, json={"type": "object", "additionalProperties": PERCENT}, **options)
+    return Checked(check, words, json=_STEPS, **options)
 
 
-PERCENT = {"type": ["number", "string"]}
+_STEPS = {
+    "type": "object",
+    "propertyNames": {"pattern": AMOUNT["pattern"]},
+    "additionalProperties": PERCENT,
+    "minProperties": 1,
+}
 
 
 class _Texts(Section):
@@ -180,10 +199,18 @@ class WindowSection(Section):
             raise ValidationError(f"{EXPECTED}days or this, not both")
 
 
+def _window() -> fields.Nested:
+    return fields.Nested(
+        WindowSection,
+        load_default=lambda: {"days": None, "period": None},
+        metadata={"description": "which days count; none told: all that there ever were"},
+    )
+
+
 class TurnoverSteps(Section):
     """Percent by what was bought before."""
 
-    window = fields.Nested(WindowSection, load_default=lambda: {"days": None, "period": None})
+    window = _window()
     steps = _steps(required=True, metadata={"description": "from so much turnover on so many percent"})
 
 
@@ -214,7 +241,8 @@ class ExpirySection(Section):
     )
     extra_days = a_whole(0, MAX_DAYS, load_default=0, metadata={"description": "so many days later"})
     sliding = a_switch(
-        load_default=False, metadata={"description": "each purchase gives all of the card's points new days"}
+        load_default=False,
+        metadata={"description": "each purchase gives all of the card's points new days; only in `points.expires`"},
     )
 
     @validates_schema
@@ -242,7 +270,9 @@ class _Rule(Section):
     when = fields.Nested(When, load_default=lambda: When().load({}), metadata={"description": "conditions"})
     goods = names(metadata={"description": "names under `goods`; none: all goods"})
     without = names(metadata={"description": "names under `goods` that it does not touch"})
-    price_from = money(load_default=Told(MONEY, 0), metadata={"description": "only pieces that cost so much"})
+    price_from = money(
+        load_default=Told(MONEY, 0), metadata={"description": "only goods whose price of a piece is so much or more"}
+    )
     group = a_text(load_default="", metadata={"description": "the group in which it competes"})
     priority = a_whole(-1000, 1000, load_default=0, metadata={"description": "the higher one goes first"})
     exclusive = a_switch(
@@ -283,7 +313,7 @@ class PointsRuleSection(_Rule):
     multiply = Checked(
         lambda value: _factor(value),
         "a factor above 1, such as 2 or 1.5",
-        json=PERCENT,
+        json={**PERCENT, "minimum": 1, "maximum": 1000},
         metadata={"description": "all other rules' points times this"},
     )
     once = a_choice("year", "ever", metadata={"description": "a wallet gets it once in a calendar year, or once ever"})
@@ -320,7 +350,12 @@ class DiscountsSection(Section):
 
     groups = _groups()
     floor_percent = a_percent(load_default=0, metadata={"description": "a line costs at least this part of its price"})
-    rules = fields.List(fields.Nested(DiscountRuleSection), load_default=list, validate=validate.Length(max=MAX_RULES))
+    rules = fields.List(
+        fields.Nested(DiscountRuleSection),
+        load_default=list,
+        validate=validate.Length(max=MAX_RULES),
+        metadata={"description": "the rules, at most 1,000"},
+    )
 
 
 class EventSection(Section):
@@ -352,16 +387,32 @@ class PointsSection(Section):
     """Points that purchases bring."""
 
     groups = _groups()
-    rules = fields.List(fields.Nested(PointsRuleSection), load_default=list, validate=validate.Length(max=MAX_RULES))
-    events = fields.List(fields.Nested(EventSection), load_default=list, validate=validate.Length(max=MAX_EVENTS))
-    caps = fields.Nested(CapsSection, load_default=lambda: CapsSection().load({}))
+    rules = fields.List(
+        fields.Nested(PointsRuleSection),
+        load_default=list,
+        validate=validate.Length(max=MAX_RULES),
+        metadata={"description": "the rules, at most 1,000"},
+    )
+    events = fields.List(
+        fields.Nested(EventSection),
+        load_default=list,
+        validate=validate.Length(max=MAX_EVENTS),
+        metadata={"description": "points for what is no purchase; at most 20"},
+    )
+    caps = fields.Nested(
+        CapsSection,
+        load_default=lambda: CapsSection().load({}),
+        metadata={"description": "the most that purchases bring"},
+    )
     round_to = _positive(
         points(load_default=None, metadata={"description": "a receipt's points are rounded down to a multiple of this"})
     )
     on_part_paid_by_points = a_switch(load_default=False, metadata={"description": "also on what points pay"})
     on_gift_cards = a_switch(load_default=False, metadata={"description": "also on the sale of gift cards"})
     pending_days = a_whole(0, 3650, load_default=0, metadata={"description": "days until they can be spent"})
-    expires = fields.Nested(ExpirySection, load_default=lambda: ExpirySection().load({}))
+    expires = fields.Nested(
+        ExpirySection, load_default=lambda: ExpirySection().load({}), metadata={"description": "when points end"}
+    )
 
 
 class PaymentSection(Section):
@@ -377,7 +428,9 @@ class PaymentSection(Section):
     )
     without = names(metadata={"description": "names under `goods` that points never pay for"})
     round_to = _positive(points(load_default=None, metadata={"description": "only multiples of this"}))
-    least_points = points(load_default=Told(POINTS, 0), metadata={"description": "only by cards that have so many"})
+    least_points = points(
+        load_default=Told(POINTS, 0), metadata={"description": "a quote offers them only of cards that have so many"}
+    )
 
 
 class PriceSection(Section):
@@ -452,15 +505,25 @@ class TiersSection(Section):
     measure = a_choice(
         "turnover", "points", "visits", data_key="by", required=True, metadata={"description": "what brings a tier"}
     )
-    window = fields.Nested(WindowSection, load_default=lambda: {"days": None, "period": None})
-    levels = fields.List(fields.Nested(LevelSection), required=True, validate=validate.Length(min=1, max=100))
-    review = fields.Nested(ReviewSection, allow_none=True, load_default=None)
+    window = _window()
+    levels = fields.List(
+        fields.Nested(LevelSection),
+        required=True,
+        validate=validate.Length(min=1, max=100),
+        metadata={"description": "the tiers, from the lowest up"},
+    )
+    review = fields.Nested(
+        ReviewSection,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "when a tier is looked at again; none told: nobody falls but by absence"},
+    )
     absence_days = a_whole(
         1,
         MAX_DAYS,
         allow_none=True,
         load_default=None,
-        metadata={"description": "a step down after so many days without a visit"},
+        metadata={"description": "a step down when the last visit is more than so many days ago"},
     )
 
 
@@ -471,7 +534,15 @@ class LimitSection(Section):
     of = a_choice(
         "receipts", "turnover", "earned", "redeemed", required=True, metadata={"description": "what is counted"}
     )
-    per = a_choice("card", required=True, metadata={"description": "of each wallet"})
+    per = a_choice(
+        "card",
+        "till",
+        "cashier",
+        "store",
+        "partner",
+        required=True,
+        metadata={"description": "of each wallet, till, cashier (where the till tells one), store or legal entity"},
+    )
     every = a_choice("day", "month", required=True, metadata={"description": "in a day or calendar month"})
     most = Checked(
         lambda value: _needs(value),
@@ -511,12 +582,14 @@ class ProgrammeSchema(Section):
         load_default=dict,
         metadata={"description": "groups of stores that rules name"},
     )
-    discounts = fields.Nested(DiscountsSection)
-    points = fields.Nested(PointsSection)
-    payment = fields.Nested(PaymentSection)
-    prices = fields.List(fields.Nested(PriceSection))
-    tiers = fields.Nested(TiersSection, allow_none=True)
-    limits = fields.List(fields.Nested(LimitSection))
+    discounts = fields.Nested(DiscountsSection, metadata={"description": "what comes off the price of goods"})
+    points = fields.Nested(PointsSection, metadata={"description": "points that purchases bring"})
+    payment = fields.Nested(PaymentSection, metadata={"description": "how much points may pay; none told: nothing"})
+    prices = fields.List(fields.Nested(PriceSection), metadata={"description": "the law's prices of goods"})
+    tiers = fields.Nested(TiersSection, allow_none=True, metadata={"description": "tiers of holders"})
+    limits = fields.List(
+        fields.Nested(LimitSection), metadata={"description": "the most that may happen in a day or month"}
+    )
     certificates = fields.Dict(
         keys=a_text(),
         values=a_choice("many", "full", "rest_burns"),
@@ -552,7 +625,7 @@ class ProgrammeSchema(Section):
         short = [
             f.data_key or name for name, f in self.fields.items() if name in data and (f.data_key or name) in SHORT
         ]
-        long = [name for name in LONG if name in data]
+        long = [name for name in LONG if name in data] + [name for name in ("goods", "places") if data.get(name)]
         if short and long:
             raise ValidationError(f"found {short[0]} beside {long[0]}, {EXPECTED}the short form or sections, not both")
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from msgspec import structs
+
 from gateway.problems import Problems, did_you_mean, shown
 from gateway.programme_schemas import DAYS, MONEY, Told
 from gateway.schemas import MAX_SCALE
@@ -81,7 +83,10 @@ class Reading:
             if name in value
         }
         shared = ("code", "unit", "discount", "bonus", "return_policy", "return_grace_days")
-        return simple(minimum_price_minor=price, **short, **{name: value[name] for name in shared})
+        document = simple(minimum_price_minor=price, **short, **{name: value[name] for name in shared})
+        if "point_price" in self.raw:
+            document = structs.replace(document, point_price_millionths=self._point_price())
+        return document
 
     def _is_short(self) -> bool:
         return (

@@ -50,19 +50,35 @@ def _saying(expected: str) -> dict[str, Any]:
     return dict.fromkeys(("required", "null", "invalid"), EXPECTED + expected)
 
 
-def a_text(expected: str = "text", pattern: str = "(?s:.{1,255})", **options: Any) -> fields.String:
+class Text(fields.String):
+    """Text; ``json`` tells its shape in a JSON Schema, whose patterns are not Python's."""
+
+    def __init__(self, json: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.json = json
+
+
+ANY_TEXT = "(?s:.{1,255})"
+
+
+def a_text(
+    expected: str = "text", pattern: str = ANY_TEXT, json: Mapping[str, Any] | None = None, **options: Any
+) -> Text:
     """Text of a shape; a number has to be quoted, so that 007 stays what was written."""
     shape = validate.Regexp(rf"(?:{pattern})\Z", error=EXPECTED + expected)
-    return fields.String(validate=shape, error_messages=_saying(expected), **options)
+    if json is None:
+        json = {"minLength": 1, "maxLength": 255} if pattern == ANY_TEXT else {}
+    return Text(json, validate=shape, error_messages=_saying(expected), **options)
 
 
-def a_code(**options: Any) -> fields.String:
+def a_code(**options: Any) -> Text:
     words = "a code: up to 64 of a-z, 0-9, - and _, beginning with a letter or digit"
-    return a_text(words, r"[a-z0-9][a-z0-9_-]{0,63}", **options)
+    shape = r"[a-z0-9][a-z0-9_-]{0,63}"
+    return a_text(words, shape, json={"pattern": f"^{shape}$"}, **options)
 
 
-def a_choice(*choices: str, **options: Any) -> fields.String:
-    return a_text(" or ".join(choices), "|".join(map(re.escape, choices)), **options)
+def a_choice(*choices: str, **options: Any) -> Text:
+    return a_text(" or ".join(choices), "|".join(map(re.escape, choices)), json={"enum": list(choices)}, **options)
 
 
 def a_whole(least: int, most: int, **options: Any) -> fields.Integer:
@@ -93,10 +109,13 @@ def a_decimal(expected: str, scale: int, most: int, **options: Any) -> Checked:
     return Checked(check, expected, **options)
 
 
+PERCENT = {"type": ["number", "string"], "minimum": 0, "maximum": 100, "pattern": r"^[0-9]+(\.[0-9]*)?$"}
+
+
 def a_percent(**options: Any) -> Checked:
     """In hundredths of a percent."""
     words = "a percent from 0 to 100 with at most two digits after the point, such as 5.5"
-    return a_decimal(words, 2, HUNDREDTHS_OF_PERCENT, json={"type": ["number", "string"]}, **options)
+    return a_decimal(words, 2, HUNDREDTHS_OF_PERCENT, json=PERCENT, **options)
 
 
 def an_amount(**options: Any) -> Checked:

@@ -28,7 +28,7 @@ from processing import numbers
 from processing.chain import Chain, Product
 from processing.errors import ConfigError
 from processing.programme.document import ProgrammeDocument
-from processing.units import MONEY
+from processing.units import MONEY, PAR_MILLIONTHS
 
 MIN_SECRET_CHARACTERS = 16
 MAX_CARD_NUMBER = 2**63 - 1
@@ -135,6 +135,24 @@ def load(directory: str | Path, environ: Mapping[str, str], adapters: Mapping[st
     return settings
 
 
+def load_chain(directory: str | Path) -> Chain:
+    """What chain.yaml says; needs no secrets. Errors: ConfigError."""
+    reading = _Reading(Path(directory), {}, {})
+    chain = reading.chain()
+    if chain is None or reading.problems.lines:
+        raise ConfigError("\n".join(reading.problems.lines))
+    return chain
+
+
+def read_programme(file: Path, chain: Chain, code: str | None = None) -> ProgrammeDocument:
+    """The programme of one file, wherever it is. With ``code`` it has to say that. Errors: ConfigError."""
+    reading = _Reading(Path(), {}, {})
+    document = reading.programme(str(file), chain, code)
+    if document is None or reading.problems.lines:
+        raise ConfigError("\n".join(reading.problems.lines))
+    return document
+
+
 class _Document(NamedTuple):
     """A file that its schema has accepted; ``name`` is its path below the configuration directory."""
 
@@ -151,6 +169,8 @@ class _Reading:
         self._root = root
         self._environ = environ
         self._adapters = adapters
+        # Units whose points are not worth one of money each, and the programmes that say so.
+        self._priced: dict[str, str] = {}
 
     def settings(self) -> Settings | None:
         """Everything read and checked; ``None`` without a usable chain.yaml, to which the rest refers."""
@@ -164,6 +184,7 @@ class _Reading:
         chain = self._chain(found) if found else None
         found_programmes = list(self._folder("programme", lambda _: ProgrammeSchema()))
         said = [self._programme(one, chain) for one in found_programmes] if chain else []
+        self._priced = {each.unit: each.code for each in said if each.point_price_millionths != PAR_MILLIONTHS}
         links = [self._link(one, chain) for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))]
         if chain is None:
             return None
@@ -173,6 +194,20 @@ class _Reading:
             {programme.code: programme for programme in said},
             {link.code: link for link in links},
         )
+
+    def chain(self) -> Chain | None:
+        """What chain.yaml says, alone."""
+        found = self._document("chain.yaml", lambda _: ChainSchema())
+        return self._chain(found) if found else None
+
+    def programme(self, name: str, chain: Chain, code: str | None) -> ProgrammeDocument | None:
+        """The programme of the file with this path."""
+        found = self._document(name, lambda _: ProgrammeSchema())
+        if found is None:
+            return None
+        if code is not None:
+            self._check_own_name(found, "programme", code)
+        return self._programme(found, chain)
 
     def _check_names(self) -> None:
         """Files that would silently be left out: misspelt names and the ending .yml."""
@@ -184,15 +219,6 @@ class _Reading:
                 self.problems.say(path.name, (), text)
         for path in sorted([*self._root.glob("*.yml"), *self._root.glob("*/*.yml")]):
             self.problems.say(path.relative_to(self._root).as_posix(), (), "not read; its name must end in .yaml")
-
-    def books(self) -> tuple[Chain, dict[str, ProgrammeDocument]] | None:
-        """What chain.yaml and the programmes say; ``None`` without a usable chain.yaml."""
-        found = self._document("chain.yaml", lambda _: ChainSchema())
-        chain = self._chain(found) if found else None
-        if chain is None:
-            return None
-        said = [self._programme(one, chain) for one in self._folder("programme", lambda _: ProgrammeSchema())]
-        return chain, {programme.code: programme for programme in said}
 
     def _document(self, name: str, schema_for: Callable[[dict[str, Any]], Schema]) -> _Document | None:
         """The file, or ``None`` with its problems noted. Its schema may depend on what it says."""
@@ -216,10 +242,13 @@ class _Reading:
         for stem in self._stems(f"{kind}s"):
             document = self._document(f"{kind}s/{stem}.yaml", schema_for)
             if document:
-                if document.raw[kind] != stem:
-                    text = f"found {shown(document.raw[kind])}, expected {stem!r} as the file is named"
-                    self.problems.say(document.name, (kind,), text)
+                self._check_own_name(document, kind, stem)
                 yield document
+
+    def _check_own_name(self, document: _Document, kind: str, stem: str) -> None:
+        if document.raw[kind] != stem:
+            text = f"found {shown(document.raw[kind])}, expected {stem!r} as the file is named"
+            self.problems.say(document.name, (kind,), text)
 
     def _stems(self, folder: str) -> list[str]:
         return sorted(path.stem for path in (self._root / folder).glob("*.yaml"))
@@ -298,6 +327,9 @@ class _Reading:
         for unit in chain.units if chain and wanted is not None else ():
             if unit.code == code and unit.scale != wanted:
                 self.problems.say(name, path, f"found {code} of scale {unit.scale}, expected a unit of scale {wanted}")
+        if wanted is not None and code in self._priced:
+            text = f"found {code}, expected points worth one of money each: not so in programme {self._priced[code]}"
+            self.problems.say(name, path, text)
 
     def _check_unit(self, name: str, path: Steps, found: str, chain: Chain | None) -> None:
         if chain:
@@ -345,15 +377,6 @@ class _Reading:
             if network.prefixlen == 0:
                 text = f"found '{network}', which lets everybody in: expected a secret as well"
                 self.problems.say(document.name, ("credentials", "addresses", n), text)
-
-
-def load_books(directory: str | Path) -> tuple[Chain, dict[str, ProgrammeDocument]]:
-    """The chain and its programmes, without links and their secrets. Errors: ConfigError."""
-    reading = _Reading(Path(directory), {}, {})
-    found = reading.books()
-    if found is None or reading.problems.lines:
-        raise ConfigError("\n".join(reading.problems.lines))
-    return found
 
 
 def _number_problems(product: Product) -> Iterator[str]:

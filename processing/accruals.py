@@ -13,8 +13,8 @@ from processing.plans import Plan, Use, add
 from processing.programme.compiled import Programme
 from processing.programme.decide import Decision, Earning
 from processing.programme.terms import LotTerms, day_terms, lot_terms, terms
-from processing.state import PAR_MILLIONTHS, Account, Card, Posting, State
-from processing.units import spread
+from processing.state import Account, Card, Posting, State
+from processing.units import PAR_MILLIONTHS, spread
 
 
 def plan_loads(

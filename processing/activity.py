@@ -32,7 +32,7 @@ ACTIVITY = Statement(
 )
 MEMBERSHIPS = Statement(
     """
-    SELECT wallet_id, programme, tier, since, review_on, counts_from, credit, raised_by, before
+    SELECT wallet_id, programme, tier, since, review_on, counts_from, credit, raised_by, before, look_on
     FROM membership WHERE wallet_id IN_IDS(:wallets)
     """,
     *tables.membership.c.values(),
@@ -71,6 +71,7 @@ class Member:
     held: Membership
     raised_by: int | None = None
     before: Membership | None = None
+    look_on: date | None = None
 
 
 @dataclass(slots=True)
@@ -94,9 +95,10 @@ class Pasts:
         """What was read of them."""
         for wallet_id, day, name, *sums in activity:
             self._add(wallet_id, day, name, sums, units)
-        for wallet_id, programme, tier, since, review_on, counts_from, credit, raised_by, before in members:
+        for wallet_id, programme, tier, since, review_on, counts_from, credit, raised_by, before, look_on in members:
             held = Membership(tier, since, review_on, counts_from, credit)
-            self.members[wallet_id, programme] = Member(held, raised_by, _decode(before) if before else None)
+            member = Member(held, raised_by, _decode(before) if before else None, look_on)
+            self.members[wallet_id, programme] = member
         for wallet_id, holder_id, wrapped_key, birthday in born:
             told = read_birthday(vault, holder_id, wrapped_key, birthday)
             if told is not None:
@@ -154,9 +156,9 @@ class Pasts:
         place = wallet_id, programme.code
         known = self.members.get(place)
         if after.tier != before.tier:
-            self._keep(place, Member(after, sale_id, before))
+            self._keep(place, programme, Member(after, sale_id, before))
         elif known is not None and known.held != after:
-            self._keep(place, Member(after, known.raised_by, known.before))
+            self._keep(place, programme, Member(after, known.raised_by, known.before))
 
     def look_again(self, wallet_id: int, programme: Programme, today: date, sale_id: int) -> None:
         """After a purchase was undone, or came again: a tier that it had raised is what it was before.
@@ -170,14 +172,27 @@ class Pasts:
         if member is not None and member.raised_by == sale_id and member.before is not None:
             found = tiers.judge(said, member.before, self.history(wallet_id), today)
             if tiers.is_above(said, member.held.tier, found.tier):
-                self._keep(place, Member(found))
+                self._keep(place, programme, Member(found))
                 return
         before = member.held if member else tiers.lowest(said, today)
         after = tiers.judge(said, before, self.history(wallet_id), today)
         if tiers.is_above(said, after.tier, before.tier):
-            self._keep(place, Member(after, sale_id, before))
+            self._keep(place, programme, Member(after, sale_id, before))
 
-    def _keep(self, place: tuple[int, str], member: Member) -> None:
+    def review(self, wallet_id: int, programme: Programme, today: date) -> bool:
+        """Write down what the tier is today; whether that is another one."""
+        said = programme.document.tiers
+        member = self.members.get((wallet_id, programme.code))
+        if said is None or member is None:
+            return False
+        held = tiers.judge(said, member.held, self.history(wallet_id), today)
+        is_other = held.tier != member.held.tier
+        self._keep((wallet_id, programme.code), programme, Member(held, member.raised_by, member.before))
+        return is_other
+
+    def _keep(self, place: tuple[int, str], programme: Programme, member: Member) -> None:
+        assert programme.document.tiers is not None
+        member.look_on = tiers.next_look(programme.document.tiers, member.held, self.history(place[0]))
         self.members[place] = self.changed[place] = member
 
     def merge(self, source: int, target: int, programmes: Mapping[str, Programme]) -> None:
@@ -201,7 +216,7 @@ class Pasts:
                 {leaving.held.tier, staying.held.tier} <= codes
                 and tiers.is_above(said, leaving.held.tier, staying.held.tier)
             ):
-                self._keep((target, code), Member(leaving.held))
+                self._keep((target, code), programme, Member(leaving.held))
 
     def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """The rows to add to ``activity``, and those of ``membership`` that have changed."""
@@ -229,6 +244,7 @@ class Pasts:
                 "credit": member.held.credit,
                 "raised_by": member.raised_by,
                 "before": _encode(member.before).decode() if member.before else None,
+                "look_on": member.look_on,
             }
             for (wallet_id, programme), member in sorted(self.changed.items())
         ]

@@ -95,6 +95,16 @@ def record(
     append(connection, [Audited(actor, action, store_id, target, details)], database.now(connection))
 
 
+def changes(connection: Connection, action: str, target: str) -> list[Audited]:
+    """Who did this to that thing, and with which details; the oldest first."""
+    table = tables.audit
+    asked = select(table).where(table.c.action == action, table.c.target == target[:MAX_TARGET]).order_by(table.c.id)
+    return [
+        Audited(row.actor, row.action, row.store_id, row.target, msgspec.json.decode(row.details))
+        for row in connection.execute(asked)
+    ]
+
+
 def broken(connection: Connection) -> Iterator[str]:
     """The rows whose hash does not follow from the row before them, each as a sentence."""
     before = FIRST

@@ -1,4 +1,4 @@
-"""The work of time: lots expire, holds end, merges finish, days are rolled up. In small bites, by many workers.
+"""The work of time: lots expire, holds end, merges finish, tiers fall, days are rolled up; in bites, by many workers.
 
 Nothing waits for a worker: what is due counts as expired or ended already (``Lot.is_available``,
 ``State.end_due_holds``). A worker writes it down. Accounts that somebody else holds are left for the next time, so that
@@ -61,6 +61,20 @@ MERGING = Statement(
     _wallet.id,
     _wallet.merging_into,
 )
+# By the days of UTC: a tier that falls some hours later is no worse.
+DUE_TIERS = Statement(
+    """
+    SELECT m.wallet_id, m.programme FROM membership m
+    WHERE m.look_on IS NOT NULL AND m.look_on <= CAST(:today AS DATE) ORDER BY m.look_on, m.wallet_id LIMIT :most
+    """,
+    tables.membership.c.wallet_id,
+    tables.membership.c.programme,
+    sqlite="""
+    SELECT m.wallet_id, m.programme FROM membership m
+    WHERE m.look_on IS NOT NULL AND m.look_on <= :today ORDER BY m.look_on, m.wallet_id LIMIT :most
+    """,
+)
+LOOK_NO_MORE = Statement("UPDATE membership SET look_on = NULL WHERE wallet_id = :wallet AND programme = :programme")
 LOTS_TO_MOVE = Statement(
     "SELECT count(*) FROM lot l JOIN account a ON a.id = l.account_id WHERE l.is_open AND a.wallet_id = :wallet",
     column("count", BigInteger),
@@ -210,6 +224,32 @@ def _reserve(core: Core, source: int) -> None:
     core.work.ids.reserve({"operation": 1, "lot": counted[0][0], "account": len(core.work.directory.units)})
 
 
+# Tiers -----------------------------------------------------------------------------------------------------
+
+
+def review_tiers(core: Core) -> int:
+    """Write down the tiers of one bite of wallets that may have fallen; how many wallets."""
+    core.refresh()
+    if not core.work.directory.asks_history:
+        return 0
+    with core.work.database.transaction() as connection:
+        now = core.work.database.now(connection)
+        asking = {"today": now.date().isoformat(), "most": BITE_WALLETS}
+        (rows,) = run(connection, [(DUE_TIERS, asking)])
+        if not rows:
+            return 0
+        state = ledger.read_wallets(connection, core.work, {row[0] for row in rows}, is_patient=True)
+        locked = {account.wallet_id for account in state.accounts_by_id.values()}
+        programmes = core.work.directory.programmes
+        gone = [row for row in rows if row[1] not in programmes or programmes[row[1]].programme.document.tiers is None]
+        run(connection, [(LOOK_NO_MORE, {"wallet": wallet_id, "programme": code}) for wallet_id, code in gone])
+        for wallet_id, code in rows:
+            if wallet_id in locked and (wallet_id, code) not in gone:
+                state.pasts.review(wallet_id, programmes[code].programme, state.now.date())
+        ledger.write_state(connection, core.work, state)
+    return len(gone) + len(state.pasts.changed)
+
+
 # Roll-ups --------------------------------------------------------------------------------------------------
 
 
@@ -259,5 +299,6 @@ CHORES: dict[str, Callable[[Core], int]] = {
     "end_holds": end_holds,
     "expire_lots": expire_lots,
     "finish_merges": finish_merges,
+    "review_tiers": review_tiers,
     "roll_up": roll_up,
 }

@@ -26,6 +26,7 @@ from processing.results import (
     CodeSent,
     ConsentRecorded,
     Exchanged,
+    Explained,
     GiftCardSold,
     HoldCaptured,
     HolderErased,
@@ -192,6 +193,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     discount_minor: int = 0
     lines: tuple[Line, ...] = ()
     tenders: tuple[Tender, ...] = ()
+    cashier: str = ""
 
 
 class PostReceipt(Command[ReceiptPosted], frozen=True, tag=True, kw_only=True):
@@ -616,6 +618,20 @@ class ReadOperation(Query[OperationTold], frozen=True, tag=True, kw_only=True):
     operation_id: int
 
 
+class ExplainOperation(Query[Explained], frozen=True, tag=True, kw_only=True):
+    """Why each rule of the programmes that decided an operation fired or did not. Errors: OperationNotFound."""
+
+    operation_id: int
+
+
+class ExplainQuote(Query[Explained], frozen=True, tag=True, kw_only=True):
+    """The same for what Quote would say now. Errors: as Quote."""
+
+    store: str
+    receipt: Receipt
+    cards: tuple[CardUse, ...] = ()
+
+
 class ReadReceipt(Query[ReceiptTold], frozen=True, tag=True, kw_only=True):
     """The receipt that stands under a key of the store, and what has come back of it. Errors: ReceiptNotFound."""
 
@@ -683,6 +699,8 @@ AnyQuery = (
     | ReadLots
     | ReadStatement
     | ReadOperation
+    | ExplainOperation
+    | ExplainQuote
     | ReadReceipt
     | ReadHold
     | ReadHolder

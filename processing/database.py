@@ -76,7 +76,7 @@ class Statement:
         on_postgresql = on_postgresql.replace("FOR_UPDATE", "FOR UPDATE")
         on_postgresql = on_postgresql.replace("IN_ROWS(", "= ANY (ARRAY(").replace("END_ROWS)", "))")
         self.postgresql = re.sub(r"(?<!:):(\w+)", r"%(\1)s", on_postgresql)
-        self.has_rows = sql.lstrip().startswith("SELECT") or "RETURNING" in sql
+        self.has_rows = sql.lstrip().startswith(("SELECT", "WITH")) or "RETURNING" in sql
         on_sqlite = re.sub(r"IN_(IDS|TEXTS)\((:\w+)\)", r"IN (SELECT value FROM json_each(\2))", sqlite or sql)
         on_sqlite = (
             on_sqlite.replace("FOR_UPDATE_SKIPPING", "")

@@ -24,7 +24,7 @@ from processing.database import Database
 from processing.errors import ConfigError, ForeignStore, ProductNotFound, UnitNotFound
 from processing.programme.compiled import Programme
 from processing.programme.document import ProgrammeDocument, stored
-from processing.units import Unit
+from processing.units import PAR_MILLIONTHS, Unit
 
 # System accounts, one of each kind per partner and unit.
 ISSUED, REDEEMED, EXPIRED, ADJUSTED, CASH, SUSPENSE = (
@@ -124,6 +124,20 @@ class Directory:
     def programme_of(self, product: str) -> ActiveProgramme:
         return self.programmes[self.product(product).programme]
 
+    @cached_property
+    def _prices(self) -> dict[str, int]:
+        told = {active.programme.unit: active.programme.point_price_millionths for active in self.programmes.values()}
+        return {unit: told.get(unit, PAR_MILLIONTHS) for unit in self.units}
+
+    def price_of(self, unit: str) -> int:
+        """What a minor unit of a kind of points is worth by the programmes of today; money is worth itself."""
+        return self._prices[unit]
+
+    def version(self, version_id: int) -> ActiveProgramme | None:
+        """The version with this number, active or not."""
+        versions = self.timeline.get(self.versions.get(version_id, ""), ())
+        return next((active for _, active in versions if active.version_id == version_id), None)
+
     def grace_days(self, version_id: int | None) -> int:
         """How long points live on that go back to a lot which has expired, by the programme that decided then."""
         active = self.programmes.get(self.versions.get(version_id or 0, ""))
@@ -133,6 +147,11 @@ class Directory:
     def asks_history(self) -> bool:
         """Whether any programme looks at what wallets have done before."""
         return any(active.programme.asks_history for active in self.programmes.values())
+
+    @cached_property
+    def limits_others(self) -> bool:
+        """Whether any programme limits tills, cashiers, stores or partners."""
+        return any(active.programme.shared_limits for active in self.programmes.values())
 
     @cached_property
     def asks_birthday(self) -> bool:
@@ -209,9 +228,15 @@ def newest_version(connection: Connection) -> int:
 
 
 def activate(
-    database: Database, programme: ProgrammeDocument, starts_at: datetime | None = None, actor: str = ""
+    database: Database,
+    programme: ProgrammeDocument,
+    starts_at: datetime | None = None,
+    actor: str = "",
+    note: str = "",
 ) -> int | None:
     """Write a version that starts then, or now. Its id; ``None`` when it says what is active at that time.
+
+    The audit log keeps actor and note.
 
     Errors: ConfigError for a start in the past, or a unit that the chain does not have.
     """
@@ -225,7 +250,8 @@ def activate(
             raise ConfigError(f"{programme.code}: unit: found {programme.unit}, expected one of {', '.join(known)}")
         version_id = _activate(connection, programme, starts_at)
         if version_id is not None:
-            told = Audited(actor, "programme_activated", CENTRE_ID, programme.code, {"version": version_id})
+            details = {"version": version_id} | ({"note": note} if note else {})
+            told = Audited(actor, "programme_activated", CENTRE_ID, programme.code, details)
             audit.append(connection, [told], now)
         return version_id
 

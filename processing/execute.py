@@ -148,7 +148,7 @@ class Core:
         Nothing is raised: a command that conflicts for too long is answered with Busy, and one that meets a bug
         of ours with Failed, without harm to those that travelled with it.
         """
-        self._refresh()
+        self.refresh()
         outcomes: list[Outcome] = []
         for batch in _batches(commands):
             outcomes += self._execute(batch)
@@ -156,7 +156,7 @@ class Core:
 
     def answer(self, asked: Sequence[AnyQuery]) -> list[Outcome]:
         """The outcome of each query, in order. Errors: Busy when the database cannot be read."""
-        self._refresh()
+        self.refresh()
         for _ in range(ATTEMPTS):
             try:
                 with self.work.database.reading() as connection:
@@ -169,7 +169,7 @@ class Core:
                 self.work.database.reader.dispose()
         return [Busy("the database cannot be read, repeat") for _ in asked]
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Take up programmes whose time has come, and now and then versions that others have activated.
 
         An operation stores the version that decided it, so that some seconds between processes harm nobody.
@@ -307,7 +307,7 @@ def check_receipt(command: PostReceipt | ReturnReceipt) -> None:
         raise TooLarge("too many lines or cards", where="receipt")
     if abs(command.receipt.total_minor) > MAX_AMOUNT:
         raise BadAmount("the receipt's total is too large", where="total_minor")
-    for where in ("number", "till"):
+    for where in ("number", "till", "cashier"):
         if len(getattr(command.receipt, where)) > MAX_NAME:
             raise BadMessage(f"longer than {MAX_NAME} characters", where=where)
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, delete, text
 
-from processing import activity, audit, people, selects, tables
+from processing import activity, audit, limits, people, selects, tables
 from processing.activity import Activity
 from processing.allocation import Back
 from processing.claims import Claim, named_keys, own_keys, parts
@@ -42,6 +42,7 @@ from processing.ids import Ids
 from processing.lots import Lot
 from processing.names import derived
 from processing.numbers import capacity, products_of, spare_numbers
+from processing.programme.facts import period_start
 from processing.results import HoldPlaced, ReceiptReturned, accounts_of
 from processing.reversals import living
 from processing.secrets import Vault
@@ -68,8 +69,8 @@ ON CONFLICT (wallet_id, day, name) DO UPDATE SET turnover_minor = activity.turno
 """
 FORGET_ACTIVITY = "DELETE FROM activity WHERE wallet_id = :old"
 MOVE_MEMBERSHIP = """
-INSERT INTO membership (wallet_id, programme, tier, since, review_on, counts_from, credit)
-SELECT :new, programme, tier, since, review_on, counts_from, credit FROM membership WHERE wallet_id = :old
+INSERT INTO membership (wallet_id, programme, tier, since, review_on, counts_from, credit, look_on)
+SELECT :new, programme, tier, since, review_on, counts_from, credit, look_on FROM membership WHERE wallet_id = :old
 ON CONFLICT (wallet_id, programme) DO NOTHING
 """
 FORGET_MEMBERSHIP = "DELETE FROM membership WHERE wallet_id = :old"
@@ -180,6 +181,9 @@ def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: s
         reads["named_holds"] = (selects.NAMED_HOLDS, {"holds": _ids(past.holds)})
     if past.wallets:
         reads["merged"] = (selects.MERGED, {"wallets": _ids(past.wallets)})
+    if work.directory.limits_others and (limited := _limited(work.directory, asked)):
+        since = period_start("month", work.database.clock(work.database.host_clock()).date()) - timedelta(days=1)
+        reads["tallies"] = (limits.TALLIES, {"subjects": array(sorted(limited)), "since": since.isoformat()})
     if any(isinstance(command, (PlaceHold, MergeHolders)) for command in asked):
         reads["wallets"] = (selects.WALLET_ROWS, {"wallets": _ids(wallets)})
     for product in products_of(work.directory, asked):
@@ -187,6 +191,16 @@ def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: s
             most = capacity(product) + 1
             reads[f"issued {product.code}"] = (selects.ON_SALE, {"product": product.code, "most": most})
     return reads
+
+
+def _limited(directory: Directory, asked: Sequence[Command[Any]]) -> set[str]:
+    """Whose limits the batch's receipts count towards."""
+    found: set[str] = set()
+    for command in asked:
+        if isinstance(command, PostReceipt):
+            store = directory.store(command.store)
+            found |= set(limits.subjects(store.id, store.partner_id, command.receipt).values())
+    return found
 
 
 def _happened_at(command: Command[Any]) -> datetime | None:
@@ -232,6 +246,7 @@ def _read(
     if any(target not in wallets for target in state.merged.values()):
         raise Busy("a wallet was merged meanwhile")
     state.issued = {name.removeprefix("issued "): rows[0][0] for name, rows in found.items() if " " in name}
+    state.tallies.learn(found.get("tallies", ()))
     if "activity" in found or "birthdays" in found:
         activity_rows, members, born = (found.get(name, []) for name in ("activity", "members", "birthdays"))
         state.pasts.learn(work.vault, work.directory.units, activity_rows, members, born)
@@ -517,6 +532,7 @@ def _changed(state: State) -> dict[Table, list[dict[str, Any]]]:
         tables.person: [_row(tables.person, person) for person in state.people.changed_persons.values()],
         tables.activity: did,
         tables.membership: members,
+        tables.tally: state.tallies.rows(),
     }
 
 
@@ -537,7 +553,7 @@ UPSERTED = frozenset(
     }
 )
 # Sums that nobody has to read to add to them.
-ADDED = frozenset({tables.activity})
+ADDED = frozenset({tables.activity, tables.tally})
 
 
 @cache

@@ -17,8 +17,8 @@ from processing.programme.decide import Part
 from processing.programme.facts import NOTHING_KNOWN, Facts
 from processing.programme.tiers import Membership
 from processing.results import CardMovement
-from processing.state import PAR_MILLIONTHS, Account, Card, Hold, Posting, State
-from processing.units import MAX_AMOUNT, POINTS, worth
+from processing.state import Account, Card, Hold, Posting, State
+from processing.units import MAX_AMOUNT, PAR_MILLIONTHS, POINTS, worth
 
 # Flags of an operation, for the operator.
 NOT_USABLE, DEBT, SUSPENSE_FLAG, OVER_LIMIT = "card_not_usable", "debt", "suspense", "over_limit"
@@ -80,8 +80,9 @@ def check_amounts(directory: Directory, ask: CardUse) -> None:
         directory.unit(amount.unit)
 
 
-def part_of(directory: Directory, ask: CardUse, programme: Programme | None, facts: Facts, product: str) -> Part:
+def part_of(directory: Directory, ask: CardUse, active: ActiveProgramme | None, facts: Facts, product: str) -> Part:
     """A card's part as the rules see it: money from a purse is the holder's own, points are not."""
+    programme = active.programme if active else None
     paid = sum(amount.amount for amount in ask.redeem if directory.unit(amount.unit).kind == POINTS)
     if paid and programme is not None and programme.point_price_millionths != PAR_MILLIONTHS:
         paid = sum(
@@ -89,7 +90,14 @@ def part_of(directory: Directory, ask: CardUse, programme: Programme | None, fac
             for amount in ask.redeem
             if directory.unit(amount.unit).kind == POINTS
         )
-    return Part(programme=programme, spend_minor=ask.spend_minor, redeemed_minor=paid, product=product, facts=facts)
+    return Part(
+        programme=programme,
+        spend_minor=ask.spend_minor,
+        redeemed_minor=paid,
+        product=product,
+        facts=facts,
+        version=active.version_id if active else 0,
+    )
 
 
 def add(sums: dict[str, int], amounts: Iterable[Amount]) -> None:

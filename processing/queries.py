@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 from processing.balances import read_balances, read_lots
 from processing.commands import (
     AnyQuery,
+    ExplainOperation,
+    ExplainQuote,
     FindCards,
     Identify,
     IssueToken,
@@ -26,6 +28,7 @@ from processing.commands import (
 )
 from processing.database import is_retryable, sqlstate, trace
 from processing.errors import Failed, LoyaltyError
+from processing.explanations import explain_operation, explain_quote
 from processing.faces import Faces, faces, identified, wallet_of
 from processing.finding import find_cards, issue_token
 from processing.ledger import Work
@@ -45,6 +48,8 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadLots: read_lots,
     ReadStatement: read_statement,
     ReadOperation: read_operation,
+    ExplainOperation: explain_operation,
+    ExplainQuote: explain_quote,
     ReadReceipt: read_receipt,
     ReadHold: read_hold,
     ReadHolder: read_holder,

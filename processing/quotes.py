@@ -11,7 +11,7 @@ from msgspec import structs
 
 from processing.allocation import numbered, payable_total
 from processing.cards import why_unusable
-from processing.commands import MAX_CARDS, MAX_LINES, CardUse, Line, Quote, ReadHold, Receipt
+from processing.commands import MAX_CARDS, MAX_LINES, CardUse, ExplainQuote, Line, Quote, ReadHold, Receipt
 from processing.database import Row
 from processing.errors import BadAmount, HoldEnded, HoldNotFound, TooLarge
 from processing.faces import balances_of, faces_of_cards
@@ -24,6 +24,7 @@ from processing.reading import Reading
 from processing.records import read_hold
 from processing.results import Balance, Quoted, QuotedCard, QuotedLine
 from processing.units import MAX_AMOUNT
+from processing.wording import card_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +51,39 @@ class _Use:
         return sum(amount.amount for amount in self.ask.earn if amount.unit == self.programme.unit)
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the rules say of a receipt that is not closed yet, and what they looked at."""
+
+    uses: list[_Use]
+    parts: list[Part]
+    receipt: Receipt
+    moment: Moment
+    decision: Decision
+
+
+def decided(reading: Reading, query: Quote | ExplainQuote) -> Decided:
+    """Errors: as Quote."""
+    store = reading.work.directory.store(query.store)
+    _check(reading, query)
+    ids = [reading.card(ask.refs).card_id for ask in query.cards]
+    rows = faces_of_cards(reading, ids)
+    uses = [_use(reading, query.store, ask, rows[card_id]) for ask, card_id in zip(query.cards, ids, strict=True)]
+    moment = Moment(store.code, reading.now.astimezone(store.zone))
+    # The till's own line numbers are told back; ours tell its lines apart.
+    receipt = numbered(query.receipt)
+    parts = [_part(reading, use) for use in uses]
+    return Decided(uses, parts, receipt, moment, decide(receipt, parts, moment, is_final=False))
+
+
 def quote(reading: Reading, query: Quote) -> Quoted:
     """Per line and card what could be paid with points and what would be earned.
 
     A card that can not be used is told of, and the receipt goes on without it.
     Errors: ForeignStore, CardNotFound, HoldNotFound, HoldEnded, UnitNotFound, BadAmount, TooLarge.
     """
-    reading.work.directory.store(query.store)
-    _check(reading, query)
-    ids = [reading.card(ask.refs).card_id for ask in query.cards]
-    rows = faces_of_cards(reading, ids)
-    uses = [_use(reading, query.store, ask, rows[card_id]) for ask, card_id in zip(query.cards, ids, strict=True)]
-    store = reading.work.directory.store(query.store)
-    moment = Moment(store.code, reading.now.astimezone(store.zone))
-    # The till's own line numbers are told back; ours tell its lines apart.
-    receipt = numbered(query.receipt)
-    decision = decide(receipt, [_part(reading, use) for use in uses], moment, is_final=False)
+    found = decided(reading, query)
+    uses, receipt, decision = found.uses, found.receipt, found.decision
     limits = [_NOTHING if use.usable else _limit(use, receipt, decision) for use in uses]
     return Quoted(
         at=reading.now,
@@ -83,8 +101,9 @@ def quote(reading: Reading, query: Quote) -> Quoted:
                 earned=use.earned(earning),
                 usable=use.usable,
                 tier=use.facts.tier,
+                texts=() if use.usable else card_texts(reading, use.programme, story, False, use.account, query.store),
             )
-            for use, earning, limit in zip(uses, decision.earnings, limits, strict=True)
+            for use, earning, limit, story in zip(uses, decision.earnings, limits, decision.explanation, strict=True)
         ),
         explanation=tuple(
             _story(use, earning, story)
@@ -106,7 +125,7 @@ def _payable(use: _Use, limit: int) -> int:
     return most - most % said.step
 
 
-def _check(reading: Reading, query: Quote) -> None:
+def _check(reading: Reading, query: Quote | ExplainQuote) -> None:
     """What PostReceipt refuses before it looks at anything. Errors: TooLarge, BadAmount, UnitNotFound."""
     if len(query.receipt.lines) > MAX_LINES or len(query.cards) > MAX_CARDS:
         raise TooLarge("too many lines or cards", where="receipt")
@@ -152,7 +171,8 @@ def _part(reading: Reading, use: _Use) -> Part:
     if use.usable:
         ask = structs.replace(use.ask, redeem=())
         return part_of(reading.work.directory, ask, None, use.facts, use.product)
-    return part_of(reading.work.directory, use.ask, use.programme, use.facts, use.product)
+    active = reading.work.directory.programmes[use.programme.code]
+    return part_of(reading.work.directory, use.ask, active, use.facts, use.product)
 
 
 def _limit(use: _Use, receipt: Receipt, decision: Decision) -> Payable:
@@ -175,8 +195,10 @@ def _lines(
     paid = dict(zip(numbers, most.lines, strict=True)) if most.lines else {}
     off = dict(zip(numbers, decision.discounts, strict=True))
     earned: Counter[int] = Counter()
+    earning_use = next((use for use in uses if not use.usable and use.ask.earn is None), None)
+    unit, scale = (earning_use.programme.unit, earning_use.balance.scale) if earning_use else ("", 0)
     for use, earning in zip(uses, decision.earnings, strict=True):
-        if not use.usable and use.ask.earn is None:
+        if not use.usable and use.ask.earn is None and use.programme.unit == unit:
             for portion in earning.portions:
                 for number, amount in portion.lines:
                     earned[number] += amount
@@ -186,6 +208,8 @@ def _lines(
             discount_minor=off.get(ours.number, 0),
             payable_minor=paid.get(ours.number, 0),
             earned=earned[ours.number],
+            unit=unit,
+            scale=scale,
         )
         for line, ours in zip(told, numbered, strict=True)
     )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from processing.activity import ACTIVITY, BIRTHDAYS, MEMBERSHIPS, Pasts, local_day
-from processing.commands import AnyQuery, Quote, Ref
+from processing.commands import AnyQuery, ExplainQuote, Quote, Ref
 from processing.database import Row, Statement, array, run
 from processing.errors import BadMessage, CardNotFound
 from processing.ledger import Work
@@ -85,7 +85,7 @@ class Reading:
 
 def names_of(query: AnyQuery) -> list[Ref]:
     """The names of cards in a query. Errors: BadMessage for more than anybody needs."""
-    if isinstance(query, Quote):
+    if isinstance(query, Quote | ExplainQuote):
         refs = [ref for use in query.cards for ref in use.refs]
     else:
         refs = list(getattr(query, "refs", ()))

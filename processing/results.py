@@ -75,12 +75,25 @@ class CardsFound(Result, frozen=True, tag=True, kw_only=True):
 
 
 class QuotedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What would happen to a line: its discount, the most that points may pay of it, what it would earn."""
+    """What would happen to a line: its discount, the most that points may pay of it, what it would earn.
+
+    ``unit`` and ``scale`` are those of what it earns: of the first card that earns.
+    """
 
     number: int
     discount_minor: int
     payable_minor: int
     earned: int
+    unit: str = ""
+    scale: int = 0
+
+
+class TextTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Words for the ``audience``: cashier, slip or holder; lines are apart by line feeds."""
+
+    audience: str
+    ru: str
+    en: str
 
 
 class QuotedCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +108,7 @@ class QuotedCard(msgspec.Struct, frozen=True, kw_only=True):
     earned: int
     usable: str
     tier: str = ""
+    texts: tuple[TextTold, ...] = ()
 
 
 class Quoted(Result, frozen=True, tag=True, kw_only=True):
@@ -192,6 +206,51 @@ class OperationTold(Result, frozen=True, tag=True, kw_only=True):
     till: str = ""
     business_date: date | None = None
     total_minor: int | None = None
+
+
+class RuleExplained(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule: what it ``gives`` (discount or points), how much it gave at this ``scale``, and of what in minor money.
+
+    ``why`` is ``fired`` or what kept it, as a code and in words; ``ru`` and ``en`` are the rule's own texts.
+    """
+
+    rule: str
+    gives: str
+    amount: int
+    scale: int
+    base_minor: int
+    why: str
+    why_ru: str
+    why_en: str
+    ru: str = ""
+    en: str = ""
+
+
+class CardExplained(msgspec.Struct, frozen=True, kw_only=True):
+    """A card's part: ``card`` are its last digits, ``facts`` what the rules saw of its wallet.
+
+    ``decided`` is empty, or who else did: ``till_computed``, ``card_not_usable``.
+    """
+
+    card: str
+    programme: str
+    programme_version: int
+    earned: int
+    unit: str
+    scale: int
+    rules: tuple[RuleExplained, ...]
+    texts: tuple[TextTold, ...]
+    facts: dict[str, Any] = {}
+    decided: str = ""
+
+
+class Explained(Result, frozen=True, tag=True, kw_only=True):
+    """``operation_id`` is 0 for a quote. Without a programme, as of a void, there are no cards."""
+
+    operation_id: int
+    kind: str
+    store: str
+    cards: tuple[CardExplained, ...]
 
 
 class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):

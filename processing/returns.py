@@ -333,7 +333,7 @@ def _work_out_losses(state: State, command: ReturnReceipt, uses: Sequence[Use]) 
     if all(use.programme is None or use.ask.earn is not None for use in uses):
         return
     store = state.store(command.store)
-    parts = [part_of(state.directory, use.ask, use.programme, NOTHING_KNOWN, use.product) for use in uses]
+    parts = [part_of(state.directory, use.ask, use.active, NOTHING_KNOWN, use.product) for use in uses]
     moment = Moment(store.code, state.now.astimezone(store.zone))
     for use, earning in zip(uses, decide(command.receipt, parts, moment).earnings, strict=True):
         if use.programme is not None and use.ask.earn is None:
@@ -369,7 +369,8 @@ def _undo_uses(
         undoing = _Undoing(account)
         undoing.drawn[lot.id] = sum(use.redeemed.get(unit, 0) for use in uses)
         undoing.gained[lot.id] = sum(use.gained.get(unit, 0) for use in uses)
-        _undo(state, store, None, undoing, policy, {(card.wallet_id, unit): card.number}, flags, plan)
+        named = next((use.card for use in uses if use.card and unit in (*use.redeemed, *use.gained)), card)
+        _undo(state, store, None, undoing, policy, {(card.wallet_id, unit): named.number}, flags, plan)
 
 
 def _terms(state: State, store: StoreInfo, card: Card, programme: Programme, unit: str) -> LotTerms:

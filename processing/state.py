@@ -26,13 +26,11 @@ from processing.database import Row
 from processing.directory import EXPIRED, Directory, StoreInfo
 from processing.errors import CardNotFound, HoldNotFound, LoyaltyError
 from processing.ids import Ids
+from processing.limits import Tallies
 from processing.lots import Lot, Move, soonest_first
 from processing.people import People
 from processing.results import HoldPlaced
 from processing.secrets import Vault
-
-# What money settles at, and points whose programme nobody knows any more.
-PAR_MILLIONTHS = 1_000_000
 
 # Names of cards that are worked out, not kept as identifiers.
 PHONE, EMAIL, HOLDER, WALLET, TOKEN = "phone", "email", "holder", "wallet", "token"  # a scheme's name
@@ -208,6 +206,7 @@ class State:
     merged: dict[int, int] = field(default_factory=dict)
     people: People = field(default_factory=People)
     pasts: Pasts = field(default_factory=Pasts)
+    tallies: Tallies = field(default_factory=Tallies)
     pending: dict[tuple[int, str], Pending] = field(default_factory=dict)
     # How many cards of a product of value there are, as far as it matters.
     issued: dict[str, int] = field(default_factory=dict)
@@ -449,11 +448,11 @@ class State:
         for lot in account.lots.values():
             if lot.is_debt and lot.is_open and lot.issuer_id == issuer_id:
                 return lot
-        return self.open_lot(account, issuer_id, self.now, None, 0, is_debt=True)
+        return self.open_lot(account, issuer_id, self.now, None, self.directory.price_of(account.unit), is_debt=True)
 
     def spare(self, account: Account, issuer_id: int) -> Lot:
-        """Where points go whose debt was repaid before the redemption was undone: for ever, at the usual price."""
-        return self.open_lot(account, issuer_id, self.now, None, PAR_MILLIONTHS)
+        """Where points go whose debt was repaid before the redemption was undone: for ever, at today's price."""
+        return self.open_lot(account, issuer_id, self.now, None, self.directory.price_of(account.unit))
 
     def extend(self, account_id: int, lot_id: int, expires_at: datetime) -> None:
         """A lot lives until another time."""

@@ -305,6 +305,19 @@ activity = Table(
     postgresql_with={"fillfactor": 80},
 )
 
+# The same sums for tills, cashiers, stores and partners, where a programme limits them: ``store:3``, ``till:3/7``.
+tally = Table(
+    "tally",
+    metadata,
+    Column("subject", String(160), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("turnover_minor", BigInteger, nullable=False),
+    Column("receipts", BigInteger, nullable=False),
+    Column("earned", BigInteger, nullable=False),
+    Column("redeemed", BigInteger, nullable=False),
+    postgresql_with={"fillfactor": 50},
+)
+
 # The tier that a wallet is in, by programme; what it was before the operation that raised it.
 membership = Table(
     "membership",
@@ -319,11 +332,13 @@ membership = Table(
     Column("raised_by", BigInteger),
     # JSON of the membership before that.
     Column("before", Text),
+    # The first day on which it may fall; a worker looks then.
+    Column("look_on", Date),
     Index(
-        "ix_membership_review",
-        "review_on",
-        postgresql_where=text("review_on IS NOT NULL"),
-        sqlite_where=text("review_on IS NOT NULL"),
+        "ix_membership_look",
+        "look_on",
+        postgresql_where=text("look_on IS NOT NULL"),
+        sqlite_where=text("look_on IS NOT NULL"),
     ),
 )
 

@@ -20,6 +20,8 @@ MAX_AMOUNT = 10**15
 HUNDREDTHS_OF_PERCENT = 10_000
 MILLION = 1_000_000
 THOUSAND = 1_000
+# What money settles at, and points of no programme: one minor unit of money for each, in millionths.
+PAR_MILLIONTHS = MILLION
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{0,18})?")
 
@@ -125,10 +127,42 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     base = sum(weights)
     if base == 0:
         return [total] + [0] * (len(weights) - 1)
+    if len(weights) == 1:
+        return [total]
     size = abs(total)
     parts = [size * weight // base for weight in weights]
     left = size - sum(parts)
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % base), i)) if left else []
+    if left:
+        by_remainder = sorted([(-(size * weight % base), i) for i, weight in enumerate(weights)])
+        for _, i in by_remainder[:left]:
+            parts[i] += 1
+    return parts if total >= 0 else [-part for part in parts]
+
+
+def whole_money(millionths: int) -> int:
+    """Millionths of a minor unit of money in whole ones; rounds down towards zero, as ``worth``."""
+    value = abs(millionths) // MILLION
+    return value if millionths >= 0 else -value
+
+
+def money_below(millionths: int) -> int:
+    """The same, but always down: what is owed at two instants is rounded alike, whatever its sign."""
+    return millionths // MILLION
+
+
+def apportioned(parts_millionths: Sequence[int], whole: int) -> list[int]:
+    """The parts in whole minor money, signs kept, so that they sum to ``whole``.
+
+    ``whole`` is less than one away from what the parts sum to. Each part is rounded down and the units left over go
+    one each to the largest remainders, earlier ones first; a part that is whole already stays as it is.
+    Errors: ValueError where the whole is not that of these parts.
+    """
+    parts = [part // MILLION for part in parts_millionths]
+    left = whole - sum(parts)
+    remainders = [part % MILLION for part in parts_millionths]
+    by_remainder = sorted((i for i, size in enumerate(remainders) if size), key=lambda i: (-remainders[i], i))
+    if not 0 <= left <= len(by_remainder):
+        raise ValueError(f"{whole} is not the whole of these parts")
     for i in by_remainder[:left]:
         parts[i] += 1
-    return parts if total >= 0 else [-part for part in parts]
+    return parts

@@ -7,7 +7,7 @@ day, and with the last of them the visit; a void takes away all that is left.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -16,6 +16,7 @@ from processing.allocation import Back, Counted, Share, lines_of, size, undone, 
 from processing.commands import Receipt
 from processing.directory import StoreInfo
 from processing.documents import Extended, ReceiptDocument, document_of
+from processing.limits import subjects
 from processing.plans import Plan, Use
 from processing.programme.compiled import Programme
 from processing.programme.decide import Decision
@@ -23,14 +24,14 @@ from processing.programme.terms import terms
 from processing.state import State
 
 
-def look_at(state: State, store: StoreInfo, use: Use, effective_at: datetime) -> None:
+def look_at(state: State, store: StoreInfo, use: Use, day: date) -> None:
     """Note what the card's programme sees of its wallet: the past of the receipt's day, and the tier of today."""
     if use.card is None or use.programme is None or not use.programme.asks:
         return
     wallet_id = use.card.wallet_id
     use.membership = state.pasts.membership(wallet_id, use.programme, local_day(state.now, store.zone))
     tier = use.membership.tier if use.membership else ""
-    use.facts = use.programme.facts(state.pasts.history(wallet_id), tier, local_day(effective_at, store.zone))
+    use.facts = use.programme.facts(state.pasts.history(wallet_id), tier, day)
 
 
 def count(
@@ -39,14 +40,13 @@ def count(
     receipt: Receipt,
     uses: Sequence[Use],
     decision: Decision,
-    effective_at: datetime,
+    day: date,
     operation_id: int,
 ) -> tuple[tuple[Activity, ...], tuple[Share, ...]]:
     """Add a purchase to the days of its wallets; what was added, and whose own money paid which line.
 
     The second is empty where one card's own money paid all of it. Cards of value have no programme of their own.
     """
-    day = local_day(effective_at, store.zone)
     done: list[Activity] = []
     turnover: list[Share] = []
     counted: list[Use] = []
@@ -55,24 +55,31 @@ def count(
         if use.card is None or programme is None or not use.earns or state.directory.product(use.card.product).value:
             continue
         wallet_id, unit = use.card.wallet_id, programme.unit
-        money = sum(part for _, part in earning.turnover)
         is_new = all(each.card is None or each.card.wallet_id != wallet_id for each in counted)
         gained, redeemed = use.gained.get(unit, 0), use.redeemed.get(unit, 0)
-        done.append(Activity(wallet_id, day, unit, money, 1 if is_new else 0, gained, redeemed))
+        done.append(Activity(wallet_id, day, unit, earning.turnover_minor, 1 if is_new else 0, gained, redeemed))
         if programme.once and use.ask.earn is None:
             names = {rule for rule, _ in programme.once} & {told["rule"] for told in story["rules"]}
             done += [Activity(wallet_id, day, name, visits=1) for name in sorted(names)]
-        turnover.append(Share(wallet_id, 0, earning.turnover))
+        if earning.turnover:
+            turnover.append(Share(wallet_id, 0, earning.turnover))
         counted.append(use)
     if len(counted) > 1:
         done = list(together(done))
     state.pasts.count(done, state.directory.units, state.directory.asks_history)
+    _tally(state, store, receipt, done)
     for use in counted:
         if use.membership is not None and use.card is not None and use.programme is not None:
             today = local_day(state.now, store.zone)
             state.pasts.raise_tier(use.card.wallet_id, use.programme, use.membership, today, operation_id)
-    is_plain = len(turnover) == 1 and turnover[0].lines == _own_money(receipt)
-    return tuple(done), () if is_plain else tuple(turnover)
+    return tuple(done), tuple(turnover)
+
+
+def _tally(state: State, store: StoreInfo, receipt: Receipt, done: Sequence[Activity]) -> None:
+    """Count it for till, cashier, store and partner, where any programme limits them."""
+    if state.directory.limits_others:
+        of = subjects(store.id, store.partner_id, receipt).values()
+        state.tallies.add(of, done, state.directory.units)
 
 
 def _own_money(receipt: Receipt) -> tuple[tuple[int, int], ...]:
@@ -106,12 +113,14 @@ def count_back(
         money = given = taken = 0
         if each.name in state.directory.units:
             own = [share for share in document.turnover if share.account_id == each.wallet_id]
-            own = own or ([] if document.turnover else [Share(each.wallet_id, 0, _own_money(document.receipt))])
+            if not own and each.turnover_minor:
+                own = [Share(each.wallet_id, 0, _own_money(document.receipt))]
             money = sum(amount for _, amount in undone(own, by_number))
             given, taken = points.get((wallet_id, each.name), (0, 0))
         done.append(Activity(wallet_id, each.day, each.name, -money, -each.visits if is_all else 0, -taken, -given))
     found = together(done)
     _recount(state, found, sale_id)
+    _tally(state, _sold_at(state, sale_id), document.receipt, found)
     return found
 
 
@@ -122,7 +131,9 @@ def undo(state: State, operation_id: int) -> None:
         return
     # A return that is undone gives its sale back what that had raised.
     sale_id = state.receipts[operation_id].get("base_id")
-    _recount(state, less(added_by(state, operation_id, document)), sale_id or operation_id)
+    done = less(added_by(state, operation_id, document))
+    _recount(state, done, sale_id or operation_id)
+    _tally(state, _sold_at(state, operation_id), document.receipt, done)
     for each in document.extended:
         _shorten(state, each)
 
@@ -142,7 +153,13 @@ def _of_today(state: State, each: Activity) -> Activity:
 
 def redo(state: State, document: ReceiptDocument, operation_id: int) -> None:
     """Add again what a void had taken away."""
-    _recount(state, [_of_today(state, each) for each in document.activity], operation_id)
+    done = [_of_today(state, each) for each in document.activity]
+    _recount(state, done, operation_id)
+    _tally(state, _sold_at(state, operation_id), document.receipt, done)
+
+
+def _sold_at(state: State, operation_id: int) -> StoreInfo:
+    return state.directory.store_of(state.receipts[operation_id]["store_id"])
 
 
 def _recount(state: State, done: Sequence[Activity], sale_id: int) -> None:

@@ -25,6 +25,7 @@ from gateway.api import (
     holds,
     operations,
     receipts,
+    reports,
 )
 from gateway.api.section import Rest
 from gateway.auth import ApiClients
@@ -50,6 +51,7 @@ SECTIONS = (
     chain.section,
     exchange.section,
     audit.section,
+    reports.section,
 )
 
 

@@ -56,6 +56,7 @@ class IdentifiedSchema(FoundCardSchema):
     payable = f.Worked(PayableSchema, payable_of, "the most that each unit may pay here and now")
     discount = f.told("name of the discount in the programme; empty for none")
     bonus = f.told("name of the bonus in the programme; empty for none")
+    tier = f.told("the holder's tier in it; empty for none")
     expires_at = f.told_at("when the card expires", allow_none=True)
 
 

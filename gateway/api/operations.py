@@ -11,7 +11,7 @@ from marshmallow import Schema, fields
 from gateway.api import cursors, pages
 from gateway.api import fields as f
 from gateway.api.section import Section, answer_of, client, rest
-from processing.commands import ReadOperation
+from processing.commands import ExplainOperation, ReadOperation
 
 section = Section("operations", "What was booked")
 
@@ -33,6 +33,7 @@ KINDS = (
     "adjustment",
     "expiry",
     "expiry_undone",
+    "event",
 )
 OPERATION = f"<int(max={f.MAX_ID}):operation_id>"
 
@@ -81,21 +82,55 @@ class EntrySchema(f.Told):
 
 class OperationToldSchema(OperationSchema):
     entries = f.told_some(EntrySchema)
-    programme = f.told("code of the programme that decided it; empty for none")
-    programme_version = f.told_whole("and its version; 0 for none")
-    reversed_by = f.told_whole("the operation that undid it; 0 for none")
-
-
-class ExplanationSchema(f.Told):
-    operation_id = f.told_whole()
-    kind = f.told("as in the operation")
-    programme = f.told("code of the programme that decided it; empty for none")
-    programme_version = f.told_whole("and its version; 0 for none")
     explanation = fields.Raw(
         required=True,
         allow_none=True,
         metadata={"description": "the rules that fired and the facts they saw, as stored: amounts in minor units"},
     )
+    programme = f.told("code of the programme that decided it; empty for none")
+    programme_version = f.told_whole("and its version; 0 for none")
+    reversed_by = f.told_whole("the operation that undid it; 0 for none")
+
+
+class RuleExplainedSchema(f.Told):
+    rule = f.told("its name in the programme")
+    gives = f.told("discount or points")
+    amount = f.told_amount("what it gave; of a discount in money")
+    scale = f.told_whole("digits after the point")
+    base_minor = f.told_money("of how much money", data_key="base")
+    why = f.told("fired, or what kept it: docs/programmes.md lists the codes")
+    why_ru = f.told("the same in Russian")
+    why_en = f.told("and in English")
+    ru = f.told("the rule's own text in Russian; empty for none")
+    en = f.told("and in English")
+
+
+class TextToldSchema(f.Told):
+    audience = f.told("cashier, slip or holder")
+    ru = f.told("in Russian, lines apart by line feeds")
+    en = f.told("in English")
+
+
+class CardExplainedSchema(f.Told):
+    card = f.told("the last digits of its number")
+    programme = f.told("code of its programme")
+    programme_version = f.told_whole("and the version that decided")
+    unit = f.told("unit of its points")
+    scale = f.told_whole("digits after the point")
+    earned = f.told_amount("what it got")
+    decided = f.told("empty, or who decided instead of the rules: till_computed, or why the card could not be used")
+    rules = f.told_some(RuleExplainedSchema, "every rule of the programme, in the order of its file")
+    texts = f.told_some(TextToldSchema, "the same in words, for each who reads it")
+    facts = fields.Raw(
+        required=True, metadata={"description": "what the rules saw of the wallet, as stored: amounts in minor units"}
+    )
+
+
+class ExplainedSchema(f.Told):
+    operation_id = f.told_whole("0 for a quote")
+    kind = f.told("as in the operation; quote for a quote")
+    store = f.told("code of the store")
+    cards = f.told_some(CardExplainedSchema, "none where no programme decided")
 
 
 READ = "accounts:read"
@@ -180,10 +215,12 @@ def read_operation(operation_id: int) -> Any:
     return _one(operation_id)
 
 
-@section.read(f"/operations/{OPERATION}/explanation", ExplanationSchema, READ)
+@section.read(f"/operations/{OPERATION}/explanation", ExplainedSchema, READ)
 def read_explanation(operation_id: int) -> Any:
     """Read an operation's explanation
 
-    The rules that fired, and the facts they saw. Errors: OperationNotFound.
+    Every rule of the programmes that decided it: what it gave, or why not. Errors: OperationNotFound.
     """
-    return _one(operation_id)
+    _one(operation_id)
+    (outcome,) = rest().ask([ExplainOperation(operation_id=operation_id)])
+    return answer_of(outcome)

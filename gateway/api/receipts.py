@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from gateway.api import cursors, pages
 from gateway.api import fields as f
 from gateway.api.amounts import QUANTITY_SCALE
-from gateway.api.operations import next_cursor, question_of
+from gateway.api.operations import ExplainedSchema, TextToldSchema, next_cursor, question_of
 from gateway.api.schemas import (
     CARD,
     AmountSchema,
@@ -43,6 +43,8 @@ class LineSchema(Made):
     goods = f.text(required=True, describe="what the till calls the goods", example="espresso")
     name = f.text(255, 0, describe="what people call them", example="Эспрессо")
     category = f.text(255, 0, describe="by which rules look at them", example="coffee")
+    brand = f.text(255, 0, describe="likewise", example="Illy")
+    minimum_price_minor = f.money("that a piece has to cost by law", data_key="minimum_price", example="0.00")
     quantity_thousandths = f.pieces("pieces", data_key="quantity", load_default=1000)
     price_minor = f.money("of one piece", data_key="price")
     sum_minor = f.money("after discounts and before tenders", data_key="sum", required=True)
@@ -70,6 +72,7 @@ class ReceiptSchema(Made):
     closed_at = f.instant("when it was closed", allow_none=True)
     total_minor = f.money("after discounts", data_key="total", example="1500.00")
     discount_minor = f.money("of all lines together", data_key="discount", example="0.00")
+    cashier = f.text(64, 0, describe="who sold, as the till calls them", example="34")
     lines = f.some(fields.Nested(LineSchema), MAX_LINES, "none where the till sends no goods")
     tenders = f.some(fields.Nested(TenderSchema), MAX_TENDERS)
 
@@ -260,11 +263,21 @@ class QuoteSchema(QueryBody):
     cards = f.some(fields.Nested(CardUseSchema), MAX_CARDS)
 
 
+class ExplainQuoteSchema(QueryBody):
+    makes = commands.ExplainQuote
+    example = example(receipt=RECEIPT, cards=[{"refs": [CARD]}])
+    store = f.store()
+    receipt = f.nested(ReceiptSchema, required=True)
+    cards = f.some(fields.Nested(CardUseSchema), MAX_CARDS)
+
+
 class QuotedLineSchema(f.Told):
     number = f.told_whole("of the line")
     discount_minor = f.told_money("its discount", data_key="discount")
     payable_minor = f.told_money("the most that points may pay of it", data_key="payable")
-    earned = f.told_money("what it would earn, in points worth money at its scale")
+    earned = f.told_amount("what it would earn")
+    unit = f.told("unit of what it would earn; empty for none")
+    scale = f.told_whole("digits after the point")
 
 
 class QuotedCardSchema(f.Told):
@@ -276,11 +289,14 @@ class QuotedCardSchema(f.Told):
     payable = f.told_amount("the most that it may pay of this receipt")
     earned = f.told_amount("what it would get")
     usable = f.told("empty, or the code of the refusal that it would meet")
+    tier = f.told("the holder's tier; empty for none")
+    texts = f.told_some(TextToldSchema, "what is said to cashier, slip and holder; none for a card that is not usable")
 
 
 class QuotedSchema(f.Told):
     at = f.told_at()
-    total_minor = f.told_money("of the receipt", data_key="total")
+    total_minor = f.told_money("of the receipt, after our discounts", data_key="total")
+    discount_minor = f.told_money("what the rules take off", data_key="discount")
     lines = f.told_some(QuotedLineSchema)
     cards = f.told_some(QuotedCardSchema)
     explanation = fields.Raw(required=True, metadata={"description": "why, one object per card; amounts as decided"})
@@ -388,6 +404,7 @@ def suffixed(key: str, name: str) -> str:
 
 
 section.query("/quotes", QuoteSchema, QuotedSchema, READ, "Quote a receipt")
+section.query("/quotes/explanation", ExplainQuoteSchema, ExplainedSchema, READ, "Explain a quote")
 section.command("/receipts", PostReceiptSchema, ReceiptPostedSchema, WRITE, "Post a receipt", status=201)
 section.command(
     "/receipts/void", VoidReceiptSchema, ReceiptVoidedSchema, WRITE, "Void a receipt", refine=within_its_rights

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from processing.commands import Line, Receipt, Tender
+from processing.commands import Line, Receipt
 from processing.programme import facts as known
 from processing.programme.document import (
     ByTurnover,
+    Caps,
     DiscountRule,
     Expiry,
     Group,
@@ -47,11 +48,21 @@ class Moment(msgspec.Struct, frozen=True):
 class Scene(msgspec.Struct, frozen=True):
     """What conditions on a whole receipt look at. ``goods_minor``: what its goods cost before our discounts."""
 
-    minute: int
-    tenders: frozenset[str]
-    product: str
+    receipt: Receipt
     goods_minor: int
+    product: str
     facts: Facts
+    moment: Moment
+
+    @property
+    def minute(self) -> int:
+        """Of the store's day."""
+        return self.moment.at.hour * 60 + self.moment.at.minute
+
+    @property
+    def tenders(self) -> frozenset[str]:
+        """What paid, by kind and by the till's code."""
+        return frozenset(name for tender in self.receipt.tenders for name in (tender.kind, tender.code))
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +74,9 @@ class Rule:
     goods: frozenset[str]
     without: frozenset[str]
     asks: bool
+    price_from_minor: int
+    is_exclusive: bool
+    is_for_all: bool
 
     @classmethod
     def of(cls, said: Said, place: int) -> Rule:
@@ -70,7 +84,9 @@ class Rule:
         asked = (when.hours, when.receipt_from_minor, when.receipt_below_minor, when.birthday)
         named = (when.tenders, when.tiers, when.products, when.first_purchase, getattr(said, "once", ""))
         asks = any(each is not None for each in asked) or any(named)
-        return cls(said, place, frozenset(said.goods), frozenset(said.without), asks)
+        goods, without = frozenset(said.goods), frozenset(said.without)
+        is_for_all = not goods and not without and not said.price_from_minor
+        return cls(said, place, goods, without, asks, said.price_from_minor, said.exclusive, is_for_all)
 
     @property
     def order(self) -> tuple[int, int]:
@@ -129,48 +145,61 @@ def _within(hours: tuple[int, int], minute: int) -> bool:
 
 
 @dataclass(slots=True, eq=False)
-class Active:
-    """The rules that are on in a store on a day, by group; multipliers apart. ``matching`` finds them by goods."""
+class Stack:
+    """The rules of one kind that are on: by group, and apart from them those that keep all others away.
+
+    ``multipliers`` work on what the others have given. ``matching`` finds rules by goods.
+    """
 
     sets: Sets
-    discounts: tuple[tuple[Group, tuple[Rule, ...]], ...]
-    points: tuple[tuple[Group, tuple[Rule, ...]], ...]
+    groups: tuple[tuple[Group, tuple[Rule, ...]], ...]
+    exclusive: tuple[Rule, ...]
     multipliers: tuple[Rule, ...]
-    _discounts_for: dict[tuple[str, str, str], tuple[Rule, ...]] = field(default_factory=dict)
-    _points_for: dict[tuple[str, str, str], tuple[Rule, ...]] = field(default_factory=dict)
+    # The only rule there is: it needs no stacking.
+    alone: Rule | None
+    _matching: dict[tuple[str, str, str], tuple[Rule, ...]] = field(default_factory=dict)
 
-    def discounts_for(self, line: Line) -> tuple[Rule, ...]:
-        """The discount rules that may touch these goods."""
+    @classmethod
+    def of(cls, sets: Sets, groups: Sequence[Group], rules: Sequence[Rule]) -> Stack:
+        multipliers = tuple(rule for rule in rules if isinstance(rule.said.give, Multiply))
+        exclusive = [rule for rule in rules if rule.is_exclusive and rule not in multipliers]
+        others = [rule for rule in rules if rule not in multipliers and rule not in exclusive]
+        found = [
+            (group, tuple(sorted((rule for rule in others if rule.said.group == group.group), key=_order)))
+            for group in groups or (ALONE,)
+        ]
+        told = tuple((group, some) for group, some in found if some)
+        alone = told[0][1][0] if len(rules) == 1 and told else None
+        return cls(sets, told, tuple(sorted(exclusive, key=_order)), multipliers, alone)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.groups and not self.exclusive
+
+    def matching(self, line: Line) -> tuple[Rule, ...]:
+        """The rules that may give something for these goods."""
         key = (line.goods, line.category, line.brand)
-        found = self._discounts_for.get(key)
+        found = self._matching.get(key)
         if found is None:
-            found = self._remember(
-                self._discounts_for, key, line, [rule for _, some in self.discounts for rule in some]
-            )
+            sets = self.sets.of(line)
+            every = [*(rule for _, some in self.groups for rule in some), *self.exclusive, *self.multipliers]
+            found = tuple(rule for rule in every if rule.is_for(sets, line))
+            if len(self._matching) >= MAX_GOODS:
+                self._matching.clear()
+            self._matching[key] = found
         return found
 
-    def points_for(self, line: Line) -> tuple[Rule, ...]:
-        """The points rules likewise, multipliers with them."""
-        key = (line.goods, line.category, line.brand)
-        found = self._points_for.get(key)
-        if found is None:
-            rules = [*(rule for _, some in self.points for rule in some), *self.multipliers]
-            found = self._remember(self._points_for, key, line, rules)
-        return found
 
-    def _remember(
-        self,
-        kept: dict[tuple[str, str, str], tuple[Rule, ...]],
-        key: tuple[str, str, str],
-        line: Line,
-        rules: list[Rule],
-    ) -> tuple[Rule, ...]:
-        sets = self.sets.of(line)
-        found = tuple(rule for rule in rules if rule.is_for(sets, line))
-        if len(kept) >= MAX_GOODS:
-            kept.clear()
-        kept[key] = found
-        return found
+def _order(rule: Rule) -> tuple[int, int]:
+    return rule.order
+
+
+@dataclass(slots=True, eq=False)
+class Active:
+    """The rules that are on in a store on a day."""
+
+    discounts: Stack
+    points: Stack
 
 
 @dataclass(slots=True, eq=False)
@@ -205,10 +234,10 @@ class Programme:
         self.code, self.unit = document.code, document.unit
         self.point_price_millionths = document.point_price_millionths
         self.sets = Sets.among(document.goods)
-        self._discounts = [Rule.of(said, n) for n, said in enumerate(document.discounts.rules)]
-        self._points = [Rule.of(said, n) for n, said in enumerate(document.points.rules)]
+        self.discount_rules = tuple(Rule.of(said, n) for n, said in enumerate(document.discounts.rules))
+        self.points_rules = tuple(Rule.of(said, n) for n, said in enumerate(document.points.rules))
         self._active: dict[tuple[str, date], Active] = {}
-        said = [each.said for each in (*self._discounts, *self._points)]
+        said = [each.said for each in (*self.discount_rules, *self.points_rules)]
         self.windows: tuple[Window, ...] = tuple(
             {
                 known.code(each.give.window): each.give.window for each in said if isinstance(each.give, ByTurnover)
@@ -217,13 +246,21 @@ class Programme:
         self.birthdays = tuple(dict.fromkeys(each.when.birthday for each in said if each.when.birthday is not None))
         self.once = tuple((each.rule, each.once) for each in document.points.rules if each.once)
         self.card_limits = tuple(limit for limit in document.limits if limit.per == "card")
+        self.shared_limits = tuple(limit for limit in document.limits if limit.per != "card")
         caps = document.points.caps
         self.asks_first = any(each.when.first_purchase for each in said)
+        self.cuts = caps != Caps() or document.points.step != 1
         self.asks_caps = caps.day is not None or caps.month is not None
         self.asks_history = bool(
             self.windows or self.once or self.card_limits or document.tiers or self.asks_first or self.asks_caps
         )
         self.slides = document.points.expires.sliding
+
+    def words(self, gives: str, rule: str) -> tuple[str, str]:
+        """A rule's texts in Russian and English; its name where it has none."""
+        rules = self.discount_rules if gives == "discount" else self.points_rules
+        said = next((each.said for each in rules if each.said.rule == rule), None)
+        return (said.ru or rule, said.en or said.ru or rule) if said else (rule, rule)
 
     @property
     def asks_birthday(self) -> bool:
@@ -256,14 +293,12 @@ class Programme:
         return found
 
     def _make_active(self, store: str, day: date) -> Active:
-        points = [rule for rule in self._points if rule.is_on(store, day)]
-        multipliers = tuple(rule for rule in points if isinstance(rule.said.give, Multiply))
-        plain = [rule for rule in points if rule not in multipliers]
+        discounts, points = (
+            [rule for rule in rules if rule.is_on(store, day)] for rules in (self.discount_rules, self.points_rules)
+        )
         return Active(
-            self.sets,
-            _grouped(self.document.discounts.groups, [r for r in self._discounts if r.is_on(store, day)]),
-            _grouped(self.document.points.groups, plain),
-            multipliers,
+            Stack.of(self.sets, self.document.discounts.groups, discounts),
+            Stack.of(self.sets, self.document.points.groups, points),
         )
 
     def facts(self, history: History, tier: str, today: date) -> Facts:
@@ -284,20 +319,3 @@ class Programme:
                 for limit in self.card_limits
             },
         )
-
-
-def _grouped(groups: Sequence[Group], rules: Sequence[Rule]) -> tuple[tuple[Group, tuple[Rule, ...]], ...]:
-    """Rules in the order in which their groups work, without the groups that have none."""
-    found = [(group, tuple(rule for rule in rules if rule.said.group == group.group)) for group in groups or (ALONE,)]
-    return tuple((group, tuple(sorted(some, key=lambda rule: rule.order))) for group, some in found if some)
-
-
-def scene(receipt: Receipt, goods_minor: int, product: str, facts: Facts, moment: Moment) -> Scene:
-    """What conditions look at."""
-    at = moment.at
-    return Scene(at.hour * 60 + at.minute, _tenders(receipt.tenders), product, goods_minor, facts)
-
-
-def _tenders(tenders: Sequence[Tender]) -> frozenset[str]:
-    """What paid, by kind and by the till's code."""
-    return frozenset(name for tender in tenders for name in (tender.kind, tender.code))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from processing.allocation import GIFT_CARD, lines_of, weights
 from processing.commands import Line, Receipt
 from processing.programme import discounts as taking_off
 from processing.programme import points as giving
-from processing.programme.compiled import Moment, Programme, scene
+from processing.programme.compiled import Moment, Programme, Scene
 from processing.programme.facts import NOTHING_KNOWN, Facts
 from processing.programme.points import Earned, Portion
 from processing.programme.stacking import Fired
@@ -22,6 +23,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One card's part in a receipt: the holder's own money decides how the accrual is shared.
 
     ``programme`` is ``None`` for a card that nobody knows. ``redeemed_minor``: what its points pay, in minor money.
+    ``version`` numbers the programme's; an explanation tells those that are not the first card's.
     """
 
     programme: Programme | None
@@ -29,17 +31,19 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     redeemed_minor: int = 0
     product: str = ""
     facts: Facts = NOTHING_KNOWN
+    version: int = 0
 
 
 class Earning(msgspec.Struct, frozen=True, kw_only=True):
-    """What one part earns, by terms and lines. ``turnover``: the own money of which it is, by line."""
+    """What one part earns, by terms and lines, and of how much own money.
 
+    ``turnover``: by line, where it is not just what the lines cost.
+    """
+
+    amount: int = 0
     portions: tuple[Portion, ...] = ()
+    turnover_minor: int = 0
     turnover: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def amount(self) -> int:
-        return sum(portion.amount for portion in self.portions)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +72,7 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
     discount is greatest gives it. Points are earned on the holder's own money: what points pay is spread over all
     lines first and leaves the base. The order of lines makes no difference; they are told apart by their numbers.
     """
-    lines = sorted(lines_of(receipt), key=_number)
+    lines = sorted(lines_of(receipt), key=attrgetter("number"))
     sums = weights(lines)
     off, discounter, taken = _discounted(receipt, lines, sums, parts, moment, is_final)
     prices = sums if is_final or discounter is None else [a - b for a, b in zip(sums, off, strict=True)]
@@ -80,11 +84,20 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
         earned = giving.NOTHING
         if part.programme is not None:
             bases = _bases(part.programme, lines, prices, own)
-            seen = scene(receipt, goods_minor, part.product, part.facts, moment)
+            seen = Scene(receipt, goods_minor, part.product, part.facts, moment)
             active = part.programme.on(moment.store, moment.day)
             earned = giving.points(part.programme, active, lines, bases, share, seen)
-        earnings.append(Earning(portions=earned.portions, turnover=_turnover(lines, own, share)))
-        explanation.append(_story(part, earned, taken if n == discounter else []))
+        money = sum(own)
+        turnover: tuple[tuple[int, int], ...] = ()
+        if own is not sums or share[0] != share[1]:
+            money, turnover = _turnover(lines, own, share)
+        earnings.append(
+            Earning(amount=earned.amount, portions=earned.portions, turnover_minor=money, turnover=turnover)
+        )
+        story = _story(part, earned, taken if n == discounter else [])
+        if part.version != parts[0].version:
+            story["version"] = part.version
+        explanation.append(story)
     return Decision(
         lines=tuple(lines),
         prices=tuple(prices),
@@ -93,10 +106,6 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
         earnings=tuple(earnings),
         explanation=tuple(explanation),
     )
-
-
-def _number(line: Line) -> int:
-    return line.number
 
 
 def _discounted(
@@ -112,7 +121,7 @@ def _discounted(
         part = parts[n]
         assert part.programme is not None
         active = part.programme.on(moment.store, moment.day)
-        seen = scene(receipt, sum(gross), part.product, part.facts, moment)
+        seen = Scene(receipt, sum(gross), part.product, part.facts, moment)
         off, fired = taking_off.discounts(part.programme, active, lines, gross, seen)
         if best[1] is None or sum(off) > sum(best[0]):
             best = off, n, fired
@@ -145,12 +154,16 @@ def _bases(programme: Programme, lines: Sequence[Line], prices: Sequence[int], o
     return [line.sum_minor if line.kind == GIFT_CARD else base for line, base in zip(lines, bases, strict=True)]
 
 
-def _turnover(lines: Sequence[Line], own: Sequence[int], share: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """A part's own money by line."""
+def _turnover(
+    lines: Sequence[Line], own: Sequence[int], share: tuple[int, int]
+) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """A part's own money, in all and by line."""
     weight, whole = share
+    total = sum(own)
     if weight != whole:
-        own = spread(proportion(sum(own), weight, whole), own) if any(own) else own
-    return tuple((line.number, money) for line, money in zip(lines, own, strict=True) if money)
+        total = proportion(total, weight, whole)
+        own = spread(total, own) if any(own) else own
+    return total, tuple([(line.number, money) for line, money in zip(lines, own, strict=True) if money])
 
 
 # Explanation -------------------------------------------------------------------------------------------------
@@ -160,8 +173,15 @@ def _story(part: Part, earned: Earned, taken: Sequence[Fired]) -> dict[str, Any]
     """The rules that fired, with what they saw; an operation keeps it with the version that decided."""
     if part.programme is None:
         return {"earned": 0, "rules": []}
-    rules = [_told(fired, "discount") for fired in taken] + [_told(fired, "points") for fired in earned.fired]
+    rules = [_told(fired, "discount") for fired in taken]
+    rules += [_told(fired, "points") for fired in earned.fired]
     story: dict[str, Any] = {"earned": earned.amount, "rules": rules}
+    if part.product:
+        story["product"] = part.product
+    if part.spend_minor:
+        story["spend_minor"] = part.spend_minor
+    if part.redeemed_minor:
+        story["redeemed_minor"] = part.redeemed_minor
     if earned.cut:
         story["cut"] = earned.cut
     if part.facts is not NOTHING_KNOWN:

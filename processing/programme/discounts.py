@@ -20,26 +20,27 @@ def discounts(
     No line falls below what the law or the programme's floor wants for it.
     """
     off = [0] * len(lines)
-    if not active.discounts:
+    rules = active.discounts
+    if rules.is_empty:
         return off, []
     room = [_room(programme, line, price) for line, price in zip(lines, prices, strict=True)]
-    found = matched(active.discounts_for, lines, [i for i, most in enumerate(room) if most > 0])
+    found = matched(rules.matching, lines, [i for i, most in enumerate(room) if most > 0])
     if not found:
         return off, []
-    left = list(prices)
-    gifts = [gift for group, rules in active.discounts for gift in _given(rules, found, lines, left, scene, True)]
-    stack("first", sorted(gifts, key=lambda gift: gift.rule.order), room)
-    fired = list(gifts)
-    closed = close(gifts)
-    for group, rules in active.discounts:
-        left = [price - taken for price, taken in zip(prices, off, strict=True)]
-        gifts = _given(rules, found, lines, left, scene, False, closed)
+    closed: set[int] = set()
+    fired: list[Gift] = []
+    if rules.exclusive:
+        fired = _given(rules.exclusive, found, lines, prices, scene, closed)
+        stack("first", fired, room)
+        closed = close(fired)
+    for group, some in rules.groups:
+        gifts = _given(some, found, lines, [a - b for a, b in zip(prices, off, strict=True)], scene, closed)
         stack(group.take, gifts, room)
         fired += gifts
         for gift in gifts:
             _add(off, gift)
     for gift in fired:
-        if gift.rule.said.exclusive:
+        if gift.rule.is_exclusive:
             _add(off, gift)
     return off, [gift.fired(lines) for gift in fired if any(gift.amounts)]
 
@@ -55,28 +56,27 @@ def _given(
     lines: Sequence[Line],
     prices: Sequence[int],
     scene: Scene,
-    exclusive: bool,
-    closed: set[int] | None = None,
+    closed: set[int],
 ) -> list[Gift]:
-    """What the rules that hold would give, each by itself, on these prices."""
+    """What the rules that hold would give, each by itself, on these prices, for lines that are not closed."""
     gifts = []
     for rule in rules:
         places = found.get(rule)
-        if places is None or rule.said.exclusive != exclusive or not rule.holds(scene):
+        if places is None or not rule.holds(scene):
             continue
         if closed:
             places = [i for i in places if i not in closed]
         base = [prices[i] for i in places]
-        amounts = _amounts(rule.said.give, [lines[i] for i in places], base, scene)
+        amounts = _amounts(rule.said.give, lines, places, base, scene)
         if any(amounts):
             gifts.append(Gift(rule, places, amounts, sum(base)))
     return gifts
 
 
-def _amounts(give: Any, lines: Sequence[Line], prices: list[int], scene: Scene) -> list[int]:
+def _amounts(give: Any, lines: Sequence[Line], places: Sequence[int], prices: list[int], scene: Scene) -> list[int]:
     special = _SPECIAL.get(type(give))
     if special is not None:
-        return special(give, lines, prices)
+        return special(give, [lines[i] for i in places], prices)
     percent = hundredths(give, scene)
     return spread(percent_of(sum(prices), percent), prices) if percent and prices else []
 

@@ -301,7 +301,7 @@ class Limit(_Said, frozen=True, kw_only=True):
 
     limit: str
     of: Literal["receipts", "turnover", "earned", "redeemed"]
-    per: Literal["card"]
+    per: Literal["card", "till", "cashier", "store", "partner"]
     every: Literal["day", "month"]
     most: int
     then: Literal["block", "alert"]

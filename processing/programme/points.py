@@ -8,13 +8,10 @@ from typing import Any
 import msgspec
 
 from processing.commands import Line
-from processing.programme.compiled import Active, Programme, Rule, Scene
+from processing.programme.compiled import Active, Programme, Rule, Scene, Stack
 from processing.programme.document import Expiry, Fixed, PerAmount
 from processing.programme.stacking import Fired, Found, Gift, close, hundredths, matched, stack
 from processing.units import points_for, proportion, spread
-
-# Points have no upper end but the caps.
-NO_BOUND = 10**18
 
 
 class Portion(msgspec.Struct, frozen=True):
@@ -29,16 +26,13 @@ class Portion(msgspec.Struct, frozen=True):
 class Earned(msgspec.Struct, frozen=True):
     """``cut``: what caps and rounding have taken away."""
 
+    amount: int
     portions: tuple[Portion, ...]
     fired: tuple[Fired, ...]
     cut: int = 0
 
-    @property
-    def amount(self) -> int:
-        return sum(portion.amount for portion in self.portions)
 
-
-NOTHING = Earned((), ())
+NOTHING = Earned(0, (), ())
 Share = tuple[int, int]
 
 
@@ -46,27 +40,57 @@ def points(
     programme: Programme, active: Active, lines: Sequence[Line], bases: Sequence[int], share: Share, scene: Scene
 ) -> Earned:
     """What one card earns. ``bases`` is the money that counts, by line; ``share`` the card's part of it."""
+    rules = active.points
     counting = [i for i, base in enumerate(bases) if base > 0]
-    if not counting or not active.points:
+    if not counting or rules.is_empty:
         return NOTHING
-    found = matched(active.points_for, lines, counting)
-    room = [NO_BOUND] * len(lines)
-    # Nearly always there is one group of one rule; exclusive ones are rare.
-    gifts = [g for _, rules in active.points for g in _given(programme, rules, found, bases, share, scene, True)]
-    stack("first", gifts, room)
-    closed = close(gifts)
-    for group, rules in active.points:
-        here = _given(programme, rules, found, bases, share, scene, False, closed)
-        stack(group.take, here, room)
+    if rules.alone is not None:
+        return _of_one(programme, rules, lines, bases, counting, share, scene)
+    found = matched(rules.matching, lines, counting)
+    closed: set[int] = set()
+    gifts: list[Gift] = []
+    if rules.exclusive:
+        gifts = _given(programme, rules.exclusive, found, bases, share, scene, closed)
+        stack("first", gifts)
+        closed = close(gifts)
+    for group, some in rules.groups:
+        here = _given(programme, some, found, bases, share, scene, closed)
+        stack(group.take, here)
         gifts += here
     gifts = [gift for gift in gifts if any(gift.amounts)]
-    if active.multipliers:
-        gifts += _multiplied(active.multipliers, found, gifts, len(lines), scene)
+    if rules.multipliers:
+        gifts += _multiplied(rules.multipliers, found, gifts, len(lines), scene)
     if not gifts:
         return NOTHING
-    cut = _cut(programme, gifts, scene)
-    fired = tuple(gift.fired(lines) for gift in gifts)
-    return Earned(_portions(programme, fired), fired, cut)
+    cut = _cut(programme, gifts, scene) if programme.cuts else 0
+    fired = tuple([gift.fired(lines) for gift in gifts])
+    return Earned(sum([each.amount for each in fired]), _portions(programme, fired), fired, cut)
+
+
+def _of_one(
+    programme: Programme,
+    rules: Stack,
+    lines: Sequence[Line],
+    bases: Sequence[int],
+    counting: list[int],
+    share: Share,
+    scene: Scene,
+) -> Earned:
+    """The same where there is one rule only: what most programmes are, and nothing to stack."""
+    rule = rules.alone
+    assert rule is not None
+    if not rule.holds(scene):
+        return NOTHING
+    places = counting if rule.is_for_all else matched(rules.matching, lines, counting).get(rule, [])
+    weights = [bases[i] for i in places]
+    base = proportion(sum(weights), *share)
+    amount = _amount(programme, rule.said.give, base, share, scene)
+    if not amount:
+        return NOTHING
+    gift = Gift(rule, places, spread(amount, weights), base)
+    cut = _cut(programme, [gift], scene) if programme.cuts else 0
+    fired = (gift.fired(lines),)
+    return Earned(fired[0].amount, _portions(programme, fired), fired, cut)
 
 
 def _given(
@@ -76,13 +100,12 @@ def _given(
     bases: Sequence[int],
     share: Share,
     scene: Scene,
-    exclusive: bool,
-    closed: set[int] | None = None,
+    closed: set[int],
 ) -> list[Gift]:
     gifts = []
     for rule in rules:
         places = found.get(rule)
-        if places is None or rule.said.exclusive != exclusive or not rule.holds(scene):
+        if places is None or not rule.holds(scene):
             continue
         if closed:
             places = [i for i in places if i not in closed]
@@ -117,7 +140,7 @@ def _multiplied(rules: Sequence[Rule], found: Found, gifts: Sequence[Gift], coun
             total = proportion(sum(weights), extra, 100)
             if total > 0:
                 more.append(Gift(rule, places, spread(total, weights), sum(weights)))
-    stack("best", sorted(more, key=lambda gift: gift.rule.order), [NO_BOUND] * count)
+    stack("best", sorted(more, key=lambda gift: gift.rule.order))
     return [gift for gift in more if any(gift.amounts)]
 
 

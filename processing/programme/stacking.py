@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Gift:
     base_minor: int
 
     def fired(self, lines: Sequence[Line]) -> Fired:
-        told = tuple((lines[i].number, amount) for i, amount in zip(self.places, self.amounts, strict=True) if amount)
+        told = tuple([(lines[i].number, amount) for i, amount in zip(self.places, self.amounts, strict=True) if amount])
         return Fired(self.rule, sum(self.amounts), self.base_minor, told)
 
 
@@ -41,49 +42,52 @@ Found = dict[Rule, list[int]]
 
 def matched(find: Callable[[Line], Sequence[Rule]], lines: Sequence[Line], places: Iterable[int]) -> Found:
     """The rules that are for these lines' goods, each with the places of its lines."""
-    found: Found = {}
+    found: defaultdict[Rule, list[int]] = defaultdict(list)
     for i in places:
         line = lines[i]
         for rule in find(line):
-            if line.price_minor >= rule.said.price_from_minor:
-                found.setdefault(rule, []).append(i)
+            if not rule.price_from_minor or line.price_minor >= rule.price_from_minor:
+                found[rule].append(i)
     return found
 
 
-def stack(take: Take, gifts: Sequence[Gift], room: list[int]) -> None:
-    """Leave each gift what its group lets it give, at most what the lines have room for.
+def stack(take: Take, gifts: Sequence[Gift], room: list[int] | None = None) -> None:
+    """Leave each gift what its group lets it give, and where there is a ``room``, at most what the lines have left.
 
     ``gifts`` stand in the order of their rules. ``room`` is used up.
     """
-    if take == "sum":
-        for gift in gifts:
-            gift.amounts = [_taken(room, i, amount) for i, amount in zip(gift.places, gift.amounts, strict=True)]
-        return
-    if len(gifts) > 1:
+    if take != "sum" and len(gifts) > 1:
         _choose(take, gifts)
+    if room is None:
+        return
     for gift in gifts:
-        gift.amounts = [_taken(room, i, amount) for i, amount in zip(gift.places, gift.amounts, strict=True)]
+        amounts = gift.amounts
+        for n, i in enumerate(gift.places):
+            amount = amounts[n]
+            if amount:
+                if amount > room[i]:
+                    amount = amounts[n] = room[i]
+                room[i] -= amount
 
 
 def _choose(take: Take, gifts: Sequence[Gift]) -> None:
     """Each line gets of one gift only: of the greatest, or of the first that gives something."""
-    chosen: dict[int, tuple[int, int]] = {}
-    for n, gift in enumerate(gifts):
-        for i, amount in zip(gift.places, gift.amounts, strict=True):
+    is_best = take == "best"
+    chosen: dict[int, tuple[Gift, int]] = {}
+    for gift in gifts:
+        amounts = gift.amounts
+        for n, i in enumerate(gift.places):
+            amount = amounts[n]
+            if amount <= 0:
+                continue
             known = chosen.get(i)
-            if amount > 0 and (known is None or (take == "best" and amount > known[1])):
-                chosen[i] = n, amount
-    for n, gift in enumerate(gifts):
-        gift.amounts = [
-            amount if amount > 0 and chosen[i][0] == n else 0
-            for i, amount in zip(gift.places, gift.amounts, strict=True)
-        ]
-
-
-def _taken(room: list[int], i: int, amount: int) -> int:
-    taken = min(amount, room[i])
-    room[i] -= taken
-    return taken
+            if known is None:
+                chosen[i] = gift, n
+            elif is_best and amount > known[0].amounts[known[1]]:
+                known[0].amounts[known[1]] = 0
+                chosen[i] = gift, n
+            else:
+                amounts[n] = 0
 
 
 def close(gifts: Sequence[Gift]) -> set[int]:

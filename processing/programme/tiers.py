@@ -67,6 +67,18 @@ def next_level(tiers: Tiers, held: Membership, history: History, today: date) ->
     return level.tier, max(level.needs - measured(tiers, held, history, today), 0)
 
 
+def next_look(tiers: Tiers, held: Membership, history: History) -> date | None:
+    """The first day on which the membership may fall; ``None``: never."""
+    if held.tier == tiers.levels[0].tier:
+        return None
+    days = []
+    if tiers.review is not None and held.review_on is not None:
+        days.append(held.review_on + timedelta(days=tiers.review.grace_days))
+    if tiers.absence_days is not None:
+        days.append(_last_seen(held, history) + timedelta(days=tiers.absence_days + 1))
+    return min(days, default=None)
+
+
 def is_above(tiers: Tiers, one: str, other: str) -> bool:
     codes = _codes(tiers)
     return codes.index(one) > codes.index(other)
@@ -80,14 +92,19 @@ def _after_absence(tiers: Tiers, held: Membership, history: History, today: date
     """A step down for each ``absence_days`` without a visit; the measure goes on from what the lower tier needs."""
     if tiers.absence_days is None:
         return held
-    seen = history.last_visit() or held.since
-    seen = seen if held.counts_from is None else max(seen, held.counts_from)
+    seen = _last_seen(held, history)
     place = _codes(tiers).index(held.tier)
     while place > 0 and (today - seen).days > tiers.absence_days:
         place, seen = place - 1, seen + timedelta(days=tiers.absence_days)
         held = _moved(tiers, held, place, seen)
         held = msgspec.structs.replace(held, counts_from=seen, credit=tiers.levels[place].needs)
     return held
+
+
+def _last_seen(held: Membership, history: History) -> date:
+    """The last visit, or the last fall by absence, whichever came later."""
+    seen = history.last_visit() or held.since
+    return seen if held.counts_from is None else max(seen, held.counts_from)
 
 
 def _reviewed(tiers: Tiers, held: Membership, history: History, today: date) -> Membership:

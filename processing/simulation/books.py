@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -341,7 +342,7 @@ class BooksSource:
     def _members(self, asked: Mapping[str, Any], first: date) -> dict[int, Membership]:
         """The tiers that were held already at the begin, as far as they are still known; else days decide."""
         found = {}
-        for wallet, programme, tier, since, review_on, counts_from, credit, _, before in self._rows(
+        for wallet, programme, tier, since, review_on, counts_from, credit, _, before, *_ in self._rows(
             activity.MEMBERSHIPS, **asked
         ):
             if programme != self._document.code:
@@ -396,9 +397,10 @@ class _People:
 
 
 def bare(receipt: Receipt) -> Receipt:
-    """A receipt without what nobody needs to decide: names of goods, and numbers of cards among its tenders."""
+    """A receipt without what nobody needs to decide: names of goods, numbers of cards, and who the cashier was."""
     return msgspec.structs.replace(
         receipt,
+        cashier=blake2b(receipt.cashier.encode(), digest_size=8).hexdigest() if receipt.cashier else "",
         lines=tuple(msgspec.structs.replace(line, name="") for line in receipt.lines),
         tenders=tuple(msgspec.structs.replace(tender, card="") for tender in receipt.tenders),
     )

@@ -131,7 +131,7 @@ def _person(vault: Vault, wallet: int, birthday: date) -> dict[str, Any]:
 
 def _member(wallet: int, programme: str, held: Membership) -> dict[str, Any]:
     told = {name: getattr(held, name) for name in held.__struct_fields__}
-    return {"wallet_id": wallet, "programme": programme, "raised_by": None, "before": None, **told}
+    return {"wallet_id": wallet, "programme": programme, "raised_by": None, "before": None, "look_on": None, **told}
 
 
 def _booked(state: State, wallet: int, holding: Holding) -> list[Posting]:

@@ -100,7 +100,7 @@ def seed(database_url: str, count: int) -> Cards:
 
 
 def _seed(connection: Connection, count: int) -> Cards:
-    directory = load_directory(connection)
+    directory = load_directory(connection, datetime.now(UTC))
     store = directory.store(STORE)
     wallet, points, card, lot, operation = (
         _take(connection, name, size * count)

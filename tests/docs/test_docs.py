@@ -206,8 +206,14 @@ def sources(package: str) -> Iterator[tuple[str, ast.Module]]:
 
 
 def constants(module: str, node: ast.AST) -> Iterator[str]:
-    """The texts that an expression may be: literals, and names in capitals as the module knows them."""
+    """The texts that an expression may be: literals, and names in capitals as the module knows them.
+
+    What is put into a text stands as ``<name>``.
+    """
     for part in ast.walk(node):
+        if isinstance(part, ast.JoinedStr):
+            yield "".join(_part_of(module, each) for each in part.values)
+            return
         if isinstance(part, ast.IfExp):
             yield from constants(module, part.body)
             yield from constants(module, part.orelse)
@@ -218,6 +224,12 @@ def constants(module: str, node: ast.AST) -> Iterator[str]:
             value = getattr(importlib.import_module(module), part.id)
             if isinstance(value, str):
                 yield value
+
+
+def _part_of(module: str, node: ast.AST) -> str:
+    if isinstance(node, ast.FormattedValue):
+        return next(constants(module, node.value), f"<{ast.unparse(node.value).rpartition('.')[2]}>")
+    return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
 def calls(name: str, package: str) -> Iterator[tuple[str, ast.Call]]:
@@ -381,7 +393,6 @@ def test_every_command_of_the_command_line_is_told_with_its_options(path: str, c
 FILES = {
     "gateway.yaml": schemas.GatewaySchema,
     "chain.yaml": schemas.ChainSchema,
-    "programmes/<code>.yaml": schemas.ProgrammeSchema,
     "links/<code>.yaml": schemas.LinkSchema,
 }
 

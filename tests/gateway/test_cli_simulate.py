@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from gateway import cli
-from gateway.settings import load_books
+from gateway.settings import load_chain, read_programme
 from processing.commands import CardUse, IssueCard, Line, PostReceipt, Receipt, Ref, RegisterHolder
 from processing.database import Database
 from processing.directory import sync
@@ -246,7 +246,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
     upgrade(found)
     with found.transaction() as connection:
         vault = load_vault(connection, KEYS)
-    core = Core(found, sync(found, *load_books(CONFIGS)), vault)
+    chain = load_chain(CONFIGS)
+    programmes = {file.stem: read_programme(file, chain) for file in SAMPLES.glob("*.yaml")}
+    core = Core(found, sync(found, chain, programmes), vault)
     card = core.execute([IssueCard(store="bistro", keys=("i",), product="guest", active=True)])[0].number  # type: ignore[union-attr]
     holder = RegisterHolder(store="bistro", keys=("h",), card=Ref("card", card), name="Anna", phone="+79211111111")
     sales = [

@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def test_sample_configuration_loads_with_the_registered_adapters() -> None:
 def test_sample_configuration_says_what_it_shows() -> None:
     settings = good(CONFIGS)
     chain = settings.chain
-    assert (chain.code, chain.units) == ("example", (Unit("RUB", "money", 2), Unit("BONUS", "points", 2, 1_000_000)))
+    units = (Unit("RUB", "money", 2), Unit("BONUS", "points", 2, 1_000_000), Unit("COIN", "points", 0))
+    assert (chain.code, chain.units) == ("example", units)
     assert chain.partners == (
         Partner("bistro-llc", "Bistro LLC"),
         Partner("coffee-ip", "Coffee, sole proprietor"),
@@ -374,3 +376,10 @@ def test_a_mistake_in_codes_is_told(directory: Path, old: str, new: str, expecte
 def test_a_missing_variable_of_the_sms_gateway_is_told(directory: Path) -> None:
     (directory / "gateway.yaml").write_text(CODES)
     assert problems(directory) == ["gateway.yaml: codes.secret: environment variable TILLGATE_SMS is not set"]
+
+
+def test_till_that_counts_points_as_money_has_points_of_that_worth(directory: Path, change: Change) -> None:
+    (directory / "programmes" / "dear.yaml").write_text("programme: dear\nunit: BONUS\npoint_price: 2\n")
+    counting = replace(FAKE, unit_scale=2)
+    with pytest.raises(ConfigError, match="not so in programme dear"):
+        load(directory, ENVIRON, {"rkeeper": counting})

@@ -151,6 +151,8 @@ CORRUPTIONS = (
     Broken("receipts_have_an_operation", f"UPDATE receipt SET store_id = store_id + 1 WHERE operation_id = {RECEIPT}"),
     Broken("receipts_add_up", f"UPDATE receipt SET total_minor = total_minor + 1 WHERE operation_id = {RECEIPT}"),
     Broken("receipts_add_up", f"UPDATE receipt SET document = '{{}}' WHERE operation_id = {RECEIPT}"),
+    Broken("activity_is_receipts", "UPDATE activity SET visits = visits + 1"),
+    Broken("activity_is_receipts", "DELETE FROM activity"),
     Broken("identifiers_lead_to_cards", "DELETE FROM card WHERE id = (SELECT max(id) FROM card)"),
     Broken("identifiers_lead_to_cards", "DELETE FROM identifier WHERE card_id = (SELECT max(id) FROM card)"),
     Broken(

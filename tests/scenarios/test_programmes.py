@@ -6,7 +6,7 @@ docs/cookbook.md tells the same in words; tests/docs checks that it tells each o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from sqlalchemy import text
 
 from gateway.settings import load
 from processing.chain import Chain, Product
+from processing.chores import review_tiers
 from processing.commands import (
     Amount,
     CardUse,
     Command,
+    ExplainOperation,
+    ExplainQuote,
     Identify,
     IssueCard,
     Line,
@@ -38,11 +41,13 @@ from processing.commands import (
     VoidReceipt,
 )
 from processing.database import Database
-from processing.directory import sync
+from processing.directory import ActiveProgramme, sync
 from processing.errors import LimitExceeded, LoyaltyError
 from processing.execute import Core
 from processing.migrate import upgrade
-from processing.results import Identified, Quoted, ReceiptPosted
+from processing.programme.compiled import Programme
+from processing.programme.document import When
+from processing.results import Explained, Identified, Quoted, ReceiptPosted
 from processing.secrets import load_vault
 from processing.verify import verify
 from tests.conftest import BACKENDS, EMPTY
@@ -236,6 +241,22 @@ def test_2_accumulated_discount_rises_with_turnover_and_falls_with_absence(chain
     assert chain.face(card).tier == "five"
     chain.forward(days=30)
     assert chain.face(card).tier == "none"
+
+
+def test_2_worker_writes_down_who_has_fallen(chain: Chain10) -> None:
+    card = chain.card("accumulative")
+    chain.sell(card, goods("60000"))
+    told = "SELECT tier, since, look_on FROM membership"
+    day = BEGIN.date()
+    stored = rows(chain.core.work.database, told)
+    assert [str(each) for each in stored[0]] == ["ten", str(day), str(day + timedelta(days=31))]
+    chain.forward(days=30)
+    assert review_tiers(chain.core) == 0
+    chain.forward(days=1)
+    assert (review_tiers(chain.core), review_tiers(chain.core)) == (1, 0)
+    stored = rows(chain.core.work.database, told)
+    assert [str(each) for each in stored[0]] == ["seven", str(day + timedelta(days=30)), str(day + timedelta(days=61))]
+    assert chain.face(card).tier == "seven"
 
 
 def test_3_bonus_is_earned_paid_with_at_the_next_purchase_and_burns(chain: Chain10) -> None:
@@ -456,3 +477,108 @@ def _held(books: list[Any]) -> list[Any]:
         [member for member in members if member[2] not in lowest],
         activity,
     ]
+
+
+# Explanations ------------------------------------------------------------------------------------------------
+
+
+def explained(chain: Chain10, operation_id: int) -> dict[str, str]:
+    """Why each rule fired or not, by its name."""
+    (told,) = chain.core.answer([ExplainOperation(operation_id=operation_id)])
+    assert isinstance(told, Explained), told
+    (card,) = told.cards
+    assert all(rule.why_ru and rule.why_en and rule.ru and rule.en for rule in card.rules)
+    return {rule.rule: rule.why for rule in card.rules}
+
+
+def asked(chain: Chain10, card: str, *lines: Line) -> dict[str, str]:
+    """The same of a quote."""
+    (told,) = chain.core.answer([ExplainQuote(store=STORE, receipt=bill(lines), cards=(use(card),))])
+    assert isinstance(told, Explained), told
+    return {rule.rule: rule.why for rule in told.cards[0].rules}
+
+
+def test_samples_say_why_not(chain: Chain10) -> None:
+    small = goods("100")
+    thresholds = chain.card("thresholds")
+    assert asked(chain, thresholds, small) == {"large_receipt": "nothing"}
+    assert asked(chain, thresholds, goods("10000")) == {"large_receipt": "fired"}
+    assert asked(chain, chain.card("accumulative"), small) == {"accumulated": "nothing"}
+    guest = chain.card("guest")
+    tobacco = structs.replace(small, category="tobacco")
+    assert asked(chain, guest, tobacco) == {"cashback": "goods"}
+    assert asked(chain, guest, structs.replace(small, price_minor=50)) == {"cashback": "price"}
+    assert asked(chain, chain.card("restaurant"), small) == {"next_visit": "fired"}
+    assert asked(chain, chain.card("products"), goods("50", "milk")) == {"milk": "fired", "bread": "goods"}
+    assert asked(chain, chain.card("currency"), goods("99")) == {"coins": "nothing"}
+    assert asked(chain, chain.card("dc"), small) == {"dc": "fired", "vip": "product"}
+    assert asked(chain, chain.card("welcome"), small) == {
+        "cashback": "fired",
+        "first_purchase": "receipt_too_small",
+        "birthday": "no_birthday",
+        "birthday_double": "no_birthday",
+        "birthday_discount": "no_birthday",
+    }
+    assert asked(chain, chain.card("network"), small) == {
+        "accumulated": "nothing",
+        "vip": "product",
+        "breakfast": "hours",
+        "birthday_discount": "no_birthday",
+        "bonus": "fired",
+        "first_purchase": "fired",
+    }
+
+
+def test_operation_explains_itself_by_the_version_and_facts_of_its_time(chain: Chain10) -> None:
+    card = chain.card("network")
+    chain.sell(card, goods("12000"))
+    sold = chain.sell(card, goods("1000"), goods("500", "sale", 2))
+    chain.forward(days=400)
+    assert explained(chain, sold.operation_id) == {
+        "accumulated": "fired",
+        "vip": "product",
+        "breakfast": "hours",
+        "birthday_discount": "no_birthday",
+        "bonus": "fired",
+        "first_purchase": "not_first_purchase",
+    }
+    (told,) = chain.core.answer([ExplainOperation(operation_id=sold.operation_id)])
+    (mine,) = told.cards
+    assert (mine.facts["tier"], mine.earned) == ("five", sold.cards[0].earned)
+    amounts = {rule.rule: rule.amount for rule in mine.rules if rule.amount}
+    assert amounts == {"accumulated": 5_000, "bonus": (95_000 + 50_000) * 5 // 100}
+
+
+def test_quote_is_told_in_words(chain: Chain10) -> None:
+    card = chain.card("network")
+    chain.sell(card, goods("12000"))
+    (told,) = chain.core.answer([ExplainQuote(store=STORE, receipt=bill([goods("1000")]), cards=(use(card),))])
+    assert isinstance(told, Explained)
+    texts = {text.audience: text for text in told.cards[0].texts}
+    assert texts["cashier"].ru == "Скидка 50.00, будет начислено 47.50 BONUS"
+    assert texts["cashier"].en == "50.00 off, 47.50 BONUS to be earned"
+    assert texts["slip"].ru == "Накопительная скидка: -50.00\n5 % баллами: +47.50 BONUS"
+    assert texts["holder"].ru.splitlines()[-1] == "До уровня «Скидка 7 %» осталось 8000.00"
+    assert list(chain.quote(card, goods("1000")).cards[0].texts) == list(told.cards[0].texts)
+    assert texts["holder"].en.splitlines()[-1] == "8000.00 to go to the tier 7 % off"
+
+
+def test_what_points_have_paid_explains_why_nothing_was_earned(chain: Chain10) -> None:
+    card = chain.card("currency")
+    chain.sell(card, goods("2000"))
+    sold = chain.sell(card, goods("100"), pay=1_000, unit=COIN)
+    assert explained(chain, sold.operation_id) == {"coins": "no_money"}
+
+
+def test_rule_that_another_one_beats_says_so(chain: Chain10) -> None:
+    vip = chain.card("vip")
+    both = structs.replace(
+        chain.core.work.directory.programmes["coffee"].programme.document.discounts.rules[0], when=When()
+    )
+    document = chain.core.work.directory.programmes["coffee"].programme.document
+    vip_rule = document.discounts.rules[1]
+    changed = structs.replace(document, discounts=structs.replace(document.discounts, rules=(both, vip_rule)))
+    active = ActiveProgramme(1, Programme(changed))
+    directory = replace(chain.core.work.directory, programmes=chain.core.work.directory.programmes | {"coffee": active})
+    chain.core.work = replace(chain.core.work, directory=directory)
+    assert asked(chain, vip, goods("100")) == {"dc": "beaten", "vip": "fired"}

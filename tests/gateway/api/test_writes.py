@@ -255,7 +255,8 @@ def test_a_correction_says_why(rest: Client, books: Books) -> None:
     operation = rest.get(f"/operations/{done['operation_id']}").ok()
     assert operation["actor"] == "shop"
     assert sorted(entry["amount"] for entry in operation["entries"]) == ["-20.00", "20.00"]
-    assert "explanation" in rest.get(f"/operations/{done['operation_id']}/explanation").ok()
+    assert operation["explanation"][0]["reason"] == "booked twice"
+    assert rest.get(f"/operations/{done['operation_id']}/explanation").ok()["cards"] == []
 
 
 def test_nobody_decides_on_what_was_not_asked_for(rest: Client) -> None:

@@ -1,0 +1,159 @@
+"""Reports of account: what partners owe each other, and what they owe to holders."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from gateway import reports
+from gateway.api import fields as f
+from gateway.api.amounts import TOLD_PATTERN
+from gateway.api.section import Section, client, rest
+from processing.errors import Busy
+from processing.liability import LIABILITY_COLUMNS, liability
+from processing.periods import Period, period_of
+from processing.settlement import settlement
+
+section = Section("reports", "Settlement between partners, liability")
+
+READ = "reports:read"
+# For all statements of a report together; each has the database's own bound as well.
+REPORT_SECONDS = 60
+# Reports read much: of one web worker so many at a time.
+MAX_REPORTS = 1
+_reading = threading.BoundedSemaphore(MAX_REPORTS)
+
+WORDS = {
+    "issued": "put into lots by purchases",
+    "taken_back": "of what was issued: taken back by returns and voids",
+    "redeemed": "taken out of lots by redemptions",
+    "given_back": "of what was redeemed: given back by returns and voids",
+    "expired": "ended unspent, less what a late fact brought back",
+    "loaded": "put into lots against cash",
+    "paid_out": "taken out of lots against cash",
+    "adjusted": "given by corrections, less what they took",
+    "covered": "paid by the issuer's lots for what the partner was owed: debts repaid, accruals taken back",
+    "suspense": "earned, less redeemed, without a usable card: it is in no lot",
+    "net": "what the issuer owes the partner; 0 of the partner itself",
+    "opening": "what lots held at the beginning, less debts",
+    "opening_debt": "of the opening: debts, not above zero",
+    "closing": "what lots held at the end, less debts",
+    "closing_debt": "of the closing: debts, not above zero",
+}
+WORDS_OF_LIABILITY = WORDS | {"covered": "got from other issuers' lots, less what its own lots paid for others"}
+
+
+def _decimal(describe: str) -> fields.String:
+    return f.told(describe, metadata={"pattern": TOLD_PATTERN, "examples": ["450.50"]})
+
+
+def _columns(names: tuple[str, ...], words: dict[str, str]) -> dict[str, fields.Field[Any]]:
+    return {name: _decimal(words[name]) for name in names}
+
+
+class PeriodQuerySchema(Schema):
+    first = f.day("first day", data_key="from", required=True, example="2026-05-01")
+    until = f.day("the day after the last one; at most 366 days later", data_key="to", required=True)
+    unit = f.unit(required=False)
+    zone = f.text(64, describe="IANA time zone of the days; default: the first store's", example="Europe/Moscow")
+
+
+class HeadSchema(f.Told):
+    first = f.told_day(attribute="from", data_key="from")
+    until = f.told_day("no part of the period", attribute="to", data_key="to")
+    zone = f.told("whose days")
+    read_at = f.told_at("of which instant the books are")
+    is_final = f.told_switch("nothing can be booked in the period any more")
+
+
+SettlementMoneySchema = f.Told.from_dict(_columns(reports.SETTLEMENT_COLUMNS, WORDS), name="SettlementMoney")
+LiabilityMoneySchema = f.Told.from_dict(_columns(LIABILITY_COLUMNS, WORDS_OF_LIABILITY), name="LiabilityMoney")
+
+
+class SettlementTotalSchema(
+    f.Told.from_dict(_columns(reports.SETTLEMENT_COLUMNS, WORDS), name="SettlementFigures")  # type: ignore[misc]
+):
+    unit = f.told("code of the unit")
+    money = fields.Nested(SettlementMoneySchema, required=True, metadata={"description": "the same, in money"})
+
+
+class SettlementRowSchema(SettlementTotalSchema):
+    issuer = f.told("code of the partner whose lots they are")
+    partner = f.told("code of the partner whose accounts took or gave it")
+
+
+class OwedSchema(f.Told):
+    unit = f.told("code of the unit")
+    debtor = f.told("code of the partner who owes")
+    creditor = f.told("code of the partner who is owed")
+    amount = _decimal("in the unit")
+    money = _decimal("at the lots' prices")
+
+
+class SettlementSchema(HeadSchema):
+    rows = f.told_some(SettlementRowSchema, "by unit, issuer and partner")
+    totals = f.told_some(SettlementTotalSchema, "the sums of the rows, by unit")
+    owed = f.told_some(OwedSchema, "what is left when the two rows of a pair are set off")
+
+
+class LiabilityTotalSchema(
+    f.Told.from_dict(_columns(LIABILITY_COLUMNS, WORDS_OF_LIABILITY), name="LiabilityFigures")  # type: ignore[misc]
+):
+    unit = f.told("code of the unit")
+    money = fields.Nested(LiabilityMoneySchema, required=True, metadata={"description": "the same, in money"})
+
+
+class LiabilityRowSchema(LiabilityTotalSchema):
+    issuer = f.told("code of the partner whose lots they are")
+
+
+class LiabilitySchema(HeadSchema):
+    rows = f.told_some(LiabilityRowSchema, "by unit and issuer")
+    totals = f.told_some(LiabilityTotalSchema, "the sums of the rows, by unit")
+
+
+@section.read("/reports/settlement", SettlementSchema, READ, PeriodQuerySchema)
+def read_settlement(asked: dict[str, Any]) -> Any:
+    """Read the settlement between partners
+
+    Who issued what was spent where, by pair and unit, by booked_at. A client that is limited to stores sees the pairs
+    of the partners all of whose stores are among them. Errors: UnitNotFound, TooLarge; Busy while another is read.
+    """
+    own = rest()
+    with _one_at_a_time():
+        found = settlement(own.database, own.directory, _period(asked), asked["unit"], REPORT_SECONDS)
+    seen = reports.seen_settlement(found, reports.partners_of(own.directory, client().stores))
+    return reports.settlement_told(own.directory, seen, f.READER.get().money_scale)
+
+
+@section.read("/reports/liability", LiabilitySchema, READ, PeriodQuerySchema)
+def read_liability(asked: dict[str, Any]) -> Any:
+    """Read the roll-forward of the liability
+
+    What the lots of each issuer held, what came and went, and what they hold, by booked_at. Limited clients and errors
+    as for the settlement.
+    """
+    own = rest()
+    with _one_at_a_time():
+        found = liability(own.database, own.directory, _period(asked), asked["unit"], REPORT_SECONDS)
+    seen = reports.seen_liability(found, reports.partners_of(own.directory, client().stores))
+    return reports.liability_told(own.directory, seen, f.READER.get().money_scale)
+
+
+def _period(asked: dict[str, Any]) -> Period:
+    return period_of(rest().directory, asked["first"], asked["until"], asked["zone"])
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Errors: Busy."""
+    if not _reading.acquire(blocking=False):
+        raise Busy("another report is being read, repeat later")
+    try:
+        yield
+    finally:
+        _reading.release()
