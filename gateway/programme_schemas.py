@@ -429,7 +429,7 @@ class PaymentSection(Section):
     without = names(metadata={"description": "names under `goods` that points never pay for"})
     round_to = _positive(points(load_default=None, metadata={"description": "only multiples of this"}))
     least_points = points(
-        load_default=Told(POINTS, 0), metadata={"description": "a quote offers them only of cards that have so many"}
+        load_default=Told(POINTS, 0), metadata={"description": "only cards that have so many pay with them"}
     )
 
 

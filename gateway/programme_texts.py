@@ -154,7 +154,7 @@ RUSSIAN = {
     "so much of the receipt is paid with money": "столько в чеке оплачивается деньгами",
     "names under `goods` that points never pay for": "имена из `goods`, за которые баллами не платят",
     "only multiples of this": "только кратное этому",
-    "a quote offers them only of cards that have so many": "расчёт предлагает их только с карт, где их столько есть",
+    "only cards that have so many pay with them": "ими платят только карты, на которых их столько есть",
     "how much points may pay; none told: nothing": "сколько можно оплатить баллами; не указано: нисколько",
     "names under `goods`": "имена из `goods`",
     "a piece never costs less": "штука никогда не стоит меньше",

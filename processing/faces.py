@@ -116,10 +116,7 @@ def identified(reading: Reading, query: Identify, known: Faces) -> Identified:
         usable=refusal.code if refusal else "",
         product=product,
         balances=balances,
-        payable=tuple(
-            (balance.unit, most_payable(balance, limit if balance.unit == programme.unit else None))
-            for balance in balances
-        ),
+        payable=tuple((balance.unit, _payable(programme, balance, limit)) for balance in balances),
         discount=discount,
         bonus=bonus,
         expires_at=expires_at,
@@ -144,6 +141,15 @@ def wallet_of(rows: Sequence[Row]) -> int:
 def balances_of(reading: Reading, rows: Sequence[Row]) -> tuple[Balance, ...]:
     """The balances in the rows of one card."""
     return tuple(balance_now(reading, *row[_ACCOUNT:]) for row in rows)
+
+
+def _payable(programme: Programme, balance: Balance, limit: int | None) -> int:
+    """The most that a balance may pay; of the programme's own points no more than it allows, in its steps."""
+    if balance.unit != programme.unit:
+        return most_payable(balance, None)
+    said = programme.document.payment
+    most = most_payable(balance, limit)
+    return 0 if balance.available < said.least else most - most % said.step
 
 
 def most_payable(balance: Balance, limit: int | None) -> int:

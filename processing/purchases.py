@@ -13,6 +13,7 @@ from processing.commands import CardUse, PostReceipt, Receipt
 from processing.directory import StoreInfo
 from processing.documents import ReceiptDocument, keep, kept
 from processing.errors import BadAmount, CardNotFound, HoldEnded, HoldNotFound, LimitExceeded, Refusal
+from processing.lots import available
 from processing.plans import (
     DISCOUNT_DIFFERS,
     HOLD_ENDED,
@@ -34,7 +35,7 @@ from processing.programme.decide import Decision, decide
 from processing.programme.payment import limit as payment_limit
 from processing.results import CardMovement, ReceiptPosted
 from processing.state import CAPTURED, OPEN, RELEASED, Card, Hold, State
-from processing.units import MONEY
+from processing.units import MONEY, points_worth, worth
 
 
 def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
@@ -192,6 +193,7 @@ def _check_limits(
     """
     if not any(use.ask.redeem for use in uses):
         return
+    # In money: points of two programmes may be worth different things.
     together = greatest = 0
     total = payable_total(command.receipt)
     for use in uses:
@@ -203,15 +205,29 @@ def _check_limits(
                 payments.check_whole(state, use.card, state.account(use.card.wallet_id, code), amount)
         asked = use.redeemed.get(use.programme.unit, 0)
         limit = payment_limit(use.programme, decision.lines, decision.prices, total, use.facts)
-        together, greatest = together + asked, max(greatest, limit)
-        asked, limit = (asked, limit) if asked > limit else (together, greatest)
-        if asked > limit:
-            if not command.fact:
-                unit = state.directory.unit(use.programme.unit)
-                raise LimitExceeded(
-                    "more points than the programme allows", unit=unit.code, scale=unit.scale, asked=asked, limit=limit
-                )
-            flags.append(OVER_LIMIT)
+        price = use.programme.point_price_millionths
+        together, greatest = together + worth(asked, price), max(greatest, worth(limit, price))
+        if asked <= limit and together > greatest:
+            asked, limit = points_worth(together, price), points_worth(greatest, price)
+        if asked <= limit and _is_fit(state, use, asked):
+            continue
+        if not command.fact:
+            unit = state.directory.unit(use.programme.unit)
+            raise LimitExceeded(
+                "not what the programme lets pay", unit=unit.code, scale=unit.scale, asked=asked, limit=limit
+            )
+        flags.append(OVER_LIMIT)
+
+
+def _is_fit(state: State, use: Use, asked: int) -> bool:
+    """Whether a card has as many points as paying takes, and pays in the programme's steps."""
+    assert use.programme is not None
+    said = use.programme.document.payment
+    if asked == 0 or use.card is None or (said.step == 1 and said.least == 0):
+        return True
+    account = state.account(use.card.wallet_id, use.programme.unit)
+    held = sum(use.hold.pins.values()) if use.hold is not None and use.hold.account_id == account.id else 0
+    return asked % said.step == 0 and available(account.lots.values(), state.now) + held >= said.least
 
 
 def _check_amounts_of_time(

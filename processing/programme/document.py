@@ -21,7 +21,7 @@ MAX_TERMS = 20
 Take = Literal["best", "sum", "first"]
 
 
-class _Said(msgspec.Struct, frozen=True, kw_only=True):
+class _Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is not said is not stored, so that a field added later changes no digest of an old version."""
 
 

@@ -63,6 +63,8 @@ def points(
     if not gifts:
         return NOTHING
     cut = _cut(programme, gifts, scene) if programme.cuts else 0
+    if cut:
+        gifts = [gift for gift in gifts if any(gift.amounts)]
     fired = tuple([gift.fired(lines) for gift in gifts])
     return Earned(sum([each.amount for each in fired]), _portions(programme, fired), fired, cut)
 
@@ -89,6 +91,8 @@ def _of_one(
         return NOTHING
     gift = Gift(rule, places, spread(amount, weights), base)
     cut = _cut(programme, [gift], scene) if programme.cuts else 0
+    if not any(gift.amounts):
+        return Earned(0, (), (), cut)
     fired = (gift.fired(lines),)
     return Earned(fired[0].amount, _portions(programme, fired), fired, cut)
 

@@ -36,6 +36,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "given_already": ("уже было начислено раньше", "was given before"),
     "no_money": ("за эти товары не заплачено деньгами", "no money was paid for these goods"),
     "beaten": ("другое правило выгоднее или исключает это", "another rule gives more, or excludes it"),
+    "capped": ("достигнут предел начисления", "the most that may be earned is reached"),
     "nothing": ("по условиям правила получается ноль", "by its own terms it comes to nothing"),
 }
 
@@ -69,6 +70,8 @@ def reasons(
         for rule in rules:
             told = fired.get((gives, rule.said.rule))
             why = FIRED if told else why_not(part.programme, rule, receipt, part, moment, is_final)
+            if why == "beaten" and gives == POINTS and decision.explanation[place].get("cut"):
+                why = "capped"
             found.append(_reason(gives, rule, told, why))
     return tuple(found)
 

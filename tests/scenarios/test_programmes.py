@@ -46,7 +46,7 @@ from processing.errors import LimitExceeded, LoyaltyError
 from processing.execute import Core
 from processing.migrate import upgrade
 from processing.programme.compiled import Programme
-from processing.programme.document import When
+from processing.programme.document import Caps, Payment, When
 from processing.results import Explained, Identified, Quoted, ReceiptPosted
 from processing.secrets import load_vault
 from processing.verify import verify
@@ -477,6 +477,52 @@ def _held(books: list[Any]) -> list[Any]:
         [member for member in members if member[2] not in lowest],
         activity,
     ]
+
+
+# What samples do not show ------------------------------------------------------------------------------------
+
+
+def changed(chain: Chain10, code: str, **sections: Any) -> None:
+    """A programme with other sections, for this core only."""
+    work = chain.core.work
+    known = work.directory.programmes[code]
+    document = structs.replace(known.programme.document, **sections)
+    active = ActiveProgramme(known.version_id, Programme(document))
+    directory = replace(work.directory, programmes=work.directory.programmes | {code: active})
+    chain.core.work = replace(work, directory=directory)
+
+
+def test_points_pay_in_steps_and_only_where_there_are_enough(chain: Chain10) -> None:
+    changed(chain, "restaurant", payment=Payment(hundredths=5_000, step=1_000, least=70_000))
+    card = chain.card("restaurant")
+    chain.sell(card, goods("3400"))
+    chain.forward(days=1)
+
+    def paying(points: int) -> PostReceipt:
+        told = bill([goods("1000")])
+        return PostReceipt(store=STORE, keys=(chain.key(),), receipt=told, cards=(use(card, pay=points),))
+
+    assert chain.available(card) == 68_000
+    assert chain.quote(card, goods("1000")).cards[0].payable == 0
+    assert dict(chain.face(card).payable)[BONUS] == 0
+    assert isinstance(chain.refused(paying(10_000)), LimitExceeded), "700 points are needed"
+    chain.sell(card, goods("123"))
+    chain.forward(days=1)
+    assert chain.available(card) == 70_460
+    assert chain.quote(card, goods("1000")).cards[0].payable == 50_000
+    assert dict(chain.face(card).payable)[BONUS] == 70_000
+    assert isinstance(chain.refused(paying(10_001)), LimitExceeded), "ten points a step"
+    chain.done(paying(49_000))
+
+
+def test_what_a_cap_takes_away_is_not_given(chain: Chain10) -> None:
+    document = chain.core.work.directory.programmes["welcome"].programme.document
+    changed(chain, "welcome", points=structs.replace(document.points, caps=Caps(receipt=1_000)))
+    card = chain.card("welcome", birthday=date(1990, 5, 5))
+    assert asked(chain, card, goods("1000"))["birthday"] == "capped"
+    assert chain.sell(card, goods("1000")).cards[0].earned == 1_000
+    changed(chain, "welcome", points=document.points)
+    assert chain.sell(card, goods("1000")).cards[0].earned == 2 * 2_850 + 2 * 50_000
 
 
 # Explanations ------------------------------------------------------------------------------------------------
