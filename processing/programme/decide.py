@@ -95,8 +95,10 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
             Earning(amount=earned.amount, portions=earned.portions, turnover_minor=money, turnover=turnover)
         )
         story = _story(part, earned, taken if n == discounter else [])
-        if part.version != parts[0].version:
-            story["version"] = part.version
+        if len(parts) > 1:
+            story["spend_minor"] = part.spend_minor
+            if part.version != parts[0].version:
+                story["version"] = part.version
         explanation.append(story)
     return Decision(
         lines=tuple(lines),
@@ -176,10 +178,8 @@ def _story(part: Part, earned: Earned, taken: Sequence[Fired]) -> dict[str, Any]
     rules = [_told(fired, "discount") for fired in taken]
     rules += [_told(fired, "points") for fired in earned.fired]
     story: dict[str, Any] = {"earned": earned.amount, "rules": rules}
-    if part.product:
+    if part.programme.asks_product:
         story["product"] = part.product
-    if part.spend_minor:
-        story["spend_minor"] = part.spend_minor
     if part.redeemed_minor:
         story["redeemed_minor"] = part.redeemed_minor
     if earned.cut:
