@@ -13,7 +13,8 @@ from processing.errors import CardNotFound
 from processing.names import DERIVED
 from processing.people import read_field
 from processing.programme.compiled import Programme
-from processing.programme.payment import payable_points
+from processing.programme.facts import Facts
+from processing.programme.payment import allowed, payable_points
 from processing.reading import Reading
 from processing.results import Balance, Identified
 from processing.state import canonical
@@ -116,7 +117,7 @@ def identified(reading: Reading, query: Identify, known: Faces) -> Identified:
         usable=refusal.code if refusal else "",
         product=product,
         balances=balances,
-        payable=tuple((balance.unit, _payable(programme, balance, limit)) for balance in balances),
+        payable=tuple((balance.unit, _payable(programme, facts, balance, limit)) for balance in balances),
         discount=discount,
         bonus=bonus,
         expires_at=expires_at,
@@ -143,12 +144,12 @@ def balances_of(reading: Reading, rows: Sequence[Row]) -> tuple[Balance, ...]:
     return tuple(balance_now(reading, *row[_ACCOUNT:]) for row in rows)
 
 
-def _payable(programme: Programme, balance: Balance, limit: int | None) -> int:
+def _payable(programme: Programme, facts: Facts, balance: Balance, limit: int | None) -> int:
     """The most that a balance may pay; of the programme's own points no more than it allows, in its steps."""
     if balance.unit != programme.unit:
         return most_payable(balance, None)
     said = programme.document.payment
-    most = most_payable(balance, limit)
+    most = min(most_payable(balance, limit), allowed(programme, facts))
     return 0 if balance.available < said.least else most - most % said.step
 
 

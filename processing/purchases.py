@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
@@ -167,7 +168,10 @@ def _hold(state: State, command: PostReceipt, ask: CardUse, card: Card, flags: l
 
 def _decide(state: State, receipt: Receipt, uses: Sequence[Use], moment: Moment) -> Decision:
     """What the programmes say."""
-    parts = [part_of(state.directory, use.ask, use.active, use.facts, use.product) for use in uses]
+    # As in a quote, a card that can not be used has no rules of its own.
+    parts = [
+        part_of(state.directory, use.ask, use.active if use.earns else None, use.facts, use.product) for use in uses
+    ]
     decision = decide(receipt, parts, moment)
     for use, earning in zip(uses, decision.earnings, strict=True):
         if not use.earns:
@@ -227,7 +231,8 @@ def _is_fit(state: State, use: Use, asked: int) -> bool:
         return True
     account = state.account(use.card.wallet_id, use.programme.unit)
     held = sum(use.hold.pins.values()) if use.hold is not None and use.hold.account_id == account.id else 0
-    return asked % said.step == 0 and available(account.lots.values(), state.now) + held >= said.least
+    free = max(available(account.lots.values(), state.now), 0)
+    return asked % said.step == 0 and free + held >= said.least
 
 
 def _check_amounts_of_time(
@@ -239,9 +244,13 @@ def _check_amounts_of_time(
     day: date,
     flags: list[str],
 ) -> None:
-    """What may happen in a day or month; beyond it a purchase is refused, or flagged. Errors: LimitExceeded."""
+    """What may happen in a day or month; beyond it a purchase is refused, or flagged. Errors: LimitExceeded.
+
+    Several cards of one wallet, and all cards at a till, count together; the receipt is one receipt.
+    """
+    counted: Counter[tuple[str, str, int | str]] = Counter()
     for use, earning in zip(uses, decision.earnings, strict=True):
-        if use.programme is None or not use.earns or not use.programme.document.limits:
+        if use.card is None or use.programme is None or not use.earns or not use.programme.document.limits:
             continue
         unit = use.programme.unit
         now = {
@@ -252,13 +261,17 @@ def _check_amounts_of_time(
         }
         whose = limits.subjects(store.id, store.partner_id, command.receipt)
         for limit in use.programme.document.limits:
+            whom: int | str
             if limit.per == "card":
-                used = use.facts.used.get(limit.limit, 0)
+                whom, used = use.card.wallet_id, use.facts.used.get(limit.limit, 0)
             elif limit.per in whose:
-                used = state.tallies.used(whose[limit.per], limit, day)
+                whom = whose[limit.per]
+                used = state.tallies.used(whom, limit, day)
             else:
                 continue
-            total = used + now[limit.of]
+            place = use.programme.code, limit.limit, whom
+            counted[place] = 1 if limit.of == "receipts" else counted[place] + now[limit.of]
+            total = used + counted[place]
             if now[limit.of] == 0 or total <= limit.most:
                 continue
             if limit.then == "block" and not command.fact:

@@ -19,7 +19,7 @@ from processing.plans import NOT_USABLE, TILL_COMPUTED, check_amounts, part_of
 from processing.programme.compiled import Moment, Programme
 from processing.programme.decide import Decision, Earning, Part, decide
 from processing.programme.facts import Facts
-from processing.programme.payment import Payable, payable
+from processing.programme.payment import Payable, allowed, payable
 from processing.reading import Reading
 from processing.records import read_hold
 from processing.results import Balance, Quoted, QuotedCard, QuotedLine
@@ -121,7 +121,7 @@ def _payable(use: _Use, limit: int) -> int:
     free = max(use.balance.available, 0) + use.held
     if free < said.least:
         return 0
-    most = min(free, limit)
+    most = min(free, limit, allowed(use.programme, use.facts))
     return most - most % said.step
 
 

@@ -82,8 +82,9 @@ def _amounts(give: Any, lines: Sequence[Line], places: Sequence[int], prices: li
 
 
 def _fixed_price(give: FixedPrice, lines: Sequence[Line], prices: list[int]) -> list[int]:
+    """What no pieces are told of has no price of a piece, and stays as it is."""
     return [
-        max(price - proportion(give.price_minor, max(line.quantity_thousandths, 0), THOUSAND), 0)
+        max(price - _of_pieces(give.price_minor, line), 0) if line.quantity_thousandths > 0 else 0
         for line, price in zip(lines, prices, strict=True)
     ]
 
@@ -134,5 +135,9 @@ def least_price(programme: Programme, line: Line, price: int) -> int:
         if said.is_fixed:
             return price
         least = max(least, said.least_minor)
-    # Rounded up: a kopeck less would be too cheap.
-    return -(-least * max(line.quantity_thousandths, 0) // THOUSAND) if least else 0
+    return _of_pieces(least, line) if least else 0
+
+
+def _of_pieces(price_minor: int, line: Line) -> int:
+    """What the pieces of a line cost at so much each; rounded up: a kopeck less would be too cheap."""
+    return -(-price_minor * max(line.quantity_thousandths, 0) // THOUSAND)

@@ -10,7 +10,7 @@ from processing.commands import Line
 from processing.programme.compiled import Programme
 from processing.programme.discounts import least_price
 from processing.programme.facts import NOTHING_KNOWN, Facts
-from processing.units import HUNDREDTHS_OF_PERCENT, percent_of, points_worth, spread, worth
+from processing.units import HUNDREDTHS_OF_PERCENT, MAX_AMOUNT, percent_of, points_worth, spread, worth
 
 
 class Payable(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ def payable(
     programme: Programme, lines: Sequence[Line], prices: Sequence[int], total_minor: int, facts: Facts
 ) -> Payable:
     """The most points that may pay this receipt. ``prices`` are what the goods cost; ``total_minor`` all of them."""
-    caps = prices if _is_plain(programme) else _caps(programme, lines, prices)
+    caps = prices if _is_plain(programme, lines) else _caps(programme, lines, prices)
     most = _in_points(programme, min(_of_total(programme, total_minor, facts), sum(caps)))
     money = worth(most, programme.point_price_millionths)
     return Payable(most, money, tuple(spread(money, caps)) if any(caps) else tuple(0 for _ in caps))
@@ -38,14 +38,27 @@ def payable(
 
 def limit(programme: Programme, lines: Sequence[Line], prices: Sequence[int], total_minor: int, facts: Facts) -> int:
     """The same in points only. Where nothing is said of single goods, they need not be known."""
-    if _is_plain(programme):
+    if _is_plain(programme, lines):
         return payable_points(programme, total_minor, facts)
     return payable(programme, lines, prices, total_minor, facts).points
 
 
-def _is_plain(programme: Programme) -> bool:
+def allowed(programme: Programme, facts: Facts) -> int:
+    """The most points that the programme's limits let a card pay with just now."""
+    left = [
+        limit.most - facts.used.get(limit.limit, 0)
+        for limit in programme.card_limits
+        if limit.of == "redeemed" and limit.then == "block"
+    ]
+    return max(min(left, default=MAX_AMOUNT), 0)
+
+
+def _is_plain(programme: Programme, lines: Sequence[Line]) -> bool:
+    """Whether neither programme nor till says anything of single goods."""
     said = programme.document.payment
-    return not said.without and not programme.document.prices and said.line_hundredths == HUNDREDTHS_OF_PERCENT
+    if said.without or programme.document.prices or said.line_hundredths != HUNDREDTHS_OF_PERCENT:
+        return False
+    return not any(line.minimum_price_minor for line in lines)
 
 
 def _of_total(programme: Programme, total_minor: int, facts: Facts) -> int:

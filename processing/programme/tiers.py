@@ -32,8 +32,7 @@ class Membership(msgspec.Struct, frozen=True, omit_defaults=True):
 def judge(tiers: Tiers, held: Membership | None, history: History, today: date) -> Membership:
     """The membership today, of a wallet that had ``held`` when somebody last looked."""
     found = held if held is not None and held.tier in _codes(tiers) else lowest(tiers, today)
-    found = _after_absence(tiers, found, history, today)
-    found = _reviewed(tiers, found, history, today)
+    found = _fallen(tiers, found, history, today)
     reached = level_of(tiers, measured(tiers, found, history, today))
     if reached > _codes(tiers).index(found.tier):
         found = _moved(tiers, found, reached, today)
@@ -48,9 +47,10 @@ def lowest(tiers: Tiers, today: date) -> Membership:
 def measured(tiers: Tiers, held: Membership, history: History, today: date, last: date | None = None) -> int:
     """What the wallet has towards the next tier: in the window that ends today, and what is bought until ``last``."""
     first = first_day(tiers.window, today)
-    if held.counts_from is not None:
-        first = held.counts_from if first is None else max(first, held.counts_from)
-    return held.credit + history.total(tiers.measure, first, last or today)
+    if held.counts_from is None or (first is not None and first > held.counts_from):
+        # What a fall by absence has left leaves the window like anything else.
+        return history.total(tiers.measure, first, last or today)
+    return held.credit + history.total(tiers.measure, held.counts_from, last or today)
 
 
 def level_of(tiers: Tiers, amount: int) -> int:
@@ -69,14 +69,8 @@ def next_level(tiers: Tiers, held: Membership, history: History, today: date) ->
 
 def next_look(tiers: Tiers, held: Membership, history: History) -> date | None:
     """The first day on which the membership may fall; ``None``: never."""
-    if held.tier == tiers.levels[0].tier:
-        return None
-    days = []
-    if tiers.review is not None and held.review_on is not None:
-        days.append(held.review_on + timedelta(days=tiers.review.grace_days))
-    if tiers.absence_days is not None:
-        days.append(_last_seen(held, history) + timedelta(days=tiers.absence_days + 1))
-    return min(days, default=None)
+    days = _absent_on(tiers, held, history), _reviewed_on(tiers, held)
+    return min((day for day in days if day is not None), default=None)
 
 
 def is_above(tiers: Tiers, one: str, other: str) -> bool:
@@ -88,17 +82,24 @@ def _codes(tiers: Tiers) -> list[str]:
     return [level.tier for level in tiers.levels]
 
 
-def _after_absence(tiers: Tiers, held: Membership, history: History, today: date) -> Membership:
-    """A step down for each ``absence_days`` without a visit; the measure goes on from what the lower tier needs."""
-    if tiers.absence_days is None:
-        return held
-    seen = _last_seen(held, history)
-    place = _codes(tiers).index(held.tier)
-    while place > 0 and (today - seen).days > tiers.absence_days:
-        place, seen = place - 1, seen + timedelta(days=tiers.absence_days)
-        held = _moved(tiers, held, place, seen)
-        held = msgspec.structs.replace(held, counts_from=seen, credit=tiers.levels[place].needs)
+def _fallen(tiers: Tiers, held: Membership, history: History, today: date) -> Membership:
+    """What absence and the reviews that were due since somebody last looked have made of it, each on its day."""
+    for _ in range(MAX_STEPS):
+        absent, reviewed = _absent_on(tiers, held, history), _reviewed_on(tiers, held)
+        if absent is not None and absent <= min(today, reviewed or today):
+            held = _after_absence(tiers, held, history)
+        elif reviewed is not None and reviewed <= today:
+            held = _after_review(tiers, held, history)
+        else:
+            break
     return held
+
+
+def _absent_on(tiers: Tiers, held: Membership, history: History) -> date | None:
+    """The day on which it falls unless the wallet is seen before."""
+    if tiers.absence_days is None or held.tier == tiers.levels[0].tier:
+        return None
+    return _last_seen(held, history) + timedelta(days=tiers.absence_days + 1)
 
 
 def _last_seen(held: Membership, history: History) -> date:
@@ -107,23 +108,33 @@ def _last_seen(held: Membership, history: History) -> date:
     return seen if held.counts_from is None else max(seen, held.counts_from)
 
 
-def _reviewed(tiers: Tiers, held: Membership, history: History, today: date) -> Membership:
-    """What the reviews that are due since somebody last looked have made of it."""
-    review = tiers.review
-    if review is None:
-        return held
-    for _ in range(MAX_STEPS):
-        if held.review_on is None or held.review_on + timedelta(days=review.grace_days) > today:
-            return held
-        due = held.review_on
-        last = due + timedelta(days=review.grace_days)
-        has = level_of(tiers, measured(tiers, held, history, due - timedelta(days=1), last - timedelta(days=1)))
-        place = _codes(tiers).index(held.tier)
-        if has >= place:
-            held = msgspec.structs.replace(held, review_on=_next_review(review, due))
-        else:
-            held = _moved(tiers, held, max(place - 1, has) if review.fall == "one_down" else has, last)
-    return msgspec.structs.replace(held, review_on=None)
+def _after_absence(tiers: Tiers, held: Membership, history: History) -> Membership:
+    """A step down for ``absence_days`` without a visit; the measure goes on from what the lower tier needs."""
+    assert tiers.absence_days is not None
+    place = _codes(tiers).index(held.tier) - 1
+    seen = _last_seen(held, history) + timedelta(days=tiers.absence_days)
+    held = _moved(tiers, held, place, seen)
+    return msgspec.structs.replace(held, counts_from=seen, credit=tiers.levels[place].needs)
+
+
+def _reviewed_on(tiers: Tiers, held: Membership) -> date | None:
+    """The day on which the next review counts."""
+    if tiers.review is None or held.review_on is None:
+        return None
+    return held.review_on + timedelta(days=tiers.review.grace_days)
+
+
+def _after_review(tiers: Tiers, held: Membership, history: History) -> Membership:
+    """Kept until the next review by who has what the tier needs, else lower."""
+    review, due = tiers.review, held.review_on
+    assert review is not None
+    assert due is not None
+    last = due + timedelta(days=review.grace_days)
+    has = level_of(tiers, measured(tiers, held, history, due - timedelta(days=1), last - timedelta(days=1)))
+    place = _codes(tiers).index(held.tier)
+    if has >= place:
+        return msgspec.structs.replace(held, review_on=_next_review(review, due))
+    return _moved(tiers, held, max(place - 1, has) if review.fall == "one_down" else has, last)
 
 
 def _moved(tiers: Tiers, held: Membership, place: int, day: date) -> Membership:
