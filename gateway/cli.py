@@ -213,6 +213,16 @@ def _told(checks: Iterable[Check]) -> bool:
     return clean
 
 
+@main.command("recount")
+@_database
+def recount_command(database_url: str) -> None:
+    """Work out anew what wallets did on each day, from the receipts; rules look at it."""
+    from processing.recount import recount
+
+    database = existing(database_url)
+    click.echo(f"{recount(database)} days of wallets were off, and are right now")
+
+
 @main.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @_database

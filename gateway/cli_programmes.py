@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from gateway.cli_options import config_option, database_option, existing
+from gateway.cli_simulate import simulate_command
 from gateway.problems import Problems, did_you_mean
 from gateway.programme_difference import differences
 from gateway.programme_text import Form, Scales, form, text
@@ -334,3 +335,6 @@ def _notes(
         return
     if not same:
         yield f"{own} says something else: the next start of a server activates that again. Put the file there"
+
+
+programme.add_command(simulate_command)

@@ -196,6 +196,7 @@ class Reading:
         rules = []
         for n, rule in enumerate(told["rules"]):
             own: dict[str, Any] = {"once": rule.get("once", ""), "pending_days": rule["pending_days"]}
+            self._check_sliding(("points", "rules", n), rule["expires"])
             own["expires"] = _expiry(rule["expires"]) if rule["expires"] else None
             rules.append(self._rule("points", n, rule, PointsRule, own))
         caps = {name: self._minor(("points", "caps", name), each) for name, each in told["caps"].items()}
@@ -211,7 +212,13 @@ class Reading:
             expires=_expiry(told["expires"]),
         )
 
+    def _check_sliding(self, path: Steps, told: Mapping[str, Any] | None) -> None:
+        """A purchase moves the end of all the card's points, whatever rule gave them."""
+        if told and told["sliding"]:
+            self._say((*path, "expires", "sliding"), "expected only under points.expires, for all points of a card")
+
     def _event(self, n: int, told: Mapping[str, Any]) -> Event:
+        self._check_sliding(("points", "events", n), told["expires"])
         return Event(
             rule=told["rule"],
             on=told["on"],

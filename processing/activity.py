@@ -91,7 +91,9 @@ class Member:
 class Pasts:
     """The pasts of a batch's wallets, as far as programmes ask for them, and what the batch adds."""
 
-    histories: dict[int, History] = field(default_factory=dict)
+    # By wallet: sums of a day by unit, and how often a rule that gives once has given on a day.
+    days: dict[int, dict[tuple[date, str], list[int]]] = field(default_factory=dict)
+    once: dict[int, dict[tuple[str, date], int]] = field(default_factory=dict)
     members: dict[tuple[int, str], Member] = field(default_factory=dict)
     birthdays: dict[int, date] = field(default_factory=dict)
     added: dict[tuple[int, date, str], list[int]] = field(default_factory=dict)
@@ -118,21 +120,28 @@ class Pasts:
                 self.birthdays[wallet_id] = told
 
     def _add(self, wallet_id: int, day: date, name: str, sums: Sequence[int], units: Mapping[str, Any]) -> None:
-        history = self.histories.get(wallet_id, _NO_PAST)
         if name in units:
-            history = history.with_day(Day(day, *sums))
-        elif sums[1] > 0:
-            history = msgspec.structs.replace(history, once=(*history.once, (name, day)))
-        elif sums[1] < 0 and (name, day) in history.once:
-            once = list(history.once)
-            once.remove((name, day))
-            history = msgspec.structs.replace(history, once=tuple(once))
-        self.histories[wallet_id] = history
+            kept = self.days.setdefault(wallet_id, {})
+            kept[day, name] = [a + b for a, b in zip(kept.get((day, name), [0] * 4), sums, strict=True)]
+        elif sums[1]:
+            given = self.once.setdefault(wallet_id, {})
+            given[name, day] = given.get((name, day), 0) + sums[1]
 
-    def history(self, wallet_id: int) -> History:
-        found = self.histories.get(wallet_id, _NO_PAST)
-        birthday = self.birthdays.get(wallet_id)
-        return found if birthday is None else msgspec.structs.replace(found, birthday=birthday)
+    def history(self, wallet_id: int, unit: str) -> History:
+        """The past as a programme with points of this unit sees it: other points are none of its own."""
+        sums: dict[date, list[int]] = {}
+        for (day, name), (turnover, visits, earned, redeemed) in self.days.get(wallet_id, {}).items():
+            known = sums.setdefault(day, [0, 0, 0, 0])
+            known[0] += turnover
+            known[1] += visits
+            if name == unit:
+                known[2] += earned
+                known[3] += redeemed
+        return History(
+            days=tuple(Day(day, *sums[day]) for day in sorted(sums)),
+            once=tuple(place for place, count in self.once.get(wallet_id, {}).items() if count > 0),
+            birthday=self.birthdays.get(wallet_id),
+        )
 
     def membership(self, wallet_id: int, programme: Programme, today: date) -> Membership | None:
         """The tier that the wallet is in today; ``None`` where the programme has no tiers."""
@@ -140,14 +149,14 @@ class Pasts:
         if said is None:
             return None
         member = self.members.get((wallet_id, programme.code))
-        return tiers.judge(said, member.held if member else None, self.history(wallet_id), today)
+        return tiers.judge(said, member.held if member else None, self.history(wallet_id, programme.unit), today)
 
     def facts(self, wallet_id: int, programme: Programme, today: date) -> Facts:
         """What the programme's rules see of the wallet."""
         if not programme.asks:
             return NOTHING_KNOWN
         membership = self.membership(wallet_id, programme, today)
-        return programme.facts(self.history(wallet_id), membership.tier if membership else "", today)
+        return programme.facts(self.history(wallet_id, programme.unit), membership.tier if membership else "", today)
 
     def count(self, done: Iterable[Activity], units: Mapping[str, Any], asks: bool) -> None:
         """Add what was done to the wallets' days; ``asks``: and to what is known of them."""
@@ -165,7 +174,7 @@ class Pasts:
         """Look at the tier after a purchase has been counted, from what it was before; up at once."""
         said = programme.document.tiers
         assert said is not None
-        after = tiers.judge(said, before, self.history(wallet_id), today)
+        after = tiers.judge(said, before, self.history(wallet_id, programme.unit), today)
         place = wallet_id, programme.code
         known = self.members.get(place)
         if after.tier != before.tier:
@@ -184,7 +193,7 @@ class Pasts:
         member = self.members.get(place)
         if member is not None and member.raised_by == sale_id and member.before is not None:
             earlier = member.before
-            found = tiers.judge(said, earlier.was, self.history(wallet_id), today)
+            found = tiers.judge(said, earlier.was, self.history(wallet_id, programme.unit), today)
             if tiers.is_above(said, member.held.tier, found.tier):
                 again = Member(found)
                 if found.tier == earlier.was.tier:
@@ -195,7 +204,7 @@ class Pasts:
                 self._keep(place, programme, again)
                 return
         before = member.held if member else tiers.lowest(said, today)
-        after = tiers.judge(said, before, self.history(wallet_id), today)
+        after = tiers.judge(said, before, self.history(wallet_id, programme.unit), today)
         if tiers.is_above(said, after.tier, before.tier):
             self._keep(place, programme, Member(after, sale_id, _before(member, before)))
 
@@ -205,14 +214,14 @@ class Pasts:
         member = self.members.get((wallet_id, programme.code))
         if said is None or member is None:
             return False
-        held = tiers.judge(said, member.held, self.history(wallet_id), today)
+        held = tiers.judge(said, member.held, self.history(wallet_id, programme.unit), today)
         is_other = held.tier != member.held.tier
         self._keep((wallet_id, programme.code), programme, Member(held, member.raised_by, member.before))
         return is_other
 
     def _keep(self, place: tuple[int, str], programme: Programme, member: Member) -> None:
         assert programme.document.tiers is not None
-        member.look_on = tiers.next_look(programme.document.tiers, member.held, self.history(place[0]))
+        member.look_on = tiers.next_look(programme.document.tiers, member.held, self.history(place[0], programme.unit))
         self.members[place] = self.changed[place] = member
 
     def merge(self, source: int, target: int, programmes: Mapping[str, Programme]) -> None:
@@ -221,10 +230,12 @@ class Pasts:
             sums = self.added.pop(place)
             moved = target, place[1], place[2]
             self.added[moved] = [a + b for a, b in zip(self.added.get(moved, [0] * 4), sums, strict=True)]
-        gone, history = self.histories.pop(source, _NO_PAST), self.histories.get(target, _NO_PAST)
-        for day in gone.days:
-            history = history.with_day(day)
-        self.histories[target] = msgspec.structs.replace(history, once=(*history.once, *gone.once))
+        kept = self.days.setdefault(target, {})
+        for of_day, sums in self.days.pop(source, {}).items():
+            kept[of_day] = [a + b for a, b in zip(kept.get(of_day, [0] * 4), sums, strict=True)]
+        given = self.once.setdefault(target, {})
+        for place_of, count in self.once.pop(source, {}).items():
+            given[place_of] = given.get(place_of, 0) + count
         for code, programme in programmes.items():
             leaving, staying = self.members.pop((source, code), None), self.members.get((target, code))
             self.changed.pop((source, code), None)
@@ -269,9 +280,6 @@ class Pasts:
             for (wallet_id, programme), member in sorted(self.changed.items())
         ]
         return activity, members
-
-
-_NO_PAST = History()
 
 
 def _before(known: Member | None, before: Membership) -> Raised:

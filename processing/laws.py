@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from processing import audit
+from processing import audit, recount
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,23 +470,6 @@ _AFTERWARDS = (
 
 # Receipts, cards and people ---------------------------------------------------------------------------------
 
-# A receipt stands until it, or the sale of which it is a return, is reversed.
-_ACTIVITY = """
-        SELECT wallet_id, day, name, sum(turnover) AS turnover, sum(visits) AS visits, sum(earned) AS earned,
-               sum(redeemed) AS redeemed
-        FROM (
-            SELECT wallet_id, day, name, turnover_minor AS turnover, visits, earned, redeemed FROM activity
-            UNION ALL
-            SELECT coalesce(w.merged_into, w.id), day, name, -turnover, -visits, -earned, -redeemed FROM (
-                SELECT {wallet} AS told_id, {sums} FROM receipt r {each}
-                LEFT JOIN operation v ON v.reverses_id = r.operation_id
-                LEFT JOIN operation b ON b.reverses_id = r.base_id
-                WHERE v.id IS NULL AND b.id IS NULL
-            ) told LEFT JOIN wallet w ON w.id = told.told_id
-        ) every GROUP BY wallet_id, day, name
-        HAVING sum(turnover) <> 0 OR sum(visits) <> 0 OR sum(earned) <> 0 OR sum(redeemed) <> 0
-"""
-
 _BESIDE = (
     Law(
         "operations_have_a_store",
@@ -536,18 +519,8 @@ _BESIDE = (
         "activity_is_receipts",
         "what wallets did on each day is what the receipts that stand have added, and no more",
         "wallet {wallet_id}, {day}, {name}: off by {turnover}, {visits} visits, {earned} earned, {redeemed} paid",
-        _ACTIVITY.format(
-            wallet="(a ->> 0)::bigint",
-            sums="(a ->> 1)::date AS day, a ->> 2 AS name, (a ->> 3)::bigint AS turnover, (a ->> 4)::bigint AS visits,"
-            " (a ->> 5)::bigint AS earned, (a ->> 6)::bigint AS redeemed",
-            each="CROSS JOIN LATERAL json_array_elements(r.document -> 'activity') a",
-        ),
-        sqlite=_ACTIVITY.format(
-            wallet="a.value ->> '$[0]'",
-            sums="a.value ->> '$[1]' AS day, a.value ->> '$[2]' AS name, a.value ->> '$[3]' AS turnover,"
-            " a.value ->> '$[4]' AS visits, a.value ->> '$[5]' AS earned, a.value ->> '$[6]' AS redeemed",
-            each="JOIN json_each(r.document, '$.activity') a",
-        ),
+        recount.OFF,
+        sqlite=recount.OFF_SQLITE,
     ),
     Law(
         "identifiers_lead_to_cards",

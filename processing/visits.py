@@ -31,7 +31,7 @@ def look_at(state: State, store: StoreInfo, use: Use, day: date) -> None:
     wallet_id = use.card.wallet_id
     use.membership = state.pasts.membership(wallet_id, use.programme, local_day(state.now, store.zone))
     tier = use.membership.tier if use.membership else ""
-    use.facts = use.programme.facts(state.pasts.history(wallet_id), tier, day)
+    use.facts = use.programme.facts(state.pasts.history(wallet_id, use.programme.unit), tier, day)
 
 
 def count(

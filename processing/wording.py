@@ -51,7 +51,9 @@ def _next_tier(reading: Reading, store: str, account: int, programme: Programme)
     said = programme.document.tiers
     today = reading.today(store)
     held = reading.pasts.membership(account, programme, today)
-    found = tiers.next_level(said, held, reading.pasts.history(account), today) if said and held else None
+    found = (
+        tiers.next_level(said, held, reading.pasts.history(account, programme.unit), today) if said and held else None
+    )
     if said is None or found is None:
         return None
     level = next(level for level in said.levels if level.tier == found[0])

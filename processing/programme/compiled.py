@@ -248,6 +248,7 @@ class Programme:
         self.card_limits = tuple(limit for limit in document.limits if limit.per == "card")
         self.shared_limits = tuple(limit for limit in document.limits if limit.per != "card")
         caps = document.points.caps
+        self.asks_product = any(each.when.products for each in said)
         self.asks_first = any(each.when.first_purchase for each in said)
         self.cuts = caps != Caps() or document.points.step != 1
         self.asks_caps = caps.day is not None or caps.month is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from processing.allocation import GIFT_CARD, lines_of, weights
+from processing.allocation import GIFT_CARD, GOODS, lines_of, weights
 from processing.commands import Line, Receipt
 from processing.programme import discounts as taking_off
 from processing.programme import points as giving
@@ -74,12 +74,13 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
     """
     lines = sorted(lines_of(receipt), key=attrgetter("number"))
     sums = weights(lines)
-    off, discounter, taken = _discounted(receipt, lines, sums, parts, moment, is_final)
+    gross = before_discounts(receipt, lines, sums) if is_final else sums
+    off, discounter, taken = _discounted(receipt, lines, gross, parts, moment)
     prices = sums if is_final or discounter is None else [a - b for a, b in zip(sums, off, strict=True)]
     redeemed = min(sum(part.redeemed_minor for part in parts), sum(prices))
     own = [price - paid for price, paid in zip(prices, spread(redeemed, prices), strict=True)] if redeemed else prices
     earnings, explanation = [], []
-    goods_minor = sum(sums)
+    goods_minor = sum(gross)
     for n, (part, share) in enumerate(zip(parts, _shares(parts), strict=True)):
         earned = giving.NOTHING
         if part.programme is not None:
@@ -95,8 +96,10 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
             Earning(amount=earned.amount, portions=earned.portions, turnover_minor=money, turnover=turnover)
         )
         story = _story(part, earned, taken if n == discounter else [])
-        if part.version != parts[0].version:
-            story["version"] = part.version
+        if len(parts) > 1:
+            story["spend_minor"] = part.spend_minor
+            if part.version != parts[0].version:
+                story["version"] = part.version
         explanation.append(story)
     return Decision(
         lines=tuple(lines),
@@ -109,14 +112,13 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
 
 
 def _discounted(
-    receipt: Receipt, lines: Sequence[Line], sums: Sequence[int], parts: Sequence[Part], moment: Moment, is_final: bool
+    receipt: Receipt, lines: Sequence[Line], gross: Sequence[int], parts: Sequence[Part], moment: Moment
 ) -> tuple[list[int], int | None, list[Fired]]:
     """What comes off each line, by which part's programme, and its rules."""
     best: tuple[list[int], int | None, list[Fired]] = ([0] * len(lines), None, [])
     asking = [n for n, part in enumerate(parts) if part.programme and part.programme.document.discounts.rules]
     if not asking:
         return best
-    gross = before_discounts(receipt, lines, sums) if is_final else list(sums)
     for n in asking:
         part = parts[n]
         assert part.programme is not None
@@ -132,7 +134,12 @@ def before_discounts(receipt: Receipt, lines: Sequence[Line], sums: Sequence[int
     """What the goods cost before the till took anything off."""
     if not receipt.lines:
         return [sums[0] + max(receipt.discount_minor, 0)]
-    return [total + max(line.discount_minor, 0) if total else 0 for line, total in zip(lines, sums, strict=True)]
+    if not any(line.discount_minor for line in lines):
+        return list(sums)
+    return [
+        total + (max(line.discount_minor, 0) if line.kind == GOODS else 0)
+        for line, total in zip(lines, sums, strict=True)
+    ]
 
 
 def _shares(parts: Sequence[Part]) -> list[tuple[int, int]]:
@@ -176,10 +183,8 @@ def _story(part: Part, earned: Earned, taken: Sequence[Fired]) -> dict[str, Any]
     rules = [_told(fired, "discount") for fired in taken]
     rules += [_told(fired, "points") for fired in earned.fired]
     story: dict[str, Any] = {"earned": earned.amount, "rules": rules}
-    if part.product:
+    if part.programme.asks_product:
         story["product"] = part.product
-    if part.spend_minor:
-        story["spend_minor"] = part.spend_minor
     if part.redeemed_minor:
         story["redeemed_minor"] = part.redeemed_minor
     if earned.cut:

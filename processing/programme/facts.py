@@ -11,7 +11,7 @@ from processing.programme.document import Window
 
 
 class Day(msgspec.Struct, frozen=True, array_like=True):
-    """What a wallet did on a day of the store: money paid for goods, visits, points earned and paid with."""
+    """What a wallet did on a day of the store: own money for goods, visits, points of one unit earned and paid with."""
 
     day: date
     turnover_minor: int = 0
@@ -38,13 +38,6 @@ class History(msgspec.Struct, frozen=True):
             if (first is None or day.day >= first) and (last is None or day.day <= last)
         )
 
-    def with_day(self, added: Day) -> History:
-        """The same with a day's doings added to those it has."""
-        days = {day.day: day for day in self.days}
-        known = days.get(added.day)
-        days[added.day] = added if known is None else _sum(known, added)
-        return msgspec.structs.replace(self, days=tuple(days[day] for day in sorted(days)))
-
 
 _MEASURES = {
     "turnover": lambda day: day.turnover_minor,
@@ -54,16 +47,6 @@ _MEASURES = {
     "receipts": lambda day: day.visits,
     "redeemed": lambda day: day.redeemed,
 }
-
-
-def _sum(one: Day, other: Day) -> Day:
-    return Day(
-        one.day,
-        one.turnover_minor + other.turnover_minor,
-        one.visits + other.visits,
-        one.earned + other.earned,
-        one.redeemed + other.redeemed,
-    )
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):

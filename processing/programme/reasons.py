@@ -105,8 +105,7 @@ def why_not(
         return "goods"
     if all(line.price_minor < said.price_from_minor for line, _ in meant):
         return "price"
-    is_gross = is_final and isinstance(said, DiscountRule)
-    gross = before_discounts(receipt, lines, sums) if is_gross else sums
+    gross = before_discounts(receipt, lines, sums) if is_final else sums
     if now := why_not_now(said, Scene(receipt, sum(gross), part.product, part.facts, moment)):
         return now
     return _alone(programme, said, receipt, part, moment, is_final)

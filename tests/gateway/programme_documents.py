@@ -72,7 +72,7 @@ def some(values: list[str], most: int = 3) -> st.SearchStrategy[tuple[str, ...]]
 windows = st.one_of(st.builds(Window, days=days), st.builds(Window, period=st.sampled_from(PERIODS)), st.just(Window()))
 expiries = st.one_of(
     st.just(Expiry()),
-    st.builds(Expiry, days=days, extra_days=days, sliding=st.booleans()),
+    st.builds(Expiry, days=days, extra_days=days),
     st.builds(Expiry, period=st.sampled_from(PERIODS), extra_days=short_days),
 )
 steps = st.dictionaries(minors, percents, min_size=1, max_size=4).map(
@@ -247,7 +247,7 @@ def documents(draw: st.DrawFn) -> ProgrammeDocument:
             on_part_paid_by_points=draw(st.booleans()),
             on_gift_cards=draw(st.booleans()),
             pending_days=draw(short_days),
-            expires=draw(expiries),
+            expires=draw(expiries | st.builds(Expiry, days=days, extra_days=days, sliding=st.just(True))),
         ),
         payment=draw(st.just(Payment()) | payment),
         prices=draw(st.lists(prices, max_size=2).map(tuple)) if goods else (),

@@ -8,13 +8,27 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from processing.commands import ReturnReceipt
+from processing.commands import IssueCard, ReturnReceipt
 from processing.directory import ActiveProgramme
 from processing.errors import LimitExceeded
 from processing.execute import Core
 from processing.programme.compiled import Programme
 from processing.programme.document import Limit
-from tests.processing.books import ALMATY, MOSCOW, PLAIN, URAL, Books, StillClock, post, programme, receipt, use, void
+from tests.processing.books import (
+    ALMATY,
+    GRACED,
+    MOSCOW,
+    PLAIN,
+    URAL,
+    Books,
+    StillClock,
+    post,
+    programme,
+    receipt,
+    ref,
+    use,
+    void,
+)
 
 
 def limited(books: Books, **told: Any) -> None:
@@ -76,6 +90,17 @@ def test_month_is_the_calendars(books: Books, clock: StillClock) -> None:
     assert isinstance(books.one(sale(books, card, 20)), LimitExceeded)
     clock.forward(days=8)
     books.done(sale(books, card, 2_000))
+
+
+def test_points_of_another_unit_are_none_of_the_programmes(books: Books) -> None:
+    limited(books, per="card", of="earned", most=50)
+    card = books.card()
+    other = books.done(
+        IssueCard(store=MOSCOW, keys=("other",), product=GRACED, wallet_of=ref(card), active=True)
+    ).number
+    books.done(sale(books, other, 10_000))
+    books.done(sale(books, card, 1_000))
+    assert isinstance(books.one(sale(books, card, 20)), LimitExceeded)
 
 
 def test_limit_that_alerts_flags_what_is_beyond_it(books: Books) -> None:

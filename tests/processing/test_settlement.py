@@ -65,7 +65,7 @@ from tests.processing.books import (
 )
 from tests.processing.oracle.life import live
 
-STEPS, EVERYDAY, MANY = 8, 4, 400
+STEPS, EVERYDAY, MANY = 8, 2, 400
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 UTC_ZONE = ZoneInfo("UTC")
 MAY, JUNE = date(2026, 5, 1), date(2026, 6, 1)

@@ -92,7 +92,7 @@ def test_restart_does_not_start_what_waits_for_its_day(plain: Books, clock: Stil
 
 
 def test_version_written_by_the_version_before_is_the_short_form() -> None:
-    """What 0.3 stored under the names of its own programme."""
+    """What was stored before there were rules, under the names of that programme."""
     before = {
         "code": "bonus",
         "unit": "BONUS",
