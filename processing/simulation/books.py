@@ -348,8 +348,9 @@ class BooksSource:
             if programme != self._document.code:
                 continue
             held = Membership(tier, since, review_on, counts_from, credit)
-            if held.since >= first and before:
-                held = msgspec.json.decode(before, type=Membership)
+            raised = msgspec.json.decode(before, type=activity.Raised) if before else None
+            while held.since >= first and raised is not None:
+                held, raised = raised.was, raised.before
             if held.since < first:
                 found[wallet] = held
         return found
