@@ -428,8 +428,9 @@ def _recall(past: _Past, claim: Claim) -> None:
 
 
 def _keep_shares(past: _Past, document: str) -> None:
-    """The lots that a receipt was paid from and earned into: a restore may have booked on others."""
+    """The lots that a receipt was paid from and earned into: a restore may have booked on others; and its wallets."""
     told = decode_document(document)
+    past.wallets |= {each.wallet_id for each in told.activity}
     for share in (*told.drawn, *told.gained, *told.loaded):
         past.lots.add(share.lot_id)
         past.accounts.add(share.account_id)

@@ -198,7 +198,8 @@ def plan_extensions(state: State, store: StoreInfo, uses: Sequence[Use], effecti
         end = _new_end(use.programme, store, effective_at)
         account = state.account(use.card.wallet_id, use.programme.unit)
         for lot in account.lots.values():
-            if not lot.is_open or lot.is_debt or lot.expires_at is None or lot.is_expired(state.now):
+            # One that holds nothing has just been opened: by this purchase, or for points that went at once.
+            if not lot.remaining or lot.is_debt or lot.expires_at is None or lot.is_expired(state.now):
                 continue
             if lot.expires_at < end and all(each.lot_id != lot.id for each in plan.extended):
                 plan.extended.append(Extended(lot.id, account.id, lot.expires_at, end))
