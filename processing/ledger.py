@@ -428,7 +428,8 @@ def _recall(past: _Past, claim: Claim) -> None:
 
 
 def _keep_shares(past: _Past, document: str) -> None:
-    """The lots that a receipt was paid from and earned into: a restore may have booked on others; and its wallets."""
+    """The lots that a receipt was paid from and earned into, where a restore may have booked on others; the wallets
+    to whose days it added, also those that no points went to."""
     told = decode_document(document)
     past.wallets |= {each.wallet_id for each in told.activity}
     for share in (*told.drawn, *told.gained, *told.loaded):
@@ -449,6 +450,7 @@ _decode_returned = msgspec.json.Decoder(_ReturnedLines).decode
 def _keep_returns(past: _Past, rows: Iterable[Row]) -> None:
     for base_id, operation_id, document in rows:
         told = _decode_returned(document)
+        past.wallets |= {each.wallet_id for each in told.activity}
         past.returns.setdefault(base_id, []).append(Returned(operation_id, told.returned, told.activity))
 
 

@@ -1,8 +1,8 @@
 """What wallets did on each day, worked out anew from the receipts that stand.
 
 Needed where something else than this version has undone receipts: a version that did not know them yet and served
-beside this one while it was rolled out, or a hand. Nobody has to stop: what is found wrong is put right by adding, and whoever books
-meanwhile adds to receipts and days alike.
+beside this one while it was rolled out, or a hand. Nobody has to stop: what is found wrong is put right by adding, and
+whoever books meanwhile adds to receipts and days alike.
 """
 
 from __future__ import annotations

@@ -68,8 +68,14 @@ def count(
         done = list(together(done))
     state.pasts.count(done, state.directory.units, state.directory.asks_history)
     _tally(state, store, receipt, done)
+    raised: set[tuple[int, str]] = set()
     for use in counted:
-        if use.membership is not None and use.card is not None and use.programme is not None:
+        if use.membership is None or use.card is None or use.programme is None:
+            continue
+        # Two cards may be of one wallet, which rises once.
+        place = use.card.wallet_id, use.programme.code
+        if place not in raised:
+            raised.add(place)
             today = local_day(state.now, store.zone)
             state.pasts.raise_tier(use.card.wallet_id, use.programme, use.membership, today, operation_id)
     return tuple(done), tuple(turnover)
@@ -198,8 +204,8 @@ def plan_extensions(state: State, store: StoreInfo, uses: Sequence[Use], effecti
         end = _new_end(use.programme, store, effective_at)
         account = state.account(use.card.wallet_id, use.programme.unit)
         for lot in account.lots.values():
-            # One that holds nothing has just been opened: by this purchase, or for points that went at once.
-            if not lot.remaining or lot.is_debt or lot.expires_at is None or lot.is_expired(state.now):
+            # What this purchase brings has its days already, and holds nothing yet.
+            if lot.remaining <= 0 or lot.is_debt or lot.expires_at is None or lot.is_expired(state.now):
                 continue
             if lot.expires_at < end and all(each.lot_id != lot.id for each in plan.extended):
                 plan.extended.append(Extended(lot.id, account.id, lot.expires_at, end))

@@ -349,7 +349,7 @@ def simple(
     return_policy: Literal["debt", "deduct", "forgive"] = "debt",
     return_grace_days: int = 0,
 ) -> ProgrammeDocument:
-    """The short form of a programme, and the only one before there were rules: cashback on all goods but some, and a limit."""
+    """The short form, and the only one before there were rules: cashback on all goods but some, and a limit."""
     cashback = PointsRule(
         rule="cashback",
         give=Percent(hundredths=cashback_hundredths),
