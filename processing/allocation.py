@@ -59,7 +59,9 @@ def lines_of(receipt: Receipt) -> Sequence[Line]:
     """The receipt's lines; one line 0 for the whole where a till sends no goods."""
     if receipt.lines:
         return receipt.lines
-    return (Line(number=0, goods="", sum_minor=receipt.total_minor, price_minor=receipt.total_minor),)
+    # As with lines, the price is that of before discounts: a rule for dear goods sees the same when the bill is closed.
+    price = receipt.total_minor + max(receipt.discount_minor, 0)
+    return (Line(number=0, goods="", sum_minor=receipt.total_minor, price_minor=price),)
 
 
 def numbered(receipt: Receipt) -> Receipt:

@@ -56,7 +56,7 @@ from processing.results import Exchanged, Identified, ReceiptPosted, ReceiptRetu
 from processing.units import proportion, spread
 from processing.verify import verify
 from tests.conftest import EMPTY
-from tests.processing.books import ALMATY, CHAIN, MOSCOW, PLAIN, POINTS, URAL, Books, StillClock, rows, use
+from tests.processing.books import ALMATY, CHAIN, MOSCOW, PLAIN, POINTS, URAL, Books, StillClock, post, rows, use
 
 ZONES = {store.code: ZoneInfo(store.zone) for store in CHAIN.stores}
 LIVES, STEPS = 25, 14
@@ -577,6 +577,34 @@ def test_return_of_a_receipt_whose_two_wallets_are_one_now_takes_its_points_once
     back(loyal, "sale")
     assert activity(loyal) == {}
     assert activity(loyal, "welcome") == {}
+
+
+def test_restored_receipt_counts_for_the_wallet_that_has_its_cards_today(loyal: Books) -> None:
+    """Also of a card that neither paid nor earned: no entry and no answer names its old wallet any more."""
+    one, other = loyal.card(), loyal.card()
+    told = Receipt(number="1", till="1", business_date=date(2026, 5, 4), total_minor=10_000)
+    cards = (use(one, spend_minor=1), use(other))
+    loyal.done(PostReceipt(store=MOSCOW, keys=("sale",), receipt=told, cards=cards))
+    home = next(wallet for (wallet, _), sums in activity(loyal).items() if sums[0])
+    loyal.done(MergeHolders(store=MOSCOW, keys=("m",), source=Ref("card", other), target=Ref("card", one)))
+    loyal.done(VoidReceipt(store=MOSCOW, keys=("sale",), reason="return"))
+    assert activity(loyal) == {}
+    loyal.done(RestoreReceipt(store=MOSCOW, keys=("sale",)))
+    assert {wallet for wallet, _ in activity(loyal)} == {home}
+
+
+def test_lot_that_holds_nothing_does_not_live_on(loyal: Books) -> None:
+    """A newer version takes back what went to a wallet that is merged now, and gives it new points at once."""
+    assert isinstance(loyal.clock, StillClock)
+    one, other = loyal.card(), loyal.card()
+    sale_of(loyal, other, 1_000)
+    loyal.done(MergeHolders(store=MOSCOW, keys=("m",), source=Ref("card", other), target=Ref("card", one)))
+    spent = loyal.balance(one)
+    loyal.done(post("spends", use(one, redeem=spent), total=spent))
+    loyal.clock.forward(days=1)
+    newer = post("sale", use(one), total=1, supersede=True)
+    loyal.done(newer)
+    loyal.check_laws()
 
 
 def test_visit_is_taken_once_though_a_return_between_was_undone(loyal: Books) -> None:
