@@ -14,6 +14,7 @@ from gateway.schemas import MAX_SCALE
 from gateway.yaml_files import Steps
 from processing.chain import Chain
 from processing.programme.document import (
+    MAX_TERMS,
     MILLION,
     AmountOff,
     ByReceipt,
@@ -199,6 +200,9 @@ class Reading:
             self._check_sliding(("points", "rules", n), rule["expires"])
             own["expires"] = _expiry(rule["expires"]) if rule["expires"] else None
             rules.append(self._rule("points", n, rule, PointsRule, own))
+        terms = {(rule.pending_days, rule.expires) for rule in rules}
+        if len(terms) > MAX_TERMS:
+            self._say(("points", "rules"), f"found {len(terms)} ways to begin and end, expected at most {MAX_TERMS}")
         caps = {name: self._minor(("points", "caps", name), each) for name, each in told["caps"].items()}
         return Points(
             rules=tuple(rules),

@@ -48,6 +48,14 @@ BIRTHDAYS = Statement(
     tables.person.c.birthday,
 )
 
+# Rows added to what the days hold, number by number.
+ADD = """
+INSERT INTO activity (wallet_id, day, name, turnover_minor, visits, earned, redeemed) {rows}
+ON CONFLICT (wallet_id, day, name) DO UPDATE SET turnover_minor = activity.turnover_minor + excluded.turnover_minor,
+    visits = activity.visits + excluded.visits, earned = activity.earned + excluded.earned,
+    redeemed = activity.redeemed + excluded.redeemed
+"""
+
 _encode = msgspec.json.Encoder().encode
 
 

@@ -12,10 +12,10 @@ import msgspec
 from processing.commands import ExplainOperation, ExplainQuote, ReadOperation
 from processing.directory import ActiveProgramme
 from processing.documents import decode_document
-from processing.programme.compiled import Moment
+from processing.programme.compiled import DISCOUNT, Moment
 from processing.programme.decide import Part, decide
 from processing.programme.facts import NOTHING_KNOWN, Facts
-from processing.programme.reasons import DISCOUNT, Reason, reasons
+from processing.programme.reasons import Reason, reasons
 from processing.quotes import decided
 from processing.reading import Reading
 from processing.records import RECEIPT, read_operation

@@ -60,13 +60,9 @@ MOVE_NAMES = """
 UPDATE identifier SET card_id = :new WHERE card_id = :old AND scheme NOT IN ('card', 'barcode', 'track')
 """
 MOVE_CARDS = "UPDATE card SET wallet_id = :new WHERE wallet_id = :old"
-MOVE_ACTIVITY = """
-INSERT INTO activity (wallet_id, day, name, turnover_minor, visits, earned, redeemed)
-SELECT :new, day, name, turnover_minor, visits, earned, redeemed FROM activity WHERE wallet_id = :old
-ON CONFLICT (wallet_id, day, name) DO UPDATE SET turnover_minor = activity.turnover_minor + excluded.turnover_minor,
-    visits = activity.visits + excluded.visits, earned = activity.earned + excluded.earned,
-    redeemed = activity.redeemed + excluded.redeemed
-"""
+MOVE_ACTIVITY = activity.ADD.format(
+    rows="SELECT :new, day, name, turnover_minor, visits, earned, redeemed FROM activity WHERE wallet_id = :old"
+)
 FORGET_ACTIVITY = "DELETE FROM activity WHERE wallet_id = :old"
 MOVE_MEMBERSHIP = """
 INSERT INTO membership (wallet_id, programme, tier, since, review_on, counts_from, credit, look_on)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from processing import tables
@@ -18,7 +18,7 @@ from processing.activity import Activity
 from processing.commands import Receipt
 from processing.database import Row, Statement
 from processing.programme.document import Limit
-from processing.programme.facts import period_start
+from processing.programme.facts import next_period, period_start
 
 TALLIES = Statement(
     """
@@ -47,9 +47,12 @@ class Tallies:
 
     def used(self, subject: str, limit: Limit, today: date) -> int:
         """What of a limit is used up."""
-        first = today if limit.every == "day" else period_start("month", today)
+        first, end = today, today + timedelta(days=1)
+        if limit.every == "month":
+            # A late fact counts beside what its month has seen since.
+            first, end = period_start("month", today), next_period("month", today)
         place = MEASURES.index(limit.of)
-        return sum(sums[place] for (of, day), sums in self.seen.items() if of == subject and first <= day <= today)
+        return sum(sums[place] for (of, day), sums in self.seen.items() if of == subject and first <= day < end)
 
     def add(self, subjects: Iterable[str], done: Sequence[Activity], units: Mapping[str, Any]) -> None:
         """Add what a receipt did to each subject: once, however many cards it names."""

@@ -14,7 +14,7 @@ from processing.cards import why_unusable
 from processing.commands import MAX_CARDS, MAX_LINES, CardUse, ExplainQuote, Line, Quote, ReadHold, Receipt
 from processing.database import Row
 from processing.errors import BadAmount, HoldEnded, HoldNotFound, TooLarge
-from processing.faces import balances_of, faces_of_cards
+from processing.faces import balances_of, faces_of_cards, wallet_of
 from processing.plans import NOT_USABLE, TILL_COMPUTED, check_amounts, part_of
 from processing.programme.compiled import Moment, Programme
 from processing.programme.decide import Decision, Earning, Part, decide
@@ -68,6 +68,7 @@ def decided(reading: Reading, query: Quote | ExplainQuote) -> Decided:
     _check(reading, query)
     ids = [reading.card(ask.refs).card_id for ask in query.cards]
     rows = faces_of_cards(reading, ids)
+    reading.look_back(wallet_of(each) for each in rows.values())
     uses = [_use(reading, query.store, ask, rows[card_id]) for ask, card_id in zip(query.cards, ids, strict=True)]
     moment = Moment(store.code, reading.now.astimezone(store.zone))
     # The till's own line numbers are told back; ours tell its lines apart.
@@ -139,7 +140,6 @@ def _use(reading: Reading, store: str, ask: CardUse, rows: Sequence[Row]) -> _Us
     """Errors: HoldNotFound, HoldEnded."""
     number, status, product, expires_at, wallet_id, *_ = rows[0]
     programme = reading.work.directory.programme_of(product).programme
-    reading.look_back([wallet_id])
     balances = {balance.unit: balance for balance in balances_of(reading, rows)}
     nothing = Balance(unit=programme.unit, scale=reading.scale(programme.unit), balance=0, available=0)
     refusal = why_unusable(status, expires_at, reading.now)

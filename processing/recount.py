@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from processing.activity import ADD
 from processing.database import Database
 
 # A receipt stands until it, or the sale of which it is a return, is reversed.
@@ -41,11 +42,7 @@ OFF_SQLITE = _OFF.format(
 )
 # Compared and mended in one statement, on one snapshot.
 _MEND = """
-INSERT INTO activity (wallet_id, day, name, turnover_minor, visits, earned, redeemed)
 SELECT wallet_id, day, name, -turnover, -visits, -earned, -redeemed FROM ({off}) off WHERE wallet_id IS NOT NULL
-ON CONFLICT (wallet_id, day, name) DO UPDATE SET turnover_minor = activity.turnover_minor + excluded.turnover_minor,
-    visits = activity.visits + excluded.visits, earned = activity.earned + excluded.earned,
-    redeemed = activity.redeemed + excluded.redeemed
 """
 
 
@@ -56,5 +53,6 @@ def recount(database: Database) -> int:
             # A whole table is compared: by hashing, however long it takes (processing/verify.py).
             for setting in ("statement_timeout = 0", "enable_seqscan = on", "enable_hashjoin = on"):
                 connection.exec_driver_sql(f"SET LOCAL {setting}")
-        mended = connection.execute(text(_MEND.format(off=OFF_SQLITE if database.is_sqlite else OFF)))
+        rows = _MEND.format(off=OFF_SQLITE if database.is_sqlite else OFF)
+        mended = connection.execute(text(ADD.format(rows=rows)))
         return mended.rowcount

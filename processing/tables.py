@@ -291,13 +291,14 @@ confirmation_code = Table(
 )
 
 # What a wallet did on a day of the store, under the unit that its programme gives: what rules look back at. Under the
-# name of a rule: that it was given, where it is given once. Sums, so that they are added to without being read.
+# names of a programme and its rule: that it was given, where it is given once. Sums, so that they are added to without
+# being read.
 activity = Table(
     "activity",
     metadata,
     Column("wallet_id", BigInteger, primary_key=True, autoincrement=False),
     Column("day", Date, primary_key=True),
-    Column("name", String(64), primary_key=True),
+    Column("name", String(160), primary_key=True),
     Column("turnover_minor", BigInteger, nullable=False),
     Column("visits", BigInteger, nullable=False),
     Column("earned", BigInteger, nullable=False),

@@ -20,6 +20,7 @@ from processing.limits import subjects
 from processing.plans import Plan, Use
 from processing.programme.compiled import Programme
 from processing.programme.decide import Decision
+from processing.programme.facts import once_name
 from processing.programme.terms import terms
 from processing.state import State
 
@@ -60,7 +61,7 @@ def count(
         done.append(Activity(wallet_id, day, unit, earning.turnover_minor, 1 if is_new else 0, gained, redeemed))
         if programme.once and use.ask.earn is None:
             names = {rule for rule, _ in programme.once} & {told["rule"] for told in story["rules"]}
-            done += [Activity(wallet_id, day, name, visits=1) for name in sorted(names)]
+            done += [Activity(wallet_id, day, once_name(programme.code, name), visits=1) for name in sorted(names)]
         if earning.turnover:
             turnover.append(Share(wallet_id, 0, earning.turnover))
         counted.append(use)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from processing.programme import tiers
-from processing.programme.compiled import Programme
-from processing.programme.texts import Given, Text, texts
+from processing.programme.compiled import DISCOUNT, Programme
+from processing.programme.texts import Given, texts
 from processing.reading import Reading
 from processing.results import TextTold
 from processing.units import MONEY, major
-
-DISCOUNT = "discount"
 
 
 def card_texts(
@@ -20,22 +18,17 @@ def card_texts(
     """The texts of one card's story. With ``account`` and ``store`` its holder hears of the next tier."""
     money, points = money_scale(reading), reading.scale(programme.unit)
     off = sum(told["amount"] for told in story["rules"] if told["gives"] == DISCOUNT)
-    found = texts(
+    return texts(
         [_given(programme, told, money, points) for told in story["rules"]],
         major(off, money) if off else "",
         f"{major(story['earned'], points)} {programme.unit}" if story["earned"] else "",
         is_final,
         _next_tier(reading, store, account, programme) if account else None,
     )
-    return tuple(_told(text) for text in found)
 
 
 def money_scale(reading: Reading) -> int:
     return next((unit.scale for unit in reading.work.directory.units.values() if unit.kind == MONEY), 0)
-
-
-def _told(text: Text) -> TextTold:
-    return TextTold(audience=text.audience, ru=text.ru, en=text.en)
 
 
 def _given(programme: Programme, told: dict[str, Any], money: int, points: int) -> Given:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -25,6 +25,8 @@ from processing.programme.document import (
 )
 from processing.programme.facts import NOTHING_KNOWN, Facts, History
 
+# What a rule gives, as explanations say it.
+DISCOUNT, POINTS = "discount", "points"
 # Stores and days, and goods of an assortment, come again and again; a chain has more than fit only of the last.
 MAX_ACTIVE = 1_024
 MAX_GOODS = 65_536
@@ -157,7 +159,8 @@ class Stack:
     multipliers: tuple[Rule, ...]
     # The only rule there is: it needs no stacking.
     alone: Rule | None
-    _matching: dict[tuple[str, str, str], tuple[Rule, ...]] = field(default_factory=dict)
+    # By the sets that goods are in: few, however many goods there are.
+    _matching: dict[frozenset[str], tuple[Rule, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sets: Sets, groups: Sequence[Group], rules: Sequence[Rule]) -> Stack:
@@ -178,15 +181,14 @@ class Stack:
 
     def matching(self, line: Line) -> tuple[Rule, ...]:
         """The rules that may give something for these goods."""
-        key = (line.goods, line.category, line.brand)
-        found = self._matching.get(key)
+        sets = self.sets.of(line)
+        found = self._matching.get(sets)
         if found is None:
-            sets = self.sets.of(line)
             every = [*(rule for _, some in self.groups for rule in some), *self.exclusive, *self.multipliers]
             found = tuple(rule for rule in every if rule.is_for(sets, line))
             if len(self._matching) >= MAX_GOODS:
                 self._matching.clear()
-            self._matching[key] = found
+            self._matching[sets] = found
         return found
 
 
@@ -209,6 +211,8 @@ class Sets:
     by_code: dict[str, frozenset[str]]
     by_category: dict[str, frozenset[str]]
     by_brand: dict[str, frozenset[str]]
+    # Kept once for all stores and days: a chain has more goods than a store has rules.
+    _known: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, init=False)
 
     @classmethod
     def among(cls, goods: Mapping[str, Any]) -> Sets:
@@ -221,9 +225,16 @@ class Sets:
 
     def of(self, line: Line) -> frozenset[str]:
         """The names of the sets that these goods are in."""
-        nothing: frozenset[str] = frozenset()
-        found = self.by_code.get(line.goods, nothing) | self.by_category.get(line.category, nothing)
-        return found | self.by_brand.get(line.brand, nothing)
+        key = (line.goods, line.category, line.brand)
+        found = self._known.get(key)
+        if found is None:
+            nothing: frozenset[str] = frozenset()
+            found = self.by_code.get(line.goods, nothing) | self.by_category.get(line.category, nothing)
+            found |= self.by_brand.get(line.brand, nothing)
+            if len(self._known) >= MAX_GOODS:
+                self._known.clear()
+            self._known[key] = found
+        return found
 
 
 class Programme:
@@ -259,7 +270,7 @@ class Programme:
 
     def words(self, gives: str, rule: str) -> tuple[str, str]:
         """A rule's texts in Russian and English; its name where it has none."""
-        rules = self.discount_rules if gives == "discount" else self.points_rules
+        rules = self.discount_rules if gives == DISCOUNT else self.points_rules
         said = next((each.said for each in rules if each.said.rule == rule), None)
         return (said.ru or rule, said.en or said.ru or rule) if said else (rule, rule)
 
@@ -306,17 +317,18 @@ class Programme:
         """What its rules see of this past; only what they ask for is worked out."""
         if not self.asks:
             return NOTHING_KNOWN
-        month = known.period_start("month", today)
+        # A late fact counts beside what its day and month have seen since.
+        month, month_end = known.period_start("month", today), known.next_period("month", today) - timedelta(days=1)
         return Facts(
             tier=tier,
             turnover=known.turnovers(history, self.windows, today),
             is_first=self.asks_first and not any(day.visits > 0 for day in history.days),
             birthday=tuple(span for span in self.birthdays if known.near(history.birthday, span, today)),
-            once=known.given(history, self.once, today),
+            once=known.given(history, self.code, self.once, today),
             earned_today=history.total("earned", today, today) if self.asks_caps else 0,
-            earned_this_month=history.total("earned", month, today) if self.asks_caps else 0,
+            earned_this_month=history.total("earned", month, month_end) if self.asks_caps else 0,
             used={
-                limit.limit: history.total(limit.of, today if limit.every == "day" else month, today)
+                limit.limit: history.total(limit.of, *((today, today) if limit.every == "day" else (month, month_end)))
                 for limit in self.card_limits
             },
         )

@@ -12,7 +12,7 @@ from processing.allocation import GIFT_CARD, GOODS, lines_of, weights
 from processing.commands import Line, Receipt
 from processing.programme import discounts as taking_off
 from processing.programme import points as giving
-from processing.programme.compiled import Moment, Programme, Scene
+from processing.programme.compiled import DISCOUNT, POINTS, Moment, Programme, Scene
 from processing.programme.facts import NOTHING_KNOWN, Facts
 from processing.programme.points import Earned, Portion
 from processing.programme.stacking import Fired
@@ -98,8 +98,8 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
         story = _story(part, earned, taken if n == discounter else [])
         if len(parts) > 1:
             story["spend_minor"] = part.spend_minor
-            if part.version != parts[0].version:
-                story["version"] = part.version
+        if part.programme is None or part.version != parts[0].version:
+            story["version"] = part.version
         explanation.append(story)
     return Decision(
         lines=tuple(lines),
@@ -117,8 +117,6 @@ def _discounted(
     """What comes off each line, by which part's programme, and its rules."""
     best: tuple[list[int], int | None, list[Fired]] = ([0] * len(lines), None, [])
     asking = [n for n, part in enumerate(parts) if part.programme and part.programme.document.discounts.rules]
-    if not asking:
-        return best
     for n in asking:
         part = parts[n]
         assert part.programme is not None
@@ -180,8 +178,8 @@ def _story(part: Part, earned: Earned, taken: Sequence[Fired]) -> dict[str, Any]
     """The rules that fired, with what they saw; an operation keeps it with the version that decided."""
     if part.programme is None:
         return {"earned": 0, "rules": []}
-    rules = [_told(fired, "discount") for fired in taken]
-    rules += [_told(fired, "points") for fired in earned.fired]
+    rules = [_told(fired, DISCOUNT) for fired in taken]
+    rules += [_told(fired, POINTS) for fired in earned.fired]
     story: dict[str, Any] = {"earned": earned.amount, "rules": rules}
     if part.programme.asks_product:
         story["product"] = part.product

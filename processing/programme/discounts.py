@@ -8,7 +8,7 @@ from typing import Any
 from processing.commands import Line
 from processing.programme.compiled import Active, Programme, Rule, Scene
 from processing.programme.document import AmountOff, FixedPrice, NthPiece
-from processing.programme.stacking import Fired, Found, Gift, close, hundredths, matched, stack
+from processing.programme.stacking import Fired, Found, Gift, close, holding, hundredths, matched, stack
 from processing.units import THOUSAND, percent_of, proportion, spread
 
 
@@ -60,12 +60,7 @@ def _given(
 ) -> list[Gift]:
     """What the rules that hold would give, each by itself, on these prices, for lines that are not closed."""
     gifts = []
-    for rule in rules:
-        places = found.get(rule)
-        if places is None or not rule.holds(scene):
-            continue
-        if closed:
-            places = [i for i in places if i not in closed]
+    for rule, places in holding(rules, found, scene, closed):
         base = [prices[i] for i in places]
         amounts = _amounts(rule.said.give, lines, places, base, scene)
         if any(amounts):

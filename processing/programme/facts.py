@@ -112,12 +112,20 @@ def _in_year(birthday: date, year: int) -> date:
         return date(year, 3, 1)
 
 
-def given(history: History, rules: Iterable[tuple[str, str]], today: date) -> tuple[str, ...]:
+def once_name(programme: str, rule: str) -> str:
+    """Under what a wallet's day tells that a rule has given which gives once; programmes may name rules alike."""
+    return f"{programme}/{rule}"
+
+
+def given(history: History, programme: str, rules: Iterable[tuple[str, str]], today: date) -> tuple[str, ...]:
     """Which of these (rule, once) have given already: ever, or in this calendar year."""
     return tuple(
         rule
         for rule, once in rules
-        if any(name == rule and (once == "ever" or day.year == today.year) for name, day in history.once)
+        if any(
+            name == once_name(programme, rule) and (once == "ever" or day.year == today.year)
+            for name, day in history.once
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from processing.commands import Line
 from processing.programme.compiled import Active, Programme, Rule, Scene, Stack
 from processing.programme.document import Expiry, Fixed, PerAmount
-from processing.programme.stacking import Fired, Found, Gift, close, hundredths, matched, stack
+from processing.programme.stacking import Fired, Found, Gift, close, holding, hundredths, matched, stack
 from processing.units import points_for, proportion, spread
 
 
@@ -59,7 +60,7 @@ def points(
         gifts += here
     gifts = [gift for gift in gifts if any(gift.amounts)]
     if rules.multipliers:
-        gifts += _multiplied(rules.multipliers, found, gifts, len(lines), scene)
+        gifts += _multiplied(rules.multipliers, found, [gift for gift in gifts if not gift.rule.is_exclusive], scene)
     if not gifts:
         return NOTHING
     cut = _cut(programme, gifts, scene) if programme.cuts else 0
@@ -107,12 +108,7 @@ def _given(
     closed: set[int],
 ) -> list[Gift]:
     gifts = []
-    for rule in rules:
-        places = found.get(rule)
-        if places is None or not rule.holds(scene):
-            continue
-        if closed:
-            places = [i for i in places if i not in closed]
+    for rule, places in holding(rules, found, scene, closed):
         weights = [bases[i] for i in places]
         base = proportion(sum(weights), *share)
         amount = _amount(programme, rule.said.give, base, share, scene)
@@ -129,21 +125,19 @@ def _amount(programme: Programme, give: Any, base: int, share: Share, scene: Sce
     return points_for(base, hundredths(give, scene), programme.point_price_millionths)
 
 
-def _multiplied(rules: Sequence[Rule], found: Found, gifts: Sequence[Gift], count: int, scene: Scene) -> list[Gift]:
-    """What multipliers add to the others' points; of several on a line the greatest."""
-    so_far = [0] * count
+def _multiplied(rules: Sequence[Rule], found: Found, gifts: Sequence[Gift], scene: Scene) -> list[Gift]:
+    """What multipliers add to the others' points, but those of exclusive rules; of several on a line the greatest."""
+    so_far: Counter[int] = Counter()
     for gift in gifts:
         for i, amount in zip(gift.places, gift.amounts, strict=True):
             so_far[i] += amount
     more = []
-    for rule in rules:
-        places = found.get(rule)
-        if places is not None and rule.holds(scene):
-            extra = rule.said.give.hundredths - 100
-            weights = [so_far[i] for i in places]
-            total = proportion(sum(weights), extra, 100)
-            if total > 0:
-                more.append(Gift(rule, places, spread(total, weights), sum(weights)))
+    for rule, places in holding(rules, found, scene, frozenset()):
+        extra = rule.said.give.hundredths - 100
+        weights = [so_far[i] for i in places]
+        total = proportion(sum(weights), extra, 100)
+        if total > 0:
+            more.append(Gift(rule, places, spread(total, weights), sum(weights)))
     stack("best", sorted(more, key=lambda gift: gift.rule.order))
     return [gift for gift in more if any(gift.amounts)]
 

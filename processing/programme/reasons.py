@@ -9,11 +9,20 @@ import msgspec
 
 from processing.allocation import lines_of, weights
 from processing.commands import Line, Receipt
-from processing.programme.compiled import Moment, Programme, Rule, Said, Scene, why_not_now, why_not_on
+from processing.programme.compiled import (
+    DISCOUNT,
+    POINTS,
+    Moment,
+    Programme,
+    Rule,
+    Said,
+    Scene,
+    why_not_now,
+    why_not_on,
+)
 from processing.programme.decide import Decision, Part, before_discounts, decide
 from processing.programme.document import DiscountRule, Multiply
 
-DISCOUNT, POINTS = "discount", "points"
 FIRED = "fired"
 
 # Why not, in the order in which it is looked at. The last two: alone it would have given something, or nothing.

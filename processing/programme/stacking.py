@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import msgspec
@@ -49,6 +49,14 @@ def matched(find: Callable[[Line], Sequence[Rule]], lines: Sequence[Line], place
             if not rule.price_from_minor or line.price_minor >= rule.price_from_minor:
                 found[rule].append(i)
     return found
+
+
+def holding(rules: Iterable[Rule], found: Found, scene: Scene, closed: Set[int]) -> Iterator[tuple[Rule, list[int]]]:
+    """The rules that hold, each with the places of its lines that are not closed."""
+    for rule in rules:
+        places = found.get(rule)
+        if places is not None and rule.holds(scene):
+            yield rule, [i for i in places if i not in closed] if closed else places
 
 
 def stack(take: Take, gifts: Sequence[Gift], room: list[int] | None = None) -> None:

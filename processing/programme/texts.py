@@ -9,15 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from processing.results import TextTold
+
 CASHIER, SLIP, HOLDER = "cashier", "slip", "holder"
-
-
-class Text(msgspec.Struct, frozen=True, kw_only=True):
-    """For whom (``cashier``, ``slip``, ``holder``), and the text; lines are apart by line feeds."""
-
-    audience: str
-    ru: str
-    en: str
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +29,7 @@ def texts(
     earned: str,
     is_final: bool,
     next_tier: tuple[str, str, str] | None = None,
-) -> tuple[Text, ...]:
+) -> tuple[TextTold, ...]:
     """The texts of one card. ``off`` and ``earned`` are sums, empty for nothing.
 
     ``next_tier``: its name in both languages, and what is missing for it.
@@ -53,9 +47,9 @@ def texts(
     line_ru = ", ".join(ru) or "без скидки и баллов"
     line_en = ", ".join(en) or "no discount, no points"
     return (
-        Text(audience=CASHIER, ru=line_ru[0].upper() + line_ru[1:], en=line_en[0].upper() + line_en[1:]),
-        Text(audience=SLIP, ru="\n".join(slip_ru), en="\n".join(slip_en)),
-        Text(audience=HOLDER, ru="\n".join(holder_ru), en="\n".join(holder_en)),
+        TextTold(audience=CASHIER, ru=line_ru[0].upper() + line_ru[1:], en=line_en[0].upper() + line_en[1:]),
+        TextTold(audience=SLIP, ru="\n".join(slip_ru), en="\n".join(slip_en)),
+        TextTold(audience=HOLDER, ru="\n".join(holder_ru), en="\n".join(holder_en)),
     )
 
 

@@ -23,7 +23,7 @@ from processing.directory import ADJUSTED, EXPIRED, ISSUED, REDEEMED
 from processing.documents import ReceiptDocument, decode_document
 from processing.execute import Core
 from processing.plans import NOT_USABLE, TILL_COMPUTED
-from processing.programme.compiled import Programme
+from processing.programme.compiled import DISCOUNT, Programme
 from processing.simulation.play import Run
 from processing.units import HUNDREDTHS_OF_PERCENT, proportion, worth
 
@@ -239,7 +239,7 @@ def _fire(stories: Iterable[Mapping[str, Any]], tally: _Tally) -> None:
     """The rules that gave something; what a till or nobody has decided is none of theirs."""
     for story in stories:
         for fired in story["rules"]:
-            if fired["gives"] == "discount" or story.get("decided") not in (TILL_COMPUTED, NOT_USABLE):
+            if fired["gives"] == DISCOUNT or story.get("decided") not in (TILL_COMPUTED, NOT_USABLE):
                 tally.fire(fired["rule"], fired["gives"], fired["amount"], fired["base_minor"])
 
 

@@ -609,6 +609,22 @@ def test_quote_is_told_in_words(chain: Chain10) -> None:
     assert texts["holder"].en.splitlines()[-1] == "8000.00 to go to the tier 7 % off"
 
 
+def test_card_that_nobody_knows_has_no_rules_to_explain(chain: Chain10) -> None:
+    card = chain.card("restaurant")
+    told = PostReceipt(
+        store=STORE,
+        keys=("fact",),
+        receipt=bill([goods("1000")]),
+        cards=(use("0000000000000000"), CardUse(refs=(Ref("card", card),), spend_minor=100_000)),
+        fact=True,
+    )
+    sold = chain.done(told)
+    (explanation,) = chain.core.answer([ExplainOperation(operation_id=sold.operation_id)])
+    assert isinstance(explanation, Explained)
+    assert [(each.card, each.programme, each.earned) for each in explanation.cards] == [(card[-4:], "restaurant", 20_000)]
+    assert explained(chain, sold.operation_id) == {"next_visit": "fired"}
+
+
 def test_what_points_have_paid_explains_why_nothing_was_earned(chain: Chain10) -> None:
     card = chain.card("currency")
     chain.sell(card, goods("2000"))

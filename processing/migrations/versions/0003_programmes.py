@@ -19,7 +19,7 @@ def upgrade() -> None:
         "activity",
         sa.Column("wallet_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
-        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=160), nullable=False),
         sa.Column("turnover_minor", sa.BigInteger(), nullable=False),
         sa.Column("visits", sa.BigInteger(), nullable=False),
         sa.Column("earned", sa.BigInteger(), nullable=False),
