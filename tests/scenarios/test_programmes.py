@@ -621,7 +621,9 @@ def test_card_that_nobody_knows_has_no_rules_to_explain(chain: Chain10) -> None:
     sold = chain.done(told)
     (explanation,) = chain.core.answer([ExplainOperation(operation_id=sold.operation_id)])
     assert isinstance(explanation, Explained)
-    assert [(each.card, each.programme, each.earned) for each in explanation.cards] == [(card[-4:], "restaurant", 20_000)]
+    assert [(each.card, each.programme, each.earned) for each in explanation.cards] == [
+        (card[-4:], "restaurant", 20_000)
+    ]
     assert explained(chain, sold.operation_id) == {"next_visit": "fired"}
 
 
