@@ -40,6 +40,7 @@ _DECLARED = re.compile(
     rb"""^\s*<\?xml[^>]{0,100}encoding\s*=\s*["']((?:windows|cp|koi8|iso-8859|utf)-?[a-z0-9-]{1,10})["']""", re.I
 )
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_BOM = b"\xef\xbb\xbf"
 
 Rewrite = Callable[[str], str]
 
@@ -113,13 +114,20 @@ def _hidden(value: str) -> str:
 
 def readable(body: bytes) -> str:
     """The bytes as text if they look like it: UTF-8, what an XML declaration says, UTF-16 or cp1251."""
+    found = decoded(body)
+    return found[0] if found else repr(body)[2:-1]
+
+
+def decoded(body: bytes) -> tuple[str, str] | None:
+    """The text and its encoding, ``utf-8-sig`` where a mark stands in front of it; ``None`` for what is no text."""
     declared = _DECLARED.match(body)
-    encodings = ["utf-8-sig", *([declared[1].decode()] if declared else []), "cp1251"]
+    utf_8 = "utf-8-sig" if body.startswith(_BOM) else "utf-8"
+    encodings = [utf_8, *([declared[1].decode()] if declared else []), "cp1251"]
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         encodings = ["utf-16"]
     elif _CONTROL.search(body):
         encodings = []
     for encoding in encodings:
         with suppress(UnicodeError, LookupError):
-            return body.decode(encoding)
-    return repr(body)[2:-1]
+            return body.decode(encoding), encoding
+    return None

@@ -51,4 +51,6 @@ ADAPTER = Adapter(
     ),
     unit_scale=2,  # purses are counted in kopecks
     private=frozenset(PRIVATE),
+    # Ids of operations, and when they were booked (TRRESPONSE).
+    volatile=frozenset({"ext_id", "dts"}),
 )
