@@ -140,7 +140,7 @@ class Replay:
         """Every message in the order in which it was answered. ``seen`` is told how many were read, twice each."""
         named, wallets = self._named(seen)
         until = self.found[-1].answered_at + timedelta(microseconds=1) if self.found else self.wanted.since
-        elsewhere = Elsewhere(self.live, named)
+        elsewhere = Elsewhere(self.live, named, self.wanted.since)
         copies = Copies(self.live, core, elsewhere, self.wanted.since, until)
         copies.bring(wallets)
         doubting = _Doubting(copies, elsewhere, self.live, self.wanted.since)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Integer, String, column, update
 
 from processing import activity, chores, people, tables
 from processing.cards import ACTIVE, BLOCKED, ISSUED, REPLACED, masked
@@ -47,6 +47,15 @@ AUDITED = Statement(
     WHERE action IN ('card_blocked', 'card_unblocked', 'card_replaced') ORDER BY id
     """,
     *(tables.audit.c[name] for name in ("at", "action", "target")),
+)
+# Cards are told in the audit log by their last digits.
+ENDINGS = Statement(
+    "SELECT right(number, 4) AS ending, count(*) AS cards FROM card"
+    " WHERE right(number, 4) IN_TEXTS(:endings) GROUP BY 1",
+    column("ending", String),
+    column("cards", Integer),
+    sqlite="SELECT substr(number, -4) AS ending, count(*) AS cards FROM card"
+    " WHERE substr(number, -4) IN_TEXTS(:endings) GROUP BY 1",
 )
 HELD_BACK = Statement(
     """
@@ -182,7 +191,7 @@ class Copies:
         with self._scratch.work.database.transaction() as connection:
             write(connection, rows, frozenset())
         wallets.move(self._scratch, self._openings(some, asked))
-        moved, undone = self._elsewhere.moved(some, self._since, self._until)
+        moved, undone = self._elsewhere.moved(some, self._until)
         self._waiting += moved
         self.undone |= undone
         self._doubt(asked)
@@ -193,10 +202,11 @@ class Copies:
             told = dict(zip(tables.identifier.c.keys(), row, strict=True))
             names[told["card_id"]].append(told)
         begun: list[dict[str, Any]] = []
-        for row in self._rows(CARDS, **asked):
-            card = dict(zip(_card.keys(), row, strict=True))
+        cards = [dict(zip(_card.keys(), row, strict=True)) for row in self._rows(CARDS, **asked)]
+        shared = self._shared_endings(cards)
+        for card in cards:
             card |= {"pin_wrong": None, "pin_tries": 0}
-            story = self._story(card)
+            story = self._story(card, masked(card["number"]) in shared)
             before = [status for at, status in story if at < self._since]
             if not before:
                 card_issued = card | {"status": ISSUED, "activated_at": None, "expires_at": None}
@@ -215,7 +225,13 @@ class Copies:
         is_later = card["activated_at"] is not None and card["activated_at"] >= self._since
         return {"activated_at": None, "expires_at": None} if is_later else {}
 
-    def _story(self, card: Mapping[str, Any]) -> list[tuple[datetime, str]]:
+    def _shared_endings(self, cards: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Which of the audit log's names of these cards are those of other cards as well."""
+        endings = sorted({card["number"][-4:] for card in cards if masked(card["number"]) in self._audited})
+        found = self._rows(ENDINGS, endings=array(endings)) if endings else []
+        return {masked(ending) for ending, count in found if count > 1}
+
+    def _story(self, card: Mapping[str, Any], is_shared: bool) -> list[tuple[datetime, str]]:
         """When the card became what, from its issue on; what is not explained by it is a doubt."""
         plain = [(card["issued_at"], ISSUED)]
         if card["activated_at"] is not None:
@@ -224,7 +240,7 @@ class Copies:
         lively = ACTIVE if card["activated_at"] is not None else ISSUED
         told = [*plain, *((at, BECOMES.get(action, lively)) for at, action in audited)]
         told.sort(key=lambda change: change[0])
-        if plain[-1][1] != card["status"] and told[-1][1] == card["status"]:
+        if told[-1][1] == card["status"] and not is_shared:
             return told
         if plain[-1][1] != card["status"] or any(at >= self._since for at, _ in audited):
             self._doubts[card["wallet_id"]].add(STATUS)

@@ -115,8 +115,8 @@ class Known(NamedTuple):
 class Elsewhere:
     """The live books, asked about the messages of a period. ``known`` tells what their keys stand for."""
 
-    def __init__(self, live: Core, named: Named) -> None:
-        self._live, self._named = live, named
+    def __init__(self, live: Core, named: Named, since: datetime) -> None:
+        self._live, self._named, self._since = live, named, since
         self._told: dict[int, Told] = {}
         self.known = self._known()
         stores = live.work.directory.stores
@@ -124,10 +124,10 @@ class Elsewhere:
         self._booked = receipts | {self.known[key].thing for key in named.booked if key in self.known}
         self._undone = {self.known[key].thing for key in named.undone if key in self.known}
 
-    def moved(self, wallets: Sequence[int], since: datetime, until: datetime) -> tuple[list[Moved], set[Thing]]:
+    def moved(self, wallets: Sequence[int], until: datetime) -> tuple[list[Moved], set[Thing]]:
         """What came to these wallets and went by other ways; and the played receipts that were undone so."""
         instant = self._live.work.database.instant
-        asked = {"wallets": array(list(wallets)), "since": instant(since), "until": instant(until)}
+        asked = {"wallets": array(list(wallets)), "since": instant(self._since), "until": instant(until)}
         found = [Told(*row) for row in self._rows(SINCE, **asked)]
         self._learn(found)
         foreign = {told.id: told for told in found if not self._is_ours(told)}
@@ -140,6 +140,9 @@ class Elsewhere:
         return moved, undone & self._booked
 
     def _is_ours(self, told: Told) -> bool:
+        """Whether playing books it. What undoes something from before the begin finds nothing to undo there."""
+        if self._root(told).booked_at < self._since:
+            return False
         thing = self._thing(told)
         if told.kind in ("void", "restore"):
             return thing in self._undone
