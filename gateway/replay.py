@@ -22,7 +22,7 @@ from processing import directory
 from processing.claims import parts
 from processing.commands import Ask, Command, FindCards, Ref
 from processing.database import Database
-from processing.errors import BadCredentials, ConfigError, LinkPaused, LoyaltyError, TooLarge
+from processing.errors import BadCredentials, Busy, ConfigError, LinkPaused, LoyaltyError, TooLarge
 from processing.execute import Core, Outcome
 from processing.ledger import refs_of
 from processing.names import CARD
@@ -156,7 +156,9 @@ class Replay:
         request, route = request_of(recorded, door)
         recorder.forget()
         response = answered(door, request, route, misdirected(route, request.method), recorder)
-        doubts = doubting.about(recorder.asks, recorded.at)
+        # Other callers' load does not come again.
+        busy = (recorded.outcome,) if recorded.outcome == Busy.code else ()
+        doubts = (*busy, *doubting.about(recorder.asks, recorded.at))
         return Played(recorded, door, response, "", doubts, request, recorder.asks, recorder.outcomes)
 
     def _recorded(self, seen: Seen) -> Iterator[Recorded]:
