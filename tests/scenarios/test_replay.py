@@ -286,6 +286,17 @@ def test_a_damaged_row_is_told_and_hides_no_other(shop: Shop, damage: bytes) -> 
     assert found[1].played.recorded.problem
 
 
+def test_books_that_were_too_busy_are_no_real_difference(shop: Shop) -> None:
+    anna = shop.card(10_000)
+    began = now()
+    shop.look_up(anna)
+    assert shop.log.flush(10)
+    with shop.books.database.transaction() as connection:
+        connection.execute(update(exchange_log).values(outcome="busy"))
+    (looked,) = replayed(shop, began)
+    assert (looked.verdict, looked.played.doubts) == (NOT_REPRODUCED, ("busy",))
+
+
 def test_who_was_refused_at_the_door_is_not_played(shop: Shop) -> None:
     began = now()
     said: list[Any] = []
