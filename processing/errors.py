@@ -309,7 +309,7 @@ class LinkRefused(Undelivered):
 
 
 class BadReply(Undelivered):
-    """The far side has answered what nobody understands: half an answer, another schema, success with an error in it."""
+    """The far side has answered what nobody understands: half an answer, another schema, an error inside success."""
 
     code = "bad_reply"
 
