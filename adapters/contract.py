@@ -26,6 +26,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 from zoneinfo import ZoneInfo
@@ -33,7 +34,7 @@ from zoneinfo import ZoneInfo
 from marshmallow import Schema
 
 from processing.commands import Ask
-from processing.errors import LoyaltyError
+from processing.errors import LinkDown, LinkRefused, LoyaltyError
 from processing.results import Result
 
 T = TypeVar("T")
@@ -136,7 +137,10 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """Whatever the far side has answered, also 4xx and 5xx; header names are in lower case."""
+    """Whatever the far side has answered, also 3xx, 4xx and 5xx; header names are in lower case.
+
+    ``check`` makes errors of all but 2xx. Of several cookies each has a line of ``set-cookie``.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -291,6 +295,34 @@ def file(call: FileRead | FileWrite) -> Calling[FileReply]:
     reply = yield call
     assert isinstance(reply, FileReply)
     return reply
+
+
+MAX_RETRY_SECONDS = 86_400.0
+
+
+def check(reply: HttpReply) -> HttpReply:
+    """The reply, if its status is 2xx.
+
+    Errors: LinkDown for 408, 425, 429 and 5xx, with the seconds of Retry-After; LinkRefused for all else, a redirect
+    too: none is followed.
+    """
+    if 200 <= reply.status < 300:
+        return reply
+    if reply.status in (408, 425, 429) or reply.status >= 500:
+        raise LinkDown(f"HTTP {reply.status}", retry_seconds(reply))
+    raise LinkRefused(f"HTTP {reply.status}")
+
+
+def retry_seconds(reply: HttpReply) -> float | None:
+    """What Retry-After says, at most a day: seconds, or an instant that is compared with the reply's own Date."""
+    told = reply.headers.get("retry-after", "").strip()
+    if told.isascii() and told.isdecimal():
+        return min(float(told[:10]), MAX_RETRY_SECONDS)
+    try:
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(reply.headers.get("date", ""))
+    except (ValueError, TypeError):  # TypeError: one of them has no zone
+        return None
+    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_SECONDS)
 
 
 def must(outcome: A | LoyaltyError) -> A:

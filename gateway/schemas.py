@@ -18,7 +18,7 @@ MAX_SCALE = 6
 
 _ZONE = "an IANA time zone such as Europe/Moscow"
 # marshmallow formats its messages, hence the doubled braces.
-_FROM_ENVIRONMENT = "{{env: NAME}}: secrets come from the environment and never stand in this file"
+FROM_ENVIRONMENT = "{{env: NAME}}: secrets come from the environment and never stand in this file"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Network = IPv4Network | IPv6Network
@@ -130,11 +130,11 @@ def _zone(value: Any) -> str:
         raise ValidationError(EXPECTED + _ZONE + did_you_mean(value, zoneinfo.available_timezones())) from None
 
 
-def _network(value: Any) -> Network:
+def a_network(value: Any) -> Network:
     return ip_network(value if isinstance(value, str) else "")
 
 
-def _variable(value: Any) -> str:
+def environment_variable(value: Any) -> str:
     """The environment variable that holds a secret, ``{env: NAME}`` or ``${NAME}``."""
     if isinstance(value, Mapping) and list(value) == ["env"]:
         value = f"${{{value['env']}}}"
@@ -190,7 +190,7 @@ class _Codes(Section):
     params = fields.Dict(keys=a_text(), values=a_text())
     form = fields.Dict(keys=a_text(), values=a_text())
     json = fields.Dict(keys=a_text())
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
     expect = a_text()
     timeout_seconds = a_whole(1, 30)
 
@@ -255,9 +255,9 @@ class ChainSchema(Section):
 
 
 class _Credentials(Section):
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
     addresses = fields.List(
-        Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
+        Checked(a_network, "an address or a network without host bits, such as 10.1.2.0/24"),
         load_default=list,
         validate=validate.Length(min=1),
     )
@@ -271,7 +271,14 @@ class LinkSchema(Section):
     store = a_text(required=True)
     enabled = a_switch(load_default=True)
     credentials = fields.Nested(_Credentials, required=True)
+    far_side = fields.Nested(lambda: _far_side(), load_default=None)
     options = fields.Dict(load_default=dict)
+
+
+def _far_side() -> Schema:
+    from gateway.far_side import FarSideSchema  # which is made of the fields above
+
+    return FarSideSchema()
 
 
 def link_schema(raw: dict[str, Any], adapters: Mapping[str, Adapter]) -> Schema:

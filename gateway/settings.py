@@ -18,7 +18,8 @@ from marshmallow import Schema, ValidationError
 
 from adapters.contract import Adapter
 from adapters.registry import ADAPTERS
-from gateway import programmes
+from gateway import far_side, programmes
+from gateway.far_side import FarSide
 from gateway.problems import Problems, did_you_mean, shown
 from gateway.programme_schemas import ProgrammeSchema
 from gateway.schemas import MAX_SCALE, ChainSchema, GatewaySchema, Network, link_schema
@@ -105,7 +106,10 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """One configured connection. A caller proves all that is set: the secret, and one of the addresses."""
+    """One configured connection. A caller proves all that is set: the secret, and one of the addresses.
+
+    ``far_side``: where its calls go, if it makes any.
+    """
 
     code: str
     adapter: str
@@ -114,6 +118,7 @@ class LinkSettings:
     secret_sha256: bytes | None = field(repr=False)
     addresses: tuple[Network, ...]
     options: Mapping[str, Any]
+    far_side: FarSide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +357,15 @@ class _Reading:
             secret_sha256=self._secret(document),
             addresses=tuple(value["credentials"]["addresses"]),
             options=value["options"],
+            far_side=self._far_side(document),
         )
+
+    def _far_side(self, document: _Document) -> FarSide | None:
+        section = document.value["far_side"]
+        if section is None:
+            return None
+        reading = far_side.Reading(document.name, section, self._root, self.problems)
+        return reading.far_side(self._environ, document.value["enabled"])
 
     def _secret(self, document: _Document) -> bytes | None:
         """The secret's SHA-256, by which it is recognised; a link that is switched off may do without."""

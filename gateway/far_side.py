@@ -1,0 +1,241 @@
+"""What a link says about its far side: where it is, how long and how much to wait for, whom to trust.
+
+The section ``far_side`` of links/<code>.yaml, as data; gateway/transport.py goes by it. Secrets come from the
+environment and are seen by the adapter's ``login`` only, but for those that open an SFTP connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from marshmallow import fields, validate
+
+from gateway.problems import Problems
+from gateway.schemas import (
+    FROM_ENVIRONMENT,
+    Checked,
+    Network,
+    Section,
+    a_network,
+    a_text,
+    a_whole,
+    environment_variable,
+)
+from gateway.yaml_files import Steps
+
+MAX_ANSWER_LIMIT = 1 << 30
+MOST_TRIES = 5
+PORTS = {"http": 80, "https": 443, "sftp": 22}
+WEB = ("http", "https")
+# The secrets that open an SFTP connection.
+PASSWORD, KEY, PASSPHRASE = "password", "key", "passphrase"  # names, not secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths. ``ca_file``: only these authorities are trusted; without it those that browsers trust (certifi)."""
+
+    ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FarSide:
+    """``total_seconds`` is for a call with all its tries; ``max_answer`` in bytes; ``secrets`` by their names."""
+
+    address: str
+    connect_seconds: float = 5
+    read_seconds: float = 15
+    total_seconds: float = 60
+    max_answer: int = 4 << 20
+    tries: int = 3
+    tls: Tls = Tls()
+    wsdl: str = ""
+    inner_addresses: tuple[Network, ...] = ()
+    host_key: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def parts(self) -> SplitResult:
+        return urlsplit(self.address)
+
+    @property
+    def scheme(self) -> str:
+        return self.parts.scheme
+
+    @property
+    def host(self) -> str:
+        return self.parts.hostname or ""
+
+    @property
+    def port(self) -> int:
+        return self.parts.port or PORTS.get(self.scheme, 0)
+
+    @property
+    def user(self) -> str:
+        return unquote(self.parts.username or "")
+
+    @property
+    def folder(self) -> str:
+        return unquote(self.parts.path) or "/"
+
+
+# The section of the file ----------------------------------------------------------------------------------------
+
+_ADDRESS = "https://host/base, http://host/base, sftp://user@host/folder or file:///folder, without a password"
+
+
+def _address(value: Any) -> str:
+    """The address, without a slash at its end."""
+    parts = urlsplit(value if isinstance(value, str) else "")
+    parts.port  # noqa: B018  # ValueError where it is no number
+    fit = {
+        "file": not parts.netloc and parts.path.startswith("/"),
+        "sftp": bool(parts.hostname and parts.username) and parts.password is None,
+        **dict.fromkeys(WEB, bool(parts.hostname) and "@" not in parts.netloc),
+    }.get(parts.scheme, False)
+    if not fit or parts.query or parts.fragment or re.search(r"[\s\\?#\x00-\x1f]", value):
+        raise ValueError
+    if {".", ".."} & set(unquote(parts.path).split("/")):
+        raise ValueError
+    return str(value).rstrip("/")
+
+
+def _host_key(value: Any) -> str:
+    """A key as known_hosts has it, without the host: its kind and base64."""
+    kind, blob = (value if isinstance(value, str) else "").split()[:2]
+    try:
+        base64.b64decode(blob, validate=True)
+    except binascii.Error:
+        raise ValueError from None
+    if not re.fullmatch(r"(ssh|ecdsa)-[a-z0-9-]+", kind):
+        raise ValueError
+    return f"{kind} {blob}"
+
+
+def _only_true(value: Any) -> bool:
+    if value is not True:
+        raise ValueError
+    return True
+
+
+def _inner_network(value: Any) -> Network:
+    network = a_network(value)
+    if network.prefixlen == 0:
+        raise ValueError
+    return network
+
+
+class _Timeouts(Section):
+    connect = a_whole(1, 60)
+    read = a_whole(1, 600)
+
+
+class _Tls(Section):
+    ca_file = a_text("the path of a PEM file")
+    client_cert = a_text("the path of a PEM file")
+    client_key = a_text("the path of a PEM file")
+    verify = Checked(_only_true, "true: a far side that nobody has checked could be anybody; name its CA in ca_file")
+
+
+class FarSideSchema(Section):
+    """The section; its defaults are those of FarSide."""
+
+    address = Checked(_address, _ADDRESS, required=True)
+    timeout_seconds = fields.Nested(_Timeouts)
+    total_seconds = a_whole(1, 3600)
+    max_answer = a_whole(1024, MAX_ANSWER_LIMIT)
+    tries = a_whole(1, MOST_TRIES)
+    tls = fields.Nested(_Tls)
+    wsdl = a_text("a path, or an https:// address")
+    inner_addresses = fields.List(
+        Checked(_inner_network, "an address or a network without host bits such as 10.1.2.0/24, not all addresses"),
+        validate=validate.Length(min=1),
+    )
+    host_key = Checked(_host_key, "the server's key as known_hosts has it: ssh-ed25519 AAAA...")
+    secrets = fields.Dict(
+        keys=a_text("a name of a-z, 0-9 and _", r"[a-z][a-z0-9_]{0,63}"),
+        values=Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True}),
+    )
+
+
+class Reading:
+    """The section of one file, made a FarSide; what is wrong with it is told to ``problems``."""
+
+    def __init__(self, file: str, value: Mapping[str, Any], root: Path, problems: Problems) -> None:
+        self._file, self._value, self._root, self._problems = file, value, root, problems
+
+    def far_side(self, environ: Mapping[str, str], enabled: bool) -> FarSide:
+        value = self._value
+        waits = {f"{name}_seconds": seconds for name, seconds in value.get("timeout_seconds", {}).items()}
+        plain = {name: value[name] for name in ("total_seconds", "max_answer", "tries", "host_key") if name in value}
+        far_side = FarSide(
+            address=value["address"],
+            tls=Tls(**{name: self._path(("tls", name), path) for name, path in self._tls().items()}),
+            wsdl=self._wsdl(),
+            inner_addresses=tuple(value.get("inner_addresses", ())),
+            secrets=dict(self._secrets(environ, enabled)),
+            **waits,
+            **plain,
+        )
+        for path, text in _misfits(far_side, set(value.get("secrets", {}))):
+            self._say(path, text)
+        return far_side
+
+    def _say(self, path: Steps, text: str) -> None:
+        self._problems.say(self._file, ("far_side", *path), text)
+
+    def _tls(self) -> dict[str, str]:
+        return {name: path for name, path in self._value.get("tls", {}).items() if name != "verify"}
+
+    def _path(self, at: Steps, path: str) -> str:
+        """The path of a file that is there; a relative one begins at the configuration directory."""
+        found = (self._root / path).absolute()
+        if not found.is_file():
+            self._say(at, f"found {path!r}, expected a file: {found} is none")
+        return str(found)
+
+    def _wsdl(self) -> str:
+        wsdl = str(self._value.get("wsdl", ""))
+        return wsdl if not wsdl or urlsplit(wsdl).scheme in WEB else self._path(("wsdl",), wsdl)
+
+    def _secrets(self, environ: Mapping[str, str], enabled: bool) -> Iterator[tuple[str, str]]:
+        """Those that are set; a link that is switched off may do without."""
+        for name, variable in self._value.get("secrets", {}).items():
+            secret = environ.get(variable, "").strip()
+            if secret:
+                yield name, secret
+            elif enabled:
+                self._say(("secrets", name), f"environment variable {variable} is not set")
+
+
+def _misfits(far_side: FarSide, secrets: set[str]) -> Iterator[tuple[Steps, str]]:
+    """What is missing for this kind of address, and what is set that it has no use for."""
+    scheme, tls = far_side.scheme, far_side.tls
+    if scheme == "http" and not far_side.inner_addresses:
+        yield ("address",), "found http://, expected https://, or inner_addresses: without TLS calls stay inside"
+    if scheme == "sftp":
+        if not far_side.host_key:
+            yield ("host_key",), "missing, expected the server's key (ssh-keyscan HOST, compared over another way)"
+        if not secrets & {PASSWORD, KEY}:
+            yield ("secrets",), f"expected {PASSWORD} or {KEY}, with which the connection is opened"
+    elif far_side.host_key:
+        yield ("host_key",), "found a key, expected none: only sftp:// has one"
+    if scheme != "https" and any((tls.ca_file, tls.client_cert, tls.client_key)):
+        yield ("tls",), f"found with {scheme}://, expected https://"
+    if tls.client_key and not tls.client_cert:
+        yield ("tls", "client_cert"), "missing, expected the certificate of client_key"
+    if far_side.wsdl and scheme not in WEB:
+        yield ("wsdl",), f"found with {scheme}://, expected https://"
+    if far_side.inner_addresses and scheme == "file":
+        yield ("inner_addresses",), "found with file://, expected an address of a host"
+    if far_side.connect_seconds > far_side.total_seconds:
+        yield ("total_seconds",), f"expected at least timeout_seconds.connect, {far_side.connect_seconds}"
