@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from requests.structures import CaseInsensitiveDict
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -220,7 +220,7 @@ def _told(error: BaseException) -> Undelivered:
             return LinkDown(f"its certificate is not trusted: {cause.verify_message}"[:MAX_SHOWN])
         if isinstance(cause, http.client.RemoteDisconnected):
             return LineBroke("it ends without an answer")
-        if isinstance(cause, http.client.HTTPException):
+        if isinstance(cause, http.client.HTTPException | urllib3.exceptions.InvalidHeader):
             return BadReply(f"it is not HTTP ({type(cause).__name__})")
         if isinstance(cause, ssl.SSLError):
             return LineBroke(f"TLS fails: {cause.reason or type(cause).__name__}"[:MAX_SHOWN])

@@ -12,6 +12,7 @@ import errno
 import io
 import socket
 import stat
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from processing.errors import BadReply, LinkDown, LinkRefused
 
 CHUNK = 32 << 10
 _KEYS: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+# What paramiko meets in packets that make no sense.
+_GARBAGE = (ValueError, LookupError, struct.error)
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
 
@@ -51,7 +54,7 @@ class Sftp:
                 return FileReply(call.content if files.write(at, name, call) else None)
         except OSError as error:
             raise self._told(error, until) from None
-        except (paramiko.SSHException, paramiko.sftp.SFTPError, EOFError, ValueError) as error:
+        except (paramiko.SSHException, paramiko.sftp.SFTPError, EOFError, *_GARBAGE) as error:
             self.close()
             raise LineBroke(f"SFTP fails ({type(error).__name__})") from None
 

@@ -2,11 +2,13 @@
 
 zeep makes the envelope and reads the answer; what travels goes through gateway/transport_http.py with all its bounds.
 It reads strictly: broken XML mended by guessing, or an element dropped because the schema does not know it, would be
-an answer that nobody has given. The endpoint is the link's address, whatever the WSDL says about where it is.
+an answer that nobody has given; where zeep itself is lenient (_Expected, _NoValue), it is made strict. The endpoint is
+the link's address, whatever the WSDL says about where it is.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -22,6 +24,7 @@ import zeep.settings
 import zeep.transports
 from lxml import etree
 from zeep.wsdl.bindings.soap import SoapBinding
+from zeep.wsdl.messages import DocumentMessage
 
 from adapters.contract import HttpCall, HttpReply, SoapCall, SoapReply, check
 from gateway.far_side import WEB, FarSide
@@ -68,7 +71,12 @@ class Soap:
         if not self._far_side.wsdl:
             raise LinkRefused("the link names no wsdl")
         try:
-            return zeep.Client(self._far_side.wsdl, transport=self._transport, settings=settings)
+            client = zeep.Client(
+                self._far_side.wsdl, transport=self._transport, settings=settings, plugins=[_Expected()]
+            )
+            if not client.wsdl.services:
+                raise ValueError("no service")
+            return client
         except Undelivered:
             raise
         except Exception as error:  # whatever zeep and lxml make of a document that is none
@@ -99,11 +107,36 @@ class Soap:
             raise BadReply(f"it is no answer of this operation ({type(error).__name__})") from None
 
 
+class _Expected(zeep.Plugin):
+    """Sees to it that the answer is the element that the WSDL tells: zeep takes any for it, with nothing inside."""
+
+    def ingress(self, envelope: Any, http_headers: Any, operation: Any) -> tuple[Any, Any]:
+        output, body = operation.output, envelope.find("{*}Body")
+        expected = getattr(getattr(output, "body", None), "qname", None)
+        if isinstance(output, DocumentMessage) and not output._is_body_wrapped and expected is not None:
+            found = next(iter(body), None) if body is not None else None
+            if found is None or found.tag not in (str(expected), etree.QName(envelope, "Fault")):
+                raise BadReply("it is not the element that the WSDL tells")
+        return envelope, http_headers
+
+
+class _NoValue(logging.Filter):
+    """Makes an error of what zeep only logs: a value that its type does not have, which it then leaves out."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise BadReply("it has a value that its type does not have")
+
+
+for _name in ("zeep.xsd.types.simple", "zeep.xsd.elements.attribute"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+    logging.getLogger(_name).addFilter(_NoValue())
+
+
 class _Transport(zeep.transports.Transport):
     """Where zeep gets documents from: beside the WSDL, or from its host with the bounds of every call."""
 
     def __init__(self, far_side: FarSide, http: Http) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.until = 0.0
         self._far_side = far_side
         self._http = http
@@ -120,7 +153,9 @@ class _Transport(zeep.transports.Transport):
         if origin(parts) != origin(wsdl):
             raise LinkDown(f"its WSDL imports from {parts.hostname}: keep copies beside it and name them"[:200])
         reply = self._http.fetch(requests.Request("GET", str(url)).prepare(), self.until)
-        return check(reply).body
+        if reply.status != 200:
+            raise LinkDown(f"its WSDL is answered with HTTP {reply.status}")
+        return reply.body
 
     def _local(self, path: Path) -> bytes:
         """Only what lies in the folder of a local WSDL, or below."""
@@ -162,8 +197,6 @@ def _leaves(value: Any) -> Any:
         return [_leaves(inner) for inner in value]
     if isinstance(value, etree._Element):
         return etree.tostring(value, encoding="unicode", with_tail=False)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise BadReply("it has a number that is none")
-        return Decimal(repr(value))
-    return value
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        raise BadReply("it has a number that is none")
+    return Decimal(repr(value)) if isinstance(value, float) else value
