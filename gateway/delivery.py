@@ -51,7 +51,7 @@ from processing.execute import Core
 from processing.outbox import CLOSED, PULL, PUSH, Attempt, Batch, Lane, LeaseLost
 from processing.secrets import EXCHANGE_LOG, Vault
 
-DELIVERED, LEASE_LOST = "delivered", "lease_lost"
+DELIVERED, LEASE_LOST, TEST = "delivered", "lease_lost", "test"
 THREADS = 16
 # How long one worker has a lane before others are looked at, and how long a lease outlives the longest talk.
 LANE_SECONDS = 5.0
@@ -494,6 +494,20 @@ class Delivery:
             row(self._stamps.take(now), each.link, event, now) for each in self._subscriptions if each.link != lane.link
         ]
         outbox.put(connection, rows)
+
+
+def try_once(out: Outgoing, now: datetime) -> bytes:
+    """Send the link an event of the kind "test", past its queue; what it has answered. Errors: Undelivered."""
+    assert out.adapter.push is not None
+    transport, sessions = out.transport(), Sessions()
+    line = _Line(out, transport, time.monotonic() + out.policy.call_seconds)
+    job = Job(now, 1, (Message(0, TEST, {"sent_at": now.isoformat()}),))
+    try:
+        _listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
+    finally:
+        sessions.end({out.link.code: out})
+        transport.close()
+    return line.heard
 
 
 def opened(vault: Vault, kept: bytes | None) -> bytes:
