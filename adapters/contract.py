@@ -46,6 +46,9 @@ Asking = Generator[Sequence[Ask[Any]], Sequence[Outcome], T]
 Calling = Generator["Call | Found", "Reply | None", T]
 
 DEFAULT_MAX_BODY = 1 << 20
+# Request Timeout, Too Early, Too Many Requests.
+AGAIN = frozenset({408, 425, 429})
+MAX_RETRY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,9 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """Whatever the far side has answered, also 3xx, 4xx and 5xx; header names are in lower case.
+    """Whatever the far side has answered, also 3xx, 4xx and 5xx; ``checked`` makes errors of all but 2xx.
 
-    ``check`` makes errors of all but 2xx. Of several cookies each has a line of ``set-cookie``.
+    Header names are in lower case. Of several cookies each has a line of ``set-cookie``.
     """
 
     status: int
@@ -228,16 +231,22 @@ class Job:
     state: Any = None
 
 
+def one_by_one(link: Link) -> int:
+    """One message in each talk."""
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
-    """How messages of the outbox are said to the far side, up to ``batch`` of them at once.
+    """How messages of the outbox are said to the far side: as many at once as ``batch`` says for the link.
 
+    A talk delivers all of its messages or none, as far as the far side can tell: what fails is sent again as a whole.
     ``wants`` are the kinds that it can say; a link's ``messages`` names those that it shall.
     """
 
     wants: frozenset[str]
     talk: Callable[[Job, Link], Calling[None]]
-    batch: int = 1
+    batch: Callable[[Link], int] = one_by_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +292,28 @@ def http(call: HttpCall) -> Calling[HttpReply]:
     return reply
 
 
+def checked(reply: HttpReply) -> HttpReply:
+    """The reply, where it is a yes. Errors: LinkDown for what may pass, with the wait that the far side asks for;
+    LinkRefused for a no, and for a redirection, which nobody follows."""
+    if 200 <= reply.status < 300:
+        return reply
+    if reply.status in AGAIN or reply.status >= 500:
+        raise LinkDown(f"HTTP {reply.status}", _seconds(reply.headers))
+    raise LinkRefused(f"HTTP {reply.status}")
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """What Retry-After says, at most a day: seconds, or an instant, which the reply's own Date is taken from."""
+    told = headers.get("retry-after", "").strip()
+    if told.isascii() and told.isdecimal():
+        return min(float(told[:10]), MAX_RETRY_SECONDS)
+    try:
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):  # TypeError: one of them has no zone
+        return None
+    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_SECONDS)
+
+
 def soap(call: SoapCall) -> Calling[SoapReply]:
     """Call the operation; what it has returned. A fault is raised as LinkRefused."""
     reply = yield call
@@ -295,34 +326,6 @@ def file(call: FileRead | FileWrite) -> Calling[FileReply]:
     reply = yield call
     assert isinstance(reply, FileReply)
     return reply
-
-
-MAX_RETRY_SECONDS = 86_400.0
-
-
-def check(reply: HttpReply) -> HttpReply:
-    """The reply, if its status is 2xx.
-
-    Errors: LinkDown for 408, 425, 429 and 5xx, with the seconds of Retry-After; LinkRefused for all else, a redirect
-    too: none is followed.
-    """
-    if 200 <= reply.status < 300:
-        return reply
-    if reply.status in (408, 425, 429) or reply.status >= 500:
-        raise LinkDown(f"HTTP {reply.status}", retry_seconds(reply))
-    raise LinkRefused(f"HTTP {reply.status}")
-
-
-def retry_seconds(reply: HttpReply) -> float | None:
-    """What Retry-After says, at most a day: seconds, or an instant that is compared with the reply's own Date."""
-    told = reply.headers.get("retry-after", "").strip()
-    if told.isascii() and told.isdecimal():
-        return min(float(told[:10]), MAX_RETRY_SECONDS)
-    try:
-        wait = parsedate_to_datetime(told) - parsedate_to_datetime(reply.headers.get("date", ""))
-    except (ValueError, TypeError):  # TypeError: one of them has no zone
-        return None
-    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_SECONDS)
 
 
 def must(outcome: A | LoyaltyError) -> A:

@@ -23,6 +23,7 @@ from gateway.schemas import (
     Checked,
     Network,
     Section,
+    a_code,
     a_network,
     a_text,
     a_whole,
@@ -30,34 +31,35 @@ from gateway.schemas import (
 )
 from gateway.yaml_files import Steps
 
-MAX_ANSWER_LIMIT = 1 << 30
-MOST_TRIES = 5
+MIN_SECRET_CHARACTERS = 16
 PORTS = {"http": 80, "https": 443, "sftp": 22}
 WEB = ("http", "https")
 # The secrets that open an SFTP connection.
 PASSWORD, KEY, PASSPHRASE = "password", "key", "passphrase"  # names, not secrets
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Paths. ``ca_file``: only these authorities are trusted; without it those that browsers trust (certifi)."""
-
-    ca_file: str = ""
-    client_cert: str = ""
-    client_key: str = ""
+# Whoever made these may have made them short.
+OF_THE_FAR_SIDE = (PASSWORD, PASSPHRASE)
+_PLAIN = ("connect_seconds", "read_seconds", "total_seconds", "max_answer_bytes", "tries", "host_key")
+_FILES = ("ca_file", "client_cert", "client_key")
 
 
 @dataclass(frozen=True, slots=True)
 class FarSide:
-    """``total_seconds`` is for a call with all its tries; ``max_answer`` in bytes; ``secrets`` by their names."""
+    """``address`` is https://host/base, sftp://user@host/folder or file:///folder.
+
+    ``total_seconds`` is for a call with all its ``tries``, which are made for calls that may be repeated. ``ca_file``:
+    only these authorities are trusted; without it those that browsers trust (certifi). ``inner_addresses``: networks
+    that are not of the public internet and may be called nevertheless. ``host_key`` is that of an SFTP server.
+    """
 
     address: str
     connect_seconds: float = 5
     read_seconds: float = 15
-    total_seconds: float = 60
-    max_answer: int = 4 << 20
-    tries: int = 3
-    tls: Tls = Tls()
+    total_seconds: float = 30
+    max_answer_bytes: int = 4 << 20
+    tries: int = 2
+    ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
     wsdl: str = ""
     inner_addresses: tuple[Network, ...] = ()
     host_key: str = ""
@@ -134,27 +136,19 @@ def _inner_network(value: Any) -> Network:
     return network
 
 
-class _Timeouts(Section):
-    connect = a_whole(1, 60)
-    read = a_whole(1, 600)
-
-
-class _Tls(Section):
-    ca_file = a_text("the path of a PEM file")
-    client_cert = a_text("the path of a PEM file")
-    client_key = a_text("the path of a PEM file")
-    verify = Checked(_only_true, "true: a far side that nobody has checked could be anybody; name its CA in ca_file")
-
-
 class FarSideSchema(Section):
     """The section; its defaults are those of FarSide."""
 
     address = Checked(_address, _ADDRESS, required=True)
-    timeout_seconds = fields.Nested(_Timeouts)
-    total_seconds = a_whole(1, 3600)
-    max_answer = a_whole(1024, MAX_ANSWER_LIMIT)
-    tries = a_whole(1, MOST_TRIES)
-    tls = fields.Nested(_Tls)
+    connect_seconds = a_whole(1, 60)
+    read_seconds = a_whole(1, 120)
+    total_seconds = a_whole(1, 120)
+    max_answer_bytes = a_whole(1024, 256 << 20)
+    tries = a_whole(1, 5)
+    verify = Checked(_only_true, "true: a far side that nobody has checked could be anybody; name its CA in ca_file")
+    ca_file = a_text("the path of a PEM file")
+    client_cert = a_text("the path of a PEM file")
+    client_key = a_text("the path of a PEM file")
     wsdl = a_text("a path, or an https:// address")
     inner_addresses = fields.List(
         Checked(_inner_network, "an address or a network without host bits such as 10.1.2.0/24, not all addresses"),
@@ -162,8 +156,9 @@ class FarSideSchema(Section):
     )
     host_key = Checked(_host_key, "the server's key as known_hosts has it: ssh-ed25519 AAAA...")
     secrets = fields.Dict(
-        keys=a_text("a name of a-z, 0-9 and _", r"[a-z][a-z0-9_]{0,63}"),
+        keys=a_code(),
         values=Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True}),
+        load_default=dict,
     )
 
 
@@ -175,51 +170,52 @@ class Reading:
 
     def far_side(self, environ: Mapping[str, str], enabled: bool) -> FarSide:
         value = self._value
-        waits = {f"{name}_seconds": seconds for name, seconds in value.get("timeout_seconds", {}).items()}
-        plain = {name: value[name] for name in ("total_seconds", "max_answer", "tries", "host_key") if name in value}
         far_side = FarSide(
             address=value["address"],
-            tls=Tls(**{name: self._path(("tls", name), path) for name, path in self._tls().items()}),
             wsdl=self._wsdl(),
             inner_addresses=tuple(value.get("inner_addresses", ())),
             secrets=dict(self._secrets(environ, enabled)),
-            **waits,
-            **plain,
+            **self._files(),
+            **{name: value[name] for name in _PLAIN if name in value},
         )
-        for path, text in _misfits(far_side, set(value.get("secrets", {}))):
+        for path, text in _misfits(far_side, set(value["secrets"])):
             self._say(path, text)
         return far_side
 
     def _say(self, path: Steps, text: str) -> None:
         self._problems.say(self._file, ("far_side", *path), text)
 
-    def _tls(self) -> dict[str, str]:
-        return {name: path for name, path in self._value.get("tls", {}).items() if name != "verify"}
+    def _files(self) -> dict[str, Any]:
+        return {name: self._path(name, self._value[name]) for name in _FILES if name in self._value}
 
-    def _path(self, at: Steps, path: str) -> str:
+    def _path(self, name: str, path: str) -> str:
         """The path of a file that is there; a relative one begins at the configuration directory."""
         found = (self._root / path).absolute()
         if not found.is_file():
-            self._say(at, f"found {path!r}, expected a file: {found} is none")
+            self._say((name,), f"found {path!r}, expected a file: {found} is none")
         return str(found)
 
     def _wsdl(self) -> str:
         wsdl = str(self._value.get("wsdl", ""))
-        return wsdl if not wsdl or urlsplit(wsdl).scheme in WEB else self._path(("wsdl",), wsdl)
+        return wsdl if not wsdl or urlsplit(wsdl).scheme in WEB else self._path("wsdl", wsdl)
 
     def _secrets(self, environ: Mapping[str, str], enabled: bool) -> Iterator[tuple[str, str]]:
         """Those that are set; a link that is switched off may do without."""
-        for name, variable in self._value.get("secrets", {}).items():
+        for name, variable in self._value["secrets"].items():
             secret = environ.get(variable, "").strip()
+            least = 1 if name in OF_THE_FAR_SIDE else MIN_SECRET_CHARACTERS
             if secret:
                 yield name, secret
-            elif enabled:
+            if enabled and not secret:
                 self._say(("secrets", name), f"environment variable {variable} is not set")
+            elif enabled and len(secret) < least:
+                text = f"environment variable {variable}: expected at least {least} characters"
+                self._say(("secrets", name), text)
 
 
 def _misfits(far_side: FarSide, secrets: set[str]) -> Iterator[tuple[Steps, str]]:
     """What is missing for this kind of address, and what is set that it has no use for."""
-    scheme, tls = far_side.scheme, far_side.tls
+    scheme = far_side.scheme
     if scheme == "http" and not far_side.inner_addresses:
         yield ("address",), "found http://, expected https://, or inner_addresses: without TLS calls stay inside"
     if scheme == "sftp":
@@ -229,13 +225,14 @@ def _misfits(far_side: FarSide, secrets: set[str]) -> Iterator[tuple[Steps, str]
             yield ("secrets",), f"expected {PASSWORD} or {KEY}, with which the connection is opened"
     elif far_side.host_key:
         yield ("host_key",), "found a key, expected none: only sftp:// has one"
-    if scheme != "https" and any((tls.ca_file, tls.client_cert, tls.client_key)):
-        yield ("tls",), f"found with {scheme}://, expected https://"
-    if tls.client_key and not tls.client_cert:
-        yield ("tls", "client_cert"), "missing, expected the certificate of client_key"
+    for name in _FILES if scheme != "https" else ():
+        if getattr(far_side, name):
+            yield (name,), f"found with {scheme}://, expected https://"
+    if far_side.client_key and not far_side.client_cert:
+        yield ("client_cert",), "missing, expected the certificate of client_key"
     if far_side.wsdl and scheme not in WEB:
         yield ("wsdl",), f"found with {scheme}://, expected https://"
     if far_side.inner_addresses and scheme == "file":
         yield ("inner_addresses",), "found with file://, expected an address of a host"
     if far_side.connect_seconds > far_side.total_seconds:
-        yield ("total_seconds",), f"expected at least timeout_seconds.connect, {far_side.connect_seconds}"
+        yield ("total_seconds",), f"expected at least connect_seconds, {far_side.connect_seconds}"

@@ -41,7 +41,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Transport:
+class FarTransport:
     """The calls of one link. Keeps connections and a WSDL between them; used by one thread at a time."""
 
     def __init__(self, settings: FarSide, link: str = "", now: Callable[[], datetime] = _now) -> None:
@@ -129,7 +129,7 @@ class Transport:
         elif self._files is None:
             from gateway.transport_files import Folder
 
-            self._files = Folder(self._settings.folder, self._settings.max_answer)
+            self._files = Folder(self._settings.folder, self._settings.max_answer_bytes)
         return self._files
 
     def _record(self, call: Call, outcome: str, seconds: float) -> None:

@@ -62,7 +62,7 @@ class Http:
 
     def _body(self, answer: requests.Response) -> bytes:
         """All of it. Errors: BadReply for one too long or packed, HalfAnswer, LineBroke."""
-        most = self._far_side.max_answer
+        most = self._far_side.max_answer_bytes
         too_long = BadReply(f"it exceeds {most} bytes")
         if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
             raise BadReply("it is compressed, which was not asked for")
@@ -154,7 +154,7 @@ class _Checked:
     def getresponse(self) -> Any:
         self.allowance.begin_head()
         answer = super().getresponse()  # type: ignore[misc]
-        self.allowance.begin_body(self.far_side.max_answer)
+        self.allowance.begin_body(self.far_side.max_answer_bytes)
         return answer
 
 
@@ -190,11 +190,10 @@ def _pool(pool: type, connection: type, far_side: FarSide, allowance: Allowance)
 
 def tls_context(far_side: FarSide) -> ssl.SSLContext:
     """TLS 1.2 and above, the name checked, with the link's authorities and certificate. Errors: LinkDown."""
-    tls = far_side.tls
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file or DEFAULT_CA_BUNDLE_PATH)
-        if tls.client_cert:
-            context.load_cert_chain(tls.client_cert, tls.client_key or None, password=_no_password)
+        context = ssl.create_default_context(cafile=far_side.ca_file or DEFAULT_CA_BUNDLE_PATH)
+        if far_side.client_cert:
+            context.load_cert_chain(far_side.client_cert, far_side.client_key or None, password=_no_password)
     except OSError as error:  # ssl.SSLError is one
         raise LinkDown(f"its certificates cannot be read: {error.strerror or type(error).__name__}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2

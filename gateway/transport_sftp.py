@@ -50,7 +50,7 @@ class Sftp:
             with self._cut_off(until):
                 files = _Files(self._opened(until))
                 if isinstance(call, FileRead):
-                    return FileReply(files.read(f"{at}/{name}", min(call.limit, self._far_side.max_answer)))
+                    return FileReply(files.read(f"{at}/{name}", min(call.limit, self._far_side.max_answer_bytes)))
                 return FileReply(call.content if files.write(at, name, call) else None)
         except OSError as error:
             raise self._told(error, until) from None

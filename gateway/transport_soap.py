@@ -22,11 +22,12 @@ import zeep.exceptions
 import zeep.helpers
 import zeep.settings
 import zeep.transports
+import zeep.wsdl
 from lxml import etree
 from zeep.wsdl.bindings.soap import SoapBinding
 from zeep.wsdl.messages import DocumentMessage
 
-from adapters.contract import HttpCall, HttpReply, SoapCall, SoapReply, check
+from adapters.contract import HttpCall, HttpReply, SoapCall, SoapReply, checked
 from gateway.far_side import WEB, FarSide
 from gateway.transport_http import Http, origin
 from processing.errors import BadReply, LinkDown, LinkRefused, Undelivered
@@ -40,8 +41,12 @@ WITH_ENVELOPE = frozenset({200, 202, 400, 500})
 Send = Callable[[HttpCall], HttpReply]
 
 
+# What WSDLs say, by where they are: read once a process, as the configuration is; read twice it does no harm.
+_documents: dict[str, Any] = {}
+
+
 class Soap:
-    """Clients of one WSDL, which is read at the first call and kept."""
+    """A client of the link's WSDL, which is read at the first call and kept."""
 
     def __init__(self, far_side: FarSide, http: Http) -> None:
         self._far_side = far_side
@@ -71,16 +76,22 @@ class Soap:
         if not self._far_side.wsdl:
             raise LinkRefused("the link names no wsdl")
         try:
-            client = zeep.Client(
-                self._far_side.wsdl, transport=self._transport, settings=settings, plugins=[_Expected()]
+            return zeep.Client(
+                self._document(settings), transport=self._transport, settings=settings, plugins=[_Expected()]
             )
-            if not client.wsdl.services:
-                raise ValueError("no service")
-            return client
         except Undelivered:
             raise
         except Exception as error:  # whatever zeep and lxml make of a document that is none
             raise LinkDown(f"its WSDL cannot be read ({type(error).__name__})") from None
+
+    def _document(self, settings: Any) -> Any:
+        place = self._far_side.wsdl
+        if place not in _documents:
+            document = zeep.wsdl.Document(place, self._transport, settings=settings)
+            if not document.services:
+                raise ValueError("no service")
+            _documents[place] = document
+        return _documents[place]
 
     def _envelope(self, binding: Any, call: SoapCall) -> tuple[dict[str, str], bytes]:
         """Headers and bytes of the request. Errors: LinkRefused for arguments that the WSDL does not take."""
@@ -94,9 +105,9 @@ class Soap:
             raise LinkRefused(f"the arguments do not fit the WSDL ({type(error).__name__} {path})") from None
 
     def _read(self, binding: Any, operation: str, reply: HttpReply) -> Any:
-        """What zeep reads in the answer. Errors: LinkRefused for a fault, BadReply, those of ``check``."""
+        """What zeep reads in the answer. Errors: LinkRefused for a fault, BadReply, those of ``checked``."""
         if reply.status not in WITH_ENVELOPE or (reply.status >= 400 and b"Envelope" not in reply.body):
-            check(reply)
+            checked(reply)
         try:
             return binding.process_reply(self._client, binding.get(operation), _response(reply))
         except zeep.exceptions.Fault as fault:
@@ -107,7 +118,7 @@ class Soap:
             raise BadReply(f"it is no answer of this operation ({type(error).__name__})") from None
 
 
-class _Expected(zeep.Plugin):
+class _Expected(zeep.Plugin):  # type: ignore[misc]
     """Sees to it that the answer is the element that the WSDL tells: zeep takes any for it, with nothing inside."""
 
     def ingress(self, envelope: Any, http_headers: Any, operation: Any) -> tuple[Any, Any]:
@@ -132,11 +143,11 @@ for _name in ("zeep.xsd.types.simple", "zeep.xsd.elements.attribute"):
     logging.getLogger(_name).addFilter(_NoValue())
 
 
-class _Transport(zeep.transports.Transport):
+class _Transport(zeep.transports.Transport):  # type: ignore[misc]
     """Where zeep gets documents from: beside the WSDL, or from its host with the bounds of every call."""
 
     def __init__(self, far_side: FarSide, http: Http) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.until = 0.0
         self._far_side = far_side
         self._http = http

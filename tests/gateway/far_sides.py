@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from adapters.contract import Call, Reply, Session
-from gateway.far_side import FarSide, Tls
-from gateway.transport import Transport
+from gateway.far_side import FarSide
+from gateway.transport import FarTransport
 
 HERE = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 PATIENCE = 30.0
@@ -147,7 +147,7 @@ def far_side(port: int, scheme: str = "http", host: str = "127.0.0.1", base: str
 
 def call(settings: FarSide, what: Call, session: Session | None = None, seconds: float = PATIENCE) -> Reply:
     """One call over a transport of its own."""
-    transport = Transport(settings, "bistro")
+    transport = FarTransport(settings, "bistro")
     try:
         return transport.call(what, session, time.monotonic() + seconds)
     finally:
@@ -229,6 +229,7 @@ def server_context(certificate: tuple[str, str], clients: Authority | None = Non
     return context
 
 
-def trusting(authority: Authority, client: tuple[str, str] | None = None) -> Tls:
+def trusting(authority: Authority, client: tuple[str, str] | None = None) -> dict[str, str]:
+    """Settings of a link that trusts the authority, and shows a certificate of its own."""
     certificate, key = client or ("", "")
-    return Tls(ca_file=authority.file, client_cert=certificate, client_key=key)
+    return {"ca_file": authority.file, "client_cert": certificate, "client_key": key}

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from gateway.far_side import FarSide, Tls
+from gateway.far_side import FarSide
 from gateway.settings import Settings, load
 from processing.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-ENVIRON = {"TILLGATE_LINK_BISTRO": "0123456789abcdef0123456789abcdef", "FAR_PASSWORD": "far secret"}
+ENVIRON = {
+    "TILLGATE_LINK_BISTRO": "0123456789abcdef0123456789abcdef",
+    "FAR_PASSWORD": "far secret",
+    "FAR_KEY": "0123456789abcdef",
+}
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDSk0MlBGoHl7yKLwvtMkA8nb1ZvJVJ9Dk4GrQ8HkU5F"
 
 Write = Callable[[str], Path]
@@ -59,12 +63,11 @@ def test_an_address_is_enough_and_the_rest_has_defaults(write: Write) -> None:
 def test_everything_that_is_said_is_there(write: Write) -> None:
     directory = write(
         "address: https://far.example:8443/base\n"
-        "timeout_seconds: {connect: 2, read: 7}\n"
-        "total_seconds: 20\nmax_answer: 65536\ntries: 2\n"
-        "tls: {ca_file: tls/ca.pem, client_cert: tls/me.pem, client_key: tls/me.key, verify: true}\n"
+        "connect_seconds: 2\nread_seconds: 7\ntotal_seconds: 20\nmax_answer_bytes: 65536\ntries: 3\n"
+        "ca_file: tls/ca.pem\nclient_cert: tls/me.pem\nclient_key: tls/me.key\nverify: true\n"
         "wsdl: wsdl/far.wsdl\n"
         "inner_addresses: [10.20.0.0/24, 'fd00::/8']\n"
-        "secrets: {password: {env: FAR_PASSWORD}, other: '${FAR_PASSWORD}'}\n"
+        "secrets: {password: {env: FAR_PASSWORD}, other: '${FAR_KEY}'}\n"
     )
     for name in ("tls/ca.pem", "tls/me.pem", "tls/me.key", "wsdl/far.wsdl"):
         (directory / name).parent.mkdir(exist_ok=True)
@@ -75,12 +78,14 @@ def test_everything_that_is_said_is_there(write: Write) -> None:
         connect_seconds=2,
         read_seconds=7,
         total_seconds=20,
-        max_answer=65536,
-        tries=2,
-        tls=Tls(*(str(directory / "tls" / name) for name in ("ca.pem", "me.pem", "me.key"))),
+        max_answer_bytes=65536,
+        tries=3,
+        ca_file=str(directory / "tls/ca.pem"),
+        client_cert=str(directory / "tls/me.pem"),
+        client_key=str(directory / "tls/me.key"),
         wsdl=str(directory / "wsdl/far.wsdl"),
         inner_addresses=(ip_network("10.20.0.0/24"), ip_network("fd00::/8")),
-        secrets={"password": "far secret", "other": "far secret"},
+        secrets={"password": "far secret", "other": "0123456789abcdef"},
     )
     assert (found.scheme, found.host, found.port) == ("https", "far.example", 8443)
     assert "far secret" not in repr(found)
@@ -126,13 +131,14 @@ MISTAKES = {
     "plain HTTP to the outside": ("address: http://far.example/", "far_side.address"),
     "unknown key": ("address: https://far.example\nadress: x", "did you mean 'address'"),
     "no address": ("tries: 3", "far_side.address: missing"),
-    "no verification": ("address: https://far.example\ntls: {verify: false}", "far_side.tls.verify: found False"),
-    "no such file": ("address: https://far.example\ntls: {ca_file: none.pem}", "far_side.tls.ca_file"),
+    "no verification": ("address: https://far.example\nverify: false", "far_side.verify: found False"),
+    "no such file": ("address: https://far.example\nca_file: none.pem", "far_side.ca_file"),
     "no such WSDL": ("address: https://far.example\nwsdl: none.wsdl", "far_side.wsdl"),
-    "key, no certificate": ("address: https://far.example\ntls: {client_key: chain.yaml}", "client_cert: missing"),
+    "key, no certificate": ("address: https://far.example\nclient_key: chain.yaml", "client_cert: missing"),
     "every address": ("address: https://far.example\ninner_addresses: [0.0.0.0/0]", "inner_addresses.0"),
     "host bits": ("address: https://far.example\ninner_addresses: [10.0.0.1/8]", "inner_addresses.0"),
     "no variable": ("address: https://far.example\nsecrets: {a: {env: NOT_SET}}", "variable NOT_SET is not set"),
+    "short secret": ("address: https://far.example\nsecrets: {a: {env: FAR_PASSWORD}}", "at least 16 characters"),
     "literal secret": ("address: https://far.example\nsecrets: {a: hunter2}", "secrets.a: found a literal"),
     "endless": ("address: https://far.example\ntotal_seconds: 100000", "total_seconds"),
     "short": ("address: https://far.example\ntotal_seconds: 2", "far_side.total_seconds"),
@@ -140,7 +146,7 @@ MISTAKES = {
     "no host key": ("address: sftp://u@far.example/f\nsecrets: {password: {env: FAR_PASSWORD}}", "host_key: missing"),
     "bad host key": ("address: sftp://u@far.example/f\nhost_key: AAAA", "far_side.host_key"),
     "no credentials": (f"address: sftp://u@far.example/f\nhost_key: {HOST_KEY}", "far_side.secrets"),
-    "TLS of a folder": ("address: file:///f\ntls: {ca_file: chain.yaml}", "far_side.tls"),
+    "TLS of a folder": ("address: file:///f\nca_file: chain.yaml", "far_side.ca_file"),
     "WSDL of a folder": ("address: file:///f\nwsdl: chain.yaml", "far_side.wsdl"),
     "networks of a folder": ("address: file:///f\ninner_addresses: [10.0.0.0/8]", "far_side.inner_addresses"),
 }  # fmt: skip

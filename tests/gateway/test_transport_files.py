@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 from adapters.contract import FileRead, FileReply, FileWrite, HttpCall, SoapCall
 from gateway import transport, transport_files
 from gateway.far_side import FarSide
-from gateway.transport import Transport
+from gateway.transport import FarTransport
 from processing.errors import BadReply, LinkDown, LinkRefused
 from tests.gateway.far_sides import HERE, PATIENCE, call, endless
 
@@ -181,13 +181,13 @@ def server(folder: Path) -> Iterator[Server]:
 def settings(request: pytest.FixtureRequest, folder: Path) -> FarSide:
     if request.param == "sftp":
         found: Server = request.getfixturevalue("server")
-        return found.far_side(max_answer=1 << 20)
-    return FarSide(f"file://{folder}", tries=1, max_answer=1 << 20)
+        return found.far_side(max_answer_bytes=1 << 20)
+    return FarSide(f"file://{folder}", tries=1, max_answer_bytes=1 << 20)
 
 
 @pytest.fixture
 def far(settings: FarSide) -> Iterator[Callable[[FileRead | FileWrite], bytes | None]]:
-    made = Transport(settings)
+    made = FarTransport(settings)
 
     def run(what: FileRead | FileWrite) -> bytes | None:
         reply = made.call(what, None, time.monotonic() + PATIENCE)
@@ -385,7 +385,7 @@ def test_a_write_that_asks_for_a_state_is_tried_once() -> None:
 
 
 def test_a_connection_is_kept_and_made_anew_when_it_has_ended(server: Server, folder: Path) -> None:
-    far = Transport(server.far_side(tries=2))
+    far = FarTransport(server.far_side(tries=2))
     for name in ("a", "b"):
         far.call(FileWrite(name, b"x"), None, time.monotonic() + PATIENCE)
     assert server.connections == 1

@@ -18,11 +18,11 @@ import responses
 import tenacity
 from structlog.testing import capture_logs
 
-from adapters.contract import HttpCall, HttpReply, Session, check
+from adapters.contract import HttpCall, HttpReply, Session, checked
 from gateway import outer_addresses, transport
 from gateway.far_side import FarSide
 from gateway.outer_addresses import HalfAnswer, LineBroke
-from gateway.transport import Transport
+from gateway.transport import FarTransport
 from gateway.transport_line import MAX_HEAD
 from processing.errors import BadReply, LinkDown, LinkRefused, Undelivered
 from tests.gateway.far_sides import (
@@ -61,7 +61,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def asked(script: Script, what: HttpCall = GET, **settings: Any) -> HttpReply:
     """What comes of one call to a server with this script."""
     with serving(script) as server:
-        reply = call(far_side(server.port, **{"max_answer": MOST, **settings}), what)
+        reply = call(far_side(server.port, **{"max_answer_bytes": MOST, **settings}), what)
     assert isinstance(reply, HttpReply)
     return reply
 
@@ -97,12 +97,12 @@ def test_a_redirect_is_a_reply_and_is_not_followed() -> None:
     assert (reply.status, reply.headers["location"]) == (302, "http://127.0.0.1:9/elsewhere")
     assert len(server.requests) == 1
     with pytest.raises(LinkRefused):
-        check(reply)
+        checked(reply)
 
 
 def test_cookies_are_told_one_a_line_and_never_sent_back() -> None:
     with serving(says(ok(b"", "Set-Cookie: a=1; expires=Mon, 01 Jan", "Set-Cookie: b=2"))) as server:
-        far = Transport(far_side(server.port))
+        far = FarTransport(far_side(server.port))
         reply = far.call(GET, None, time.monotonic() + PATIENCE)
         far.call(GET, None, time.monotonic() + PATIENCE)
         far.close()
@@ -113,7 +113,7 @@ def test_cookies_are_told_one_a_line_and_never_sent_back() -> None:
 
 def test_a_connection_is_kept_but_not_for_what_may_not_be_repeated() -> None:
     with serving(says(ok())) as server:
-        far = Transport(far_side(server.port))
+        far = FarTransport(far_side(server.port))
         for what in (GET, GET, POST, GET):
             far.call(what, None, time.monotonic() + PATIENCE)
         far.close()
@@ -128,7 +128,7 @@ def test_a_signed_call_has_the_headers_of_the_session_and_its_signature() -> Non
 
     session = Session({"Authorization": "Bearer t", "X-Kind": "session"}, 60, sign=sign)
     with serving(says(ok())) as server:
-        far = Transport(far_side(server.port), now=lambda: at)
+        far = FarTransport(far_side(server.port), now=lambda: at)
         signed = HttpCall("GET", "/a", {"x-kind": "call"})
         for what in (signed, replace(signed, signed=False)):
             far.call(what, session, time.monotonic() + PATIENCE)
@@ -303,7 +303,7 @@ def test_what_is_no_answer_is_a_bad_reply(answer: bytes) -> None:
 def test_bytes_behind_an_answer_do_not_become_the_next_one() -> None:
     smuggled = ok(b"first") + ok(b"smuggled")
     with serving(in_turn(says(smuggled), says(ok(b"second")))) as server:
-        far = Transport(far_side(server.port))
+        far = FarTransport(far_side(server.port))
         first, second = (far.call(GET, None, time.monotonic() + PATIENCE) for _ in range(2))
         far.close()
     assert isinstance(first, HttpReply)
@@ -345,7 +345,7 @@ def test_what_may_not_be_repeated_is_sent_once() -> None:
 @pytest.mark.parametrize("answer", [ok(status="503 Later"), ok(b"a" * (MOST + 1)), BROKEN["bytes"]])
 def test_an_answer_is_not_asked_for_again(answer: bytes) -> None:
     with serving(says(answer, close=True)) as server, suppress(BadReply):
-        call(far_side(server.port, tries=5, max_answer=MOST), GET)
+        call(far_side(server.port, tries=5, max_answer_bytes=MOST), GET)
     assert len(server.requests) == 1
 
 
@@ -448,7 +448,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def over_tls(server: Any, authority: Authority, host: str = "far.example", **settings: Any) -> HttpReply:
-    told = far_side(server.port, "https", host, **{"tls": trusting(authority), **settings})
+    told = far_side(server.port, "https", host, **{**trusting(authority), **settings})
     reply = call(told, GET)
     assert isinstance(reply, HttpReply)
     return reply
@@ -497,25 +497,25 @@ def test_a_link_proves_itself_with_its_certificate(authority: Authority, names: 
     clients = Authority(tmp_path / "clients")
     context = server_context(authority.issue("far.example"), clients)
     with serving(says(ok()), context) as server:
-        assert over_tls(server, authority, tls=trusting(authority, clients.issue("bistro"))).status == 200
+        assert over_tls(server, authority, **trusting(authority, clients.issue("bistro"))).status == 200
         for wrong in (None, authority.issue("bistro")):
             with pytest.raises(LinkDown):
-                over_tls(server, authority, tls=trusting(authority, wrong))
+                over_tls(server, authority, **trusting(authority, wrong))
         assert len(server.requests) == 1
 
 
 def test_certificates_that_cannot_be_read_are_told(authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
-    told = replace(trusting(authority), ca_file=str(tmp_path / "empty.pem"))
-    with pytest.raises(LinkDown, match="certificates"):
-        call(far_side(443, "https", tls=told), GET)
+    for name, readable in (("ca_file", {}), ("client_cert", trusting(authority))):
+        with pytest.raises(LinkDown, match="certificates"):
+            call(far_side(443, "https", **{**readable, name: str(tmp_path / "empty.pem")}), GET)
 
 
 def test_bounds_hold_over_tls(authority: Authority, names: None) -> None:
     context = server_context(authority.issue("far.example"))
     for script, error in ((ENDLESS["body"], BadReply), (ENDLESS["one header"], BadReply), (resets, LinkDown)):
         with serving(script, context) as server, pytest.raises(error):
-            over_tls(server, authority, max_answer=MOST)
+            over_tls(server, authority, max_answer_bytes=MOST)
     for script in (DRIPPING["body"], DRIPPING["headers"]):
         with serving(script, context) as server, pytest.raises(LinkDown):
             over_tls(server, authority, total_seconds=0.5, read_seconds=60)
@@ -553,20 +553,20 @@ def test_what_may_be_better_later_is_down_with_the_time_that_was_told(status: in
     ]
     for headers, seconds in cases:
         with pytest.raises(LinkDown) as caught:
-            check(HttpReply(status, headers, b""))
+            checked(HttpReply(status, headers, b""))
         assert caught.value.retry_seconds == seconds
 
 
 @pytest.mark.parametrize("status", [301, 304, 400, 401, 403, 404, 409, 410, 422])
 def test_any_other_answer_is_a_no(status: int) -> None:
     with pytest.raises(LinkRefused, match=str(status)):
-        check(HttpReply(status, {}, b""))
+        checked(HttpReply(status, {}, b""))
 
 
 def test_success_is_passed_on() -> None:
     for status in (200, 201, 204, 299):
         reply = HttpReply(status, {}, b"")
-        assert check(reply) is reply
+        assert checked(reply) is reply
 
 
 def test_one_line_of_log_for_a_call_and_nothing_of_what_was_said() -> None:

@@ -14,7 +14,7 @@ import pytest
 from lxml import etree
 
 from adapters.contract import HttpCall, Session, SoapCall, SoapReply
-from gateway.transport import Transport
+from gateway.transport import FarTransport
 from processing.errors import BadReply, LinkDown, LinkRefused
 from tests.gateway.far_sides import PATIENCE, call, far_side, ok, says, serving
 
@@ -98,7 +98,7 @@ def asked(answer: bytes, path: str, what: SoapCall = ASK, **settings: Any) -> An
 
 def test_an_operation_is_called_at_the_address_of_the_link(written: Written) -> None:
     with serving(says(envelope())) as server:
-        far = Transport(far_side(server.port, wsdl=written()))
+        far = FarTransport(far_side(server.port, wsdl=written()))
         session = Session({"Authorization": "Basic x"}, 60, sign=lambda what, now: {"X-Size": str(len(what.body))})
         replies = [far.call(ASK, session, time.monotonic() + PATIENCE) for _ in range(2)]
         far.close()
@@ -212,7 +212,7 @@ def test_a_no_of_http_is_one(written: Written, status: str) -> None:
 
 def test_an_answer_beyond_the_bound_is_refused(written: Written) -> None:
     with pytest.raises(BadReply, match="2000"):
-        asked(envelope(ANSWER + " " * 2000), written(), max_answer=2000)
+        asked(envelope(ANSWER + " " * 2000), written(), max_answer_bytes=2000)
 
 
 @pytest.mark.parametrize(
@@ -278,13 +278,20 @@ def served(documents: dict[str, bytes]) -> Any:
     return script
 
 
+def test_a_wsdl_is_read_once_a_process(written: Written) -> None:
+    path = written()
+    assert asked(envelope(), path) == asked(envelope(), path)
+    Path(path).unlink()
+    assert asked(envelope(), path)["Line"]
+
+
 def test_a_wsdl_comes_from_its_host_once_with_what_it_imports_there() -> None:
     documents = {
         "/ws?wsdl": wsdl(include='<xs:include schemaLocation="/ws?xsd=1"/>').encode(),
         "/ws?xsd=1": b'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:discounts"/>',
     }
     with serving(served(documents)) as server:
-        far = Transport(far_side(server.port, wsdl=f"http://127.0.0.1:{server.port}/ws?wsdl"))
+        far = FarTransport(far_side(server.port, wsdl=f"http://127.0.0.1:{server.port}/ws?wsdl"))
         for _ in range(2):
             reply = far.call(ASK, None, time.monotonic() + PATIENCE)
             assert isinstance(reply, SoapReply)
@@ -315,7 +322,7 @@ NO_WSDLS = {
 @pytest.mark.parametrize("content", NO_WSDLS.values(), ids=NO_WSDLS)
 def test_a_wsdl_that_is_none_keeps_the_link_down(content: bytes) -> None:
     with serving(served({"/ws?wsdl": content})) as server, pytest.raises((LinkDown, BadReply)):
-        call(far_side(server.port, wsdl=f"http://127.0.0.1:{server.port}/ws?wsdl", max_answer=16_384), ASK)
+        call(far_side(server.port, wsdl=f"http://127.0.0.1:{server.port}/ws?wsdl", max_answer_bytes=16_384), ASK)
 
 
 def test_a_wsdl_comes_from_no_inner_address() -> None:
