@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -283,6 +284,20 @@ def test_a_wsdl_is_read_once_a_process(written: Written) -> None:
     assert asked(envelope(), path) == asked(envelope(), path)
     Path(path).unlink()
     assert asked(envelope(), path)["Line"]
+
+
+def test_threads_share_a_wsdl(written: Written) -> None:
+    """Each with a transport of its own, as delivery has them."""
+    path, found = written(), list[Any]()
+    with serving(says(envelope())) as server:
+        settings = far_side(server.port, wsdl=path)
+        threads = [threading.Thread(target=lambda: found.append(call(settings, ASK))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == 8
+    assert all(each == found[0] for each in found)
 
 
 def test_a_wsdl_comes_from_its_host_once_with_what_it_imports_there() -> None:
