@@ -11,6 +11,7 @@ import http.client
 import ssl
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -32,6 +33,7 @@ USER_AGENT = "tillgate"
 CHUNK = 64 << 10
 MAX_TARGET = 8 << 10
 MAX_SHOWN = 80
+MOST_CONTEXTS = 64
 
 
 class Http:
@@ -165,7 +167,8 @@ class _Adapter(HTTPAdapter):
             "https": _pool(HTTPSConnectionPool, HTTPSConnection, far_side, allowance),
         }
         with_tls = "https" in (far_side.scheme, urlsplit(far_side.wsdl).scheme)
-        self._context = tls_context(far_side) if with_tls else None
+        files = far_side.ca_file, far_side.client_cert, far_side.client_key
+        self._context = tls_context(*files) if with_tls else None
         super().__init__(pool_connections=2, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -188,12 +191,16 @@ def _pool(pool: type, connection: type, far_side: FarSide, allowance: Allowance)
     return type("CheckedPool", (pool,), {"ConnectionCls": checked})
 
 
-def tls_context(far_side: FarSide) -> ssl.SSLContext:
-    """TLS 1.2 and above, the name checked, with the link's authorities and certificate. Errors: LinkDown."""
+@lru_cache(MOST_CONTEXTS)
+def tls_context(ca_file: str, client_cert: str, client_key: str) -> ssl.SSLContext:
+    """TLS 1.2 and above, the name checked, with the link's authorities and certificate. Errors: LinkDown.
+
+    Kept, as reading all authorities takes longer than a call; the files are read once a process.
+    """
     try:
-        context = ssl.create_default_context(cafile=far_side.ca_file or DEFAULT_CA_BUNDLE_PATH)
-        if far_side.client_cert:
-            context.load_cert_chain(far_side.client_cert, far_side.client_key or None, password=_no_password)
+        context = ssl.create_default_context(cafile=ca_file or DEFAULT_CA_BUNDLE_PATH)
+        if client_cert:
+            context.load_cert_chain(client_cert, client_key or None, password=_no_password)
     except OSError as error:  # ssl.SSLError is one
         raise LinkDown(f"its certificates cannot be read: {error.strerror or type(error).__name__}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import responses
 import tenacity
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from adapters.contract import HttpCall, HttpReply, Session, checked
@@ -58,10 +60,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ours"))
 
 
-def asked(script: Script, what: HttpCall = GET, **settings: Any) -> HttpReply:
+def asked(script: Script, what: HttpCall = GET, **told: Any) -> HttpReply:
     """What comes of one call to a server with this script."""
     with serving(script) as server:
-        reply = call(far_side(server.port, **{"max_answer_bytes": MOST, **settings}), what)
+        reply = call(far_side(server.port, **{"max_answer_bytes": MOST, **told}), what)
     assert isinstance(reply, HttpReply)
     return reply
 
@@ -300,6 +302,48 @@ def test_what_is_no_answer_is_a_bad_reply(answer: bytes) -> None:
         asked(says(answer, close=True))
 
 
+@pytest.fixture(scope="module")
+def fuzzed() -> Iterator[tuple[FarTransport, list[bytes]]]:
+    """A transport whose far side answers with the bytes that are in the list, then closes."""
+    said = [b""]
+
+    def script(sock: socket.socket, request: bytes) -> None:
+        sock.sendall(said[0])
+        sock.shutdown(socket.SHUT_RDWR)
+
+    with serving(script) as server:
+        far = FarTransport(far_side(server.port, max_answer_bytes=MOST))
+        yield far, said
+        far.close()
+
+
+WORDS = (
+    "HTTP/1.1 |200 OK|100 Continue|204|\r\n|\r\n\r\n|Content-Length: |5|-1|Transfer-Encoding: chunked|Location: /|: |0|"
+    "ffffffffffffffff|hello|\x00|\n"
+)
+PIECES = st.lists(st.sampled_from(WORDS.encode().split(b"|")) | st.binary(max_size=8), max_size=14)
+
+
+@given(PIECES, st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_a_reply_or_an_error_of_delivery(
+    fuzzed: tuple[FarTransport, list[bytes]], pieces: list[bytes], begins_well: bool
+) -> None:
+    far, said = fuzzed
+    said[0] = (HEADED if begins_well else b"") + b"".join(pieces)
+    with suppress(Undelivered), capture_logs():
+        assert isinstance(far.call(GET, None, time.monotonic() + PATIENCE), HttpReply)
+
+
+@given(st.text(max_size=40) | st.sampled_from(["Mon, 99 May 2026 12:00:00 GMT", "Mon, 04 May 99999999 12:00:00 +9999"]))
+def test_no_retry_after_is_more_than_a_day_or_an_error(told: str) -> None:
+    for date in ("Mon, 04 May 2026 12:00:00 GMT", told):
+        with pytest.raises(LinkDown) as caught:
+            checked(HttpReply(503, {"retry-after": told, "date": date}, b""))
+        seconds = caught.value.retry_seconds
+        assert seconds is None or 0 <= seconds <= 86_400
+
+
 def test_bytes_behind_an_answer_do_not_become_the_next_one() -> None:
     smuggled = ok(b"first") + ok(b"smuggled")
     with serving(in_turn(says(smuggled), says(ok(b"second")))) as server:
@@ -393,12 +437,12 @@ def test_a_name_that_changes_between_check_and_connect_changes_nothing(monkeypat
         return fit
 
     monkeypatch.setattr(outer_addresses, "may_reach", check_then_rebind)
-    settings = far_side(443, "https", "rebinding.example", inner_addresses=())
+    told = far_side(443, "https", "rebinding.example", inner_addresses=())
     with pytest.raises(LineBroke):
-        call(settings, GET)
+        call(told, GET)
     assert (tried, seen) == ([("198.50.100.7", 443)], ["rebinding.example"])
     with pytest.raises(LinkDown, match="inner"):
-        call(settings, GET)
+        call(told, GET)
     assert len(tried) == 1
 
 
@@ -447,9 +491,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
     answer_of({name: ["127.0.0.1"] for name in ("far.example", "other.example")}, monkeypatch)
 
 
-def over_tls(server: Any, authority: Authority, host: str = "far.example", **settings: Any) -> HttpReply:
-    told = far_side(server.port, "https", host, **{**trusting(authority), **settings})
-    reply = call(told, GET)
+def over_tls(server: Any, authority: Authority, host: str = "far.example", **told: Any) -> HttpReply:
+    reply = call(far_side(server.port, "https", host, **{**trusting(authority), **told}), GET)
     assert isinstance(reply, HttpReply)
     return reply
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lxml import etree
+from structlog.testing import capture_logs
 
 from adapters.contract import HttpCall, Session, SoapCall, SoapReply
 from gateway.transport import FarTransport
@@ -90,9 +94,9 @@ def envelope(body: str = ANSWER, doctype: str = "", status: str = "200 OK", kind
     return ok(content, f"Content-Type: {kind}; charset=utf-8", status=status)
 
 
-def asked(answer: bytes, path: str, what: SoapCall = ASK, **settings: Any) -> Any:
+def asked(answer: bytes, path: str, what: SoapCall = ASK, **told: Any) -> Any:
     with serving(says(answer, close=True)) as server:
-        reply = call(far_side(server.port, wsdl=path, **settings), what)
+        reply = call(far_side(server.port, wsdl=path, **told), what)
     assert isinstance(reply, SoapReply)
     return reply.value
 
@@ -186,6 +190,34 @@ NO_ANSWERS = {
 def test_what_is_not_the_answer_of_the_wsdl_is_a_bad_reply(written: Written, answer: bytes) -> None:
     with pytest.raises(BadReply):
         asked(answer, written())
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FarTransport, list[bytes]]]:
+    """A transport whose far side answers with the envelope that is in the list."""
+    said = [b""]
+    path = tmp_path_factory.mktemp("fuzzed") / "far.wsdl"
+    path.write_text(wsdl())
+    with serving(lambda sock, _: sock.sendall(ok(said[0]))) as server:
+        far = FarTransport(far_side(server.port, wsdl=str(path)))
+        yield far, said
+        far.close()
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_mutated_answer_is_read_or_a_bad_reply(fuzzed: tuple[FarTransport, list[bytes]], data: st.DataObject) -> None:
+    far, said = fuzzed
+    whole = WHOLE.encode()
+    at = data.draw(st.integers(0, len(whole)))
+    put = data.draw(
+        st.binary(max_size=3) | st.sampled_from([b"<", b"/>", b"&#0;", b"</", b'xsi:nil="true"', b"<!--", b"<a/>"])
+    )
+    said[0] = whole[:at] + put + whole[at + data.draw(st.integers(0, 12)) :]
+    with suppress(BadReply), capture_logs():
+        reply = far.call(ASK, None, time.monotonic() + PATIENCE)
+        assert isinstance(reply, SoapReply)
+        assert not any(isinstance(leaf, float | etree._Element) for leaf in leaves(reply.value))
 
 
 def test_an_entity_is_never_expanded_nor_fetched(written: Written) -> None:
@@ -290,8 +322,8 @@ def test_threads_share_a_wsdl(written: Written) -> None:
     """Each with a transport of its own, as delivery has them."""
     path, found = written(), list[Any]()
     with serving(says(envelope())) as server:
-        settings = far_side(server.port, wsdl=path)
-        threads = [threading.Thread(target=lambda: found.append(call(settings, ASK))) for _ in range(8)]
+        told = far_side(server.port, wsdl=path)
+        threads = [threading.Thread(target=lambda: found.append(call(told, ASK))) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -342,8 +374,8 @@ def test_a_wsdl_that_is_none_keeps_the_link_down(content: bytes) -> None:
 
 def test_a_wsdl_comes_from_no_inner_address() -> None:
     with serving(served({"/ws?wsdl": wsdl().encode()})) as server, pytest.raises(LinkDown, match="inner"):
-        settings = far_side(server.port, "https", wsdl=f"http://127.0.0.1:{server.port}/ws?wsdl", inner_addresses=())
-        call(settings, ASK)
+        told = far_side(server.port, "https", wsdl=f"http://127.0.0.1:{server.port}/ws?wsdl", inner_addresses=())
+        call(told, ASK)
     assert server.connections == 0
 
 
