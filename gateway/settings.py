@@ -369,7 +369,7 @@ class _Reading:
             options=value["options"],
             far_side=self._far_side(document),
             messages=self._messages(document, chain),
-            delivery=msgspec.convert({**delivery, **value["delivery"]}, DeliverySettings),
+            delivery=msgspec.convert(_together(delivery, value["delivery"]), DeliverySettings),
         )
 
     def _far_side(self, document: _Document) -> FarSide | None:
@@ -437,6 +437,12 @@ class _Reading:
             if network.prefixlen == 0:
                 text = f"found '{network}', which lets everybody in: expected a secret as well"
                 self.problems.say(document.name, ("credentials", "addresses", n), text)
+
+
+def _together(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """How all links are delivered to, and what this one says otherwise."""
+    attempts = {**common.get("attempts", {}), **own.get("attempts", {})}
+    return {**common, **own, "attempts": attempts}
 
 
 def _number_problems(product: Product) -> Iterator[str]:

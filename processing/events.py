@@ -161,7 +161,7 @@ def _operations(state: State, wanted: frozenset[str]) -> Iterator[Event]:
     receipts = {each["operation_id"]: each for each in state.inserts.get(tables.receipt, ())}
     for operation in state.inserts.get(tables.operation, ()):
         store = state.directory.store_of(operation["store_id"]).code
-        flags = operation["flags"].split(",") if operation["flags"] else []
+        flagged = operation["flags"].split(",") if operation["flags"] else []
         told = {
             "operation": str(operation["id"]),
             "operation_kind": operation["kind"],
@@ -169,13 +169,13 @@ def _operations(state: State, wanted: frozenset[str]) -> Iterator[Event]:
             "effective_at": _text(operation["effective_at"]),
             "booked_at": _text(operation["booked_at"]),
             "reverses": str(operation["reverses_id"]) if operation["reverses_id"] else None,
-            "flags": flags,
+            "flags": flagged,
             "movements": list(_movements(state, entries.get(operation["id"], ()))),
             "receipt": _receipt(receipts.get(operation["id"])),
         }
         if OPERATION_POSTED in wanted:
             yield Event(OPERATION_POSTED, store, told)
-        if LIMIT_EXCEEDED in wanted and any(flag.startswith(_OVER_LIMIT) for flag in flags):
+        if LIMIT_EXCEEDED in wanted and any(flag.startswith(_OVER_LIMIT) for flag in flagged):
             yield Event(LIMIT_EXCEEDED, store, told)
 
 

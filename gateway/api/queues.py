@@ -16,7 +16,7 @@ from gateway.api import fields as f
 from gateway.api.operations import next_cursor, question_of
 from gateway.api.section import Section, client, rest
 from gateway.delivery import opened
-from gateway.delivery_policy import ATTEMPTS
+from gateway.delivery_policy import ERRORS
 from gateway.mask import mask
 from gateway.settings import LinkSettings
 from processing import audit, steering
@@ -177,7 +177,7 @@ class WhichBody(Schema):
     example: ClassVar[dict[str, Any]] = {"error": "link_refused"}
 
     message_id = f.text(20, pattern=NUMBER, words="a number", load_default="", metadata={"description": "only this"})
-    error = f.one_of(*sorted(ATTEMPTS), describe="only those that failed of this", example="link_refused")
+    error = f.one_of(*ERRORS, describe="only those that failed of this", example="link_refused")
     kind = f.one_of(*sorted(KINDS), describe="only of this kind", example="operation_posted")
     upto = f.text(20, pattern=NUMBER, words="a number", load_default="", metadata={"description": "none behind this"})
 
