@@ -1,4 +1,5 @@
-"""A delivery worker as a process, for tests that kill it: DATABASE_URL, far side's port, number of links, batch."""
+"""A delivery worker as a process, for tests that kill it, and benchmarks: DATABASE_URL, far side's port, number of
+links, batch, and how many more links there are whose far side is away."""
 
 from __future__ import annotations
 
@@ -27,22 +28,28 @@ from tests.processing.books import KEYS, MOSCOW
 POLICY = DeliverySettings(first_seconds=1, most_seconds=1, jitter_seconds=0, call_seconds=2, breaker_failures=3)
 
 
-def links(port: int, count: int, batch: int) -> dict[str, Outgoing]:
+# Nobody listens there.
+AWAY = 1
+
+
+def links(port: int, count: int, batch: int, away: int) -> dict[str, Outgoing]:
     found = {}
-    for n in range(count):
+    for n in range(count + away):
         far_side = FarSide(
-            f"http://127.0.0.1:{port}",
+            f"http://127.0.0.1:{port if n < count else AWAY}",
             read_seconds=2,
             inner_addresses=(ip_network("127.0.0.0/8"),),
             secrets={"key": "a secret of sixteen or more"},
         )
         link = Link(f"link-{n}", MOSCOW, ZoneInfo("Europe/Moscow"), {"path": f"/link-{n}", "batch": batch})
-        found[link.code] = Outgoing(link, webhook.ADAPTER, POLICY, far_side.secrets, partial(FarTransport, far_side))
+        policy = POLICY if n < count else DeliverySettings()
+        found[link.code] = Outgoing(link, webhook.ADAPTER, policy, far_side.secrets, partial(FarTransport, far_side))
     return found
 
 
 def main() -> None:
     url, port, count, batch = sys.argv[1], *map(int, sys.argv[2:5])
+    away = int(sys.argv[5]) if len(sys.argv) > 5 else 0
     # Hours of outage in seconds: leases end soon, and nobody sleeps long.
     delivery.LEASE_MARGIN_SECONDS, delivery.IDLE_SECONDS, delivery.SWEEP_SECONDS = 0.5, 0.05, 1.0
     is_stopped = stopped_by_signals()
@@ -51,7 +58,7 @@ def main() -> None:
         vault = load_vault(connection, KEYS)
     with database.reading() as connection:
         core = Core(database, directory.load(connection, database.now(connection)), vault)
-    Delivery(core, vault, links(port, count, batch), (), is_stopped).run()
+    Delivery(core, vault, links(port, count, batch, away), (), is_stopped).run()
 
 
 if __name__ == "__main__":
