@@ -22,7 +22,7 @@ from processing.units import major
 
 OPERATION_POSTED, BALANCE_CHANGED, BALANCE_BELOW = "operation_posted", "balance_changed", "balance_below"
 TIER_CHANGED, CARD_CHANGED, HOLDER_CHANGED = "tier_changed", "card_changed", "holder_changed"
-CODE_SENT, LIMIT_EXCEEDED, MESSAGE_DEAD = "code_sent", "limit_exceeded", "message_dead"
+CODE_SENT, LIMIT_EXCEEDED, MESSAGE_DEAD, ALERT = "code_sent", "limit_exceeded", "message_dead", "alert"
 
 KINDS: dict[str, str] = {
     OPERATION_POSTED: "an operation was booked: purchases, returns, corrections, expiry",
@@ -34,6 +34,7 @@ KINDS: dict[str, str] = {
     CODE_SENT: "a confirmation code was made for a phone",
     LIMIT_EXCEEDED: "a receipt went beyond a soft limit of the programme",
     MESSAGE_DEAD: "a message of the outbox was given up",
+    ALERT: "a rule about queues has begun to hold, or holds no more",
 }
 
 # Ids are of time: microseconds since 1970, and behind them a number of the process, so that two never meet.
