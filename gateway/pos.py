@@ -53,7 +53,7 @@ def doors(
     return {
         code: Door(
             settings,
-            Link(code=code, store=settings.store, zone=ZoneInfo(zones[settings.store]), options=settings.options),
+            Link(code, settings.store, ZoneInfo(zones[settings.store]), settings.options, settings.fiscal),
             adapters[settings.adapter],
         )
         for code, settings in links.items()

@@ -397,6 +397,10 @@ FILES = {
 }
 
 
+# What the keys of a mapping are.
+KEYED_BY = {"units": "UNIT", "fiscal": "family"}
+
+
 def setting_keys(schema: marshmallow.Schema, path: str = "") -> Iterator[str]:
     """Every key that the schema takes: ``stores[].zone``, ``units.<UNIT>.scale``."""
     for name, field in schema.fields.items():
@@ -409,7 +413,7 @@ def _keys_of(field: Any, path: str) -> Iterator[str]:
     elif isinstance(field, marshmallow.fields.List) and isinstance(field.inner, marshmallow.fields.Nested):
         yield from _keys_of(field.inner, f"{path}[]")
     elif isinstance(field, marshmallow.fields.Dict) and isinstance(field.value_field, marshmallow.fields.Nested):
-        yield from _keys_of(field.value_field, f"{path}.<UNIT>")
+        yield from _keys_of(field.value_field, f"{path}.<{KEYED_BY[path]}>")
     else:
         yield path
 
