@@ -26,6 +26,7 @@ from adapters.testing import CannedCore, converse
 from adapters.texts import REFUSALS
 from gateway import cli, metrics, schemas, settings
 from processing import claims, commands, directory, results, state
+from processing.audit import ACTIONS
 from processing.chores import CHORES
 from processing.errors import CardNotFound, by_code
 from processing.laws import LAWS
@@ -346,7 +347,7 @@ def test_every_audited_action_is_told() -> None:
     assert {"card_blocked", "pin_set", "client_added", "holders_merged"} <= found
     rows = section(page("security.md"), "Audit log")
     told = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\|([^|]*)\|", rows, re.MULTILINE))))
-    assert told == found
+    assert told == found == set(ACTIONS)
 
 
 # Worked examples ------------------------------------------------------------------------------------------------

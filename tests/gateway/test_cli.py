@@ -295,7 +295,7 @@ def schema(url: str) -> list[object]:
 
 @pytest.fixture
 def served(url: str, config: Path) -> Iterator[str]:
-    """A database with a card and two messages in its log: a receipt, and one with a private text."""
+    """A database with a card and three messages in its log: nonsense, a receipt, and one with a private text."""
     database = Database(url)
     settings = load(config, SECRETS)
     app.prepare(settings, database)
@@ -305,6 +305,7 @@ def served(url: str, config: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "Finalize", lambda _, what, args=(), **__: at_end.append(lambda: what(*args)))
         till = app.create_app(parts).test_client()
+    till.post(TRANSACTIONS, data=b"<ROOT/>")
     receipts = messages.receipts(TRANSACTIONS, "localhost", cards, "C0FFEE01")
     (request,) = itertools.islice(receipts, 1, 2)
     assert b'Result="0"' in till.post(TRANSACTIONS, data=request.partition(b"\r\n\r\n")[2]).data
@@ -347,6 +348,7 @@ def test_log_shows_messages_with_private_fields_masked(tillgate: Command, served
     private = ("Смирнова", "5550009999", str(seed.FIRST_NUMBER), seed.SECRET)
     assert [word for word in private if word in said.out] == []
     assert "***9999" in said.out
+    assert "  why  ROOT: expected TransactionsEx records or a CHECK\n" in said.out
 
 
 def test_log_is_narrowed_by_outcome_number_and_time(tillgate: Command, served: str, config: Path) -> None:
