@@ -22,6 +22,7 @@ from gateway.environment import CONFIG, DATABASE_URL
 from gateway.settings import load
 from processing.database import Database
 from processing.verify import LAWS
+from tests.conftest import Migrated
 from tests.postgres import Server
 from tests.processing.books import rows
 
@@ -56,6 +57,7 @@ def tillgate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
             monkeypatch.delenv(name)
 
     def run(*arguments: str | Path, **environ: str) -> Said:
+        capsys.readouterr()  # what was said while the database was made
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["tillgate", *map(str, arguments)])
             for name, value in environ.items():
@@ -294,8 +296,9 @@ def schema(url: str) -> list[object]:
 
 
 @pytest.fixture
-def served(url: str, config: Path) -> Iterator[str]:
+def served(request: pytest.FixtureRequest, url: str, tmp_path: Path, config: Path, migrated: Migrated) -> Iterator[str]:
     """A database with a card and three messages in its log: nonsense, a receipt, and one with a private text."""
+    assert migrated(request.node.callspec.params["url"], tmp_path, "books" if "sqlite" in url else "cli") == url
     database = Database(url)
     settings = load(config, SECRETS)
     app.prepare(settings, database)
