@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,8 +16,9 @@ from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from gateway import settings
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
-from gateway.cli_options import existing
+from gateway.cli_options import existing, since_instant
 from gateway.cli_programmes import programme
+from gateway.cli_queue import queue
 from gateway.cli_reports import report_group
 from gateway.logs import configure
 from processing import migrate
@@ -75,18 +75,19 @@ def serve(config: str, database_url: str, host: str, port: int, workers: int, th
 @_database
 @click.option("--once", is_flag=True, help="One round, then end; exit 1 if a chore has failed.")
 def work_command(config: str, database_url: str, once: bool) -> None:
-    """Do what is due by itself: expire, end, finish, throw away. Any number of workers may run."""
+    """Do what is due by itself: deliver, expire, end, finish, throw away. Any number of workers may run."""
     from gateway import app
-    from gateway.worker import stopped_by_signals, worker_of
+    from gateway.worker import delivery_of, run_both, stopped_by_signals, worker_of
 
     is_stopped = stopped_by_signals()
     own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
-    worker = worker_of(own, is_stopped)
     if not once:
-        worker.run()
+        run_both(own, is_stopped)
         return
+    worker = worker_of(own, is_stopped)
     for name, count in worker.run_once().items():
         click.echo(f"{name}: {'failed' if name in worker.failed else count}")
+    click.echo(f"deliveries: {delivery_of(own, is_stopped).run_once()}")
     sys.exit(1 if worker.failed else 0)
 
 
@@ -115,6 +116,7 @@ def config_check(config: str) -> None:
 
 
 main.add_command(programme)
+main.add_command(queue)
 
 
 @main.command("log")
@@ -135,18 +137,6 @@ def log_command(link: str, config: str, database_url: str, since: str, limit: in
     own = app.parts(loaded, existing(database_url), os.environ)
     for text in show(own, link, since_instant(since), limit, outcome):
         click.echo(text)
-
-
-def since_instant(text: str) -> datetime:
-    """The instant that ``30m``, ``24h``, ``7d`` or an ISO 8601 text means. Errors: ClickException."""
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    try:
-        if text[-1:] in units and text[:-1].isdigit():
-            return datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
-        at = datetime.fromisoformat(text)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise click.ClickException(f"--since {text!r}: expected 30m, 24h, 7d or 2026-05-04T19:00") from None
 
 
 @main.group()

@@ -32,7 +32,7 @@ ALLOWED = {
     },
     "adapters": {"lxml", "marshmallow", "msgspec", "processing", "segno"},
 }
-VOCABULARY = {"processing.commands", "processing.results", "processing.errors", "processing.units"}
+VOCABULARY = {"processing.commands", "processing.results", "processing.errors", "processing.events", "processing.units"}
 # Same bytes, same asks: no clock, no chance, no network, no files.
 OUTSIDE_WORLD = {
     "asyncio",
@@ -57,9 +57,11 @@ KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}
 MEETS_THE_DATABASE = {
     "gateway.api.clients",
     "gateway.api.pages",
+    "gateway.api.queues",
     "gateway.app",
     "gateway.backup",
     "gateway.cli",
+    "gateway.cli_queue",
     "gateway.erasure",
     "gateway.exchange_log",
     "gateway.exchange_view",
