@@ -232,7 +232,7 @@ class _Mail(Section):
     host = a_text(required=True)
     port = a_whole(1, 65_535)
     user = a_text()
-    secret = Checked(variable, FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
     sender = a_text("an e-mail address", r"[^\s@]+@[^\s@]+", required=True)
     to = fields.List(a_text("an e-mail address", r"[^\s@]+@[^\s@]+"), required=True, validate=validate.Length(min=1))
 
