@@ -18,6 +18,7 @@ from gateway import settings
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
 from gateway.cli_options import existing
+from gateway.cli_operators import operator
 from gateway.cli_programmes import programme
 from gateway.cli_reports import report_group
 from gateway.logs import configure
@@ -314,6 +315,7 @@ def accounts_command(at: str | None, config: str, database_url: str) -> None:
 
 
 main.add_command(report_group)
+main.add_command(operator)
 
 
 @main.command("demo")

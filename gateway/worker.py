@@ -38,6 +38,7 @@ LOOK_SECONDS = 0.2
 STOP_SECONDS = 5.0
 
 EXCHANGE_LOG, CODES, HOLDS, PEOPLE = "exchange_log", "confirmation_codes", "ended_holds", "erased_people"
+SIGN_INS = "sign_ins"
 
 Chore = Callable[[], int]
 
@@ -51,6 +52,7 @@ def chores_of(own: Parts) -> dict[str, Chore]:
     chores[EXCHANGE_LOG] = partial(_prune_exchange_log, own)
     chores[CODES] = partial(retention.prune_codes, database, gateway.retention.confirmation_code_days)
     chores[HOLDS] = partial(retention.prune_holds, database, gateway.retention.hold_days)
+    chores[SIGN_INS] = partial(retention.prune_sign_ins, database)
     chores[PEOPLE] = partial(forget_people, own)
     return chores
 
