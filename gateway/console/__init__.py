@@ -58,6 +58,7 @@ def _known() -> dict[str, Any]:
         "states": words.STATES,
         "looks": words.LOOKS,
         "kinds": words.KINDS,
+        "roles": words.ROLES,
         "see_links": SEE_LINKS,
         "act_on_queue": ACT_ON_QUEUE,
         "see_personal": SEE_PERSONAL,

@@ -63,6 +63,12 @@ def seen(own: dict[str, LinkSettings]) -> tuple[list[Told], Recent, datetime]:
         return (*told_links(connection, own, now), now)
 
 
+def home() -> str:
+    """The zone in which a page of several stores tells its own time: that of the first of them."""
+    stores = {each.store for each in links().values()}
+    return next((each.zone for each in console().settings.chain.stores if each.code in stores), "UTC")
+
+
 @page("/", SEE_LINKS)
 def overview() -> Any:
     """What is wrong now, in a sentence; then figures; then the links, the worst first."""
@@ -74,6 +80,7 @@ def overview() -> Any:
         now=now,
         totals=totals(told),
         by_state={state: [each for each in told if each.state == state] for state in STATES},
+        home=home(),
         done=request.args.get("done", ""),
     )
 
@@ -106,6 +113,7 @@ def all_links() -> Any:
         total=len(told),
         counted=counted,
         now=now,
+        home=home(),
         stores=[each for each in console().settings.chain.stores if any(s.store == each.code for s in own.values())],
         asked={"store": store, "state": state, "q": asked.get("q", "")},
     )
@@ -126,6 +134,7 @@ def one_link(code: str) -> Any:
         told=told,
         counted=counted,
         now=now,
+        home=told.zone,
         bars=bars,
         outcomes=outcomes,
         store=store,

@@ -65,6 +65,14 @@ KINDS = {
 }
 
 
+ROLES = {
+    "owner": mark("owner"),
+    "operator": mark("operator"),
+    "partner": mark("partner"),
+    "observer": mark("observer"),
+}
+
+
 def number(value: int | None) -> str:
     if value is None:
         return NOTHING

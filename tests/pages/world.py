@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from adapters.registry import ADAPTERS
@@ -23,11 +25,14 @@ from gateway.exchange_log import ExchangeLog, pack_request
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
 from processing.database import Database
 from processing.migrate import upgrade
+from processing.tables import exchange_log
 from tests.processing.books import ALMATY, CHAIN, MOSCOW, PROGRAMMES, URAL, Books
 
 SAMPLES = Path(__file__).parents[1] / "adapters" / "rkeeper" / "samples"
 PASSWORD = "correct horse battery"
 PHONE, CARD = "+79215550142", "7770000000000017"
+
+OPTIONS = {"restaurant_codes": ["310070003"], "restaurants": ["3"], "purses": {}}
 
 # Links by their store; the last one is switched off, and nobody has spoken to the one before.
 LINKS = {
@@ -51,7 +56,7 @@ SEEN = {"pavel": {"almaty", "almaty-new"}, "stella": {"ural", "ural-closed"}}
 
 
 def link(code: str, store: str) -> LinkSettings:
-    options = ADAPTERS["rkeeper"].options().load({"restaurant_codes": ["1"], "purses": {}})
+    options = ADAPTERS["rkeeper"].options().load(OPTIONS)
     networks = (ip_network("10.20.0.0/24"),)
     return LinkSettings(code, "rkeeper", store, code != OFF, b"s" * 32, networks, options)
 
@@ -152,7 +157,7 @@ def say(world: World, now: datetime) -> None:
         log.record(
             link=code,
             at=now - timedelta(minutes=minutes),
-            request_id=f"{n:032x}",
+            request_id=hashlib.md5(str(n).encode()).hexdigest(),
             route=route,
             outcome=outcome,
             status=status,
@@ -161,10 +166,6 @@ def say(world: World, now: datetime) -> None:
             answer=said,
         )
     assert log.close(10)
-    from sqlalchemy import select
-
-    from processing.tables import exchange_log
-
     with world.database.reading() as connection:
         for row in connection.execute(select(exchange_log.c.id, exchange_log.c.link).order_by(exchange_log.c.id)):
             world.exchanges.setdefault(row.link, []).append(row.id)
