@@ -33,7 +33,7 @@ from zoneinfo import ZoneInfo
 from marshmallow import Schema
 
 from processing.commands import Ask
-from processing.errors import LoyaltyError
+from processing.errors import LinkDown, LinkRefused, LoyaltyError
 from processing.results import Result
 
 T = TypeVar("T")
@@ -45,6 +45,8 @@ Asking = Generator[Sequence[Ask[Any]], Sequence[Outcome], T]
 Calling = Generator["Call | Found", "Reply | None", T]
 
 DEFAULT_MAX_BODY = 1 << 20
+# Request Timeout, Too Early, Too Many Requests.
+AGAIN = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +226,22 @@ class Job:
     state: Any = None
 
 
+def one_by_one(link: Link) -> int:
+    """One message in each talk."""
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
-    """How messages of the outbox are said to the far side, up to ``batch`` of them at once.
+    """How messages of the outbox are said to the far side: as many at once as ``batch`` says for the link.
 
+    A talk delivers all of its messages or none, as far as the far side can tell: what fails is sent again as a whole.
     ``wants`` are the kinds that it can say; a link's ``messages`` names those that it shall.
     """
 
     wants: frozenset[str]
     talk: Callable[[Job, Link], Calling[None]]
-    batch: int = 1
+    batch: Callable[[Link], int] = one_by_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +285,21 @@ def http(call: HttpCall) -> Calling[HttpReply]:
     reply = yield call
     assert isinstance(reply, HttpReply)
     return reply
+
+
+def checked(reply: HttpReply) -> HttpReply:
+    """The reply, where it is a yes. Errors: LinkDown for what may pass, with the wait that the far side asks for;
+    LinkRefused for a no, and for a redirection, which nobody follows."""
+    if 200 <= reply.status < 300:
+        return reply
+    if reply.status in AGAIN or reply.status >= 500:
+        raise LinkDown(f"HTTP {reply.status}", _seconds(reply.headers.get("retry-after", "")))
+    raise LinkRefused(f"HTTP {reply.status}")
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The seconds of a Retry-After; a date says nothing to whoever has no clock."""
+    return float(retry_after) if retry_after.isdecimal() and len(retry_after) < 8 else None
 
 
 def soap(call: SoapCall) -> Calling[SoapReply]:

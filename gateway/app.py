@@ -58,7 +58,8 @@ def parts(settings: Settings, database: Database, environ: Mapping[str, str]) ->
         vault = load_vault(connection, keys)
     with database.reading() as connection:
         chain = directory.load(connection, database.now(connection))
-    core = Core(database, chain, vault)
+    told = [link.messages for link in settings.links.values() if link.enabled and link.messages is not None]
+    core = Core(database, chain, vault, told)
     core.on_locked = metrics.lock_seconds.observe
     core.on_repeat = metrics.repeats.inc
     return Parts(settings, database, vault, core)

@@ -36,6 +36,8 @@ log_rows = Counter(
 chores = Counter("tillgate_chores", "What recurring work has dealt with", ["chore"])
 chore_failures = Counter("tillgate_chore_failures", "Bites of recurring work that failed", ["chore"])
 chore_seconds = Histogram("tillgate_chore_seconds", "A chore's part of a round", ["chore"], buckets=LATENCY_BUCKETS)
+deliveries = Counter("tillgate_deliveries", "Attempts to deliver by what came of them", ["link", "outcome"])
+delivered = Counter("tillgate_delivered_messages", "Messages of the outbox that were delivered", ["link"])
 
 
 @lru_cache(maxsize=10_000)

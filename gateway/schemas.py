@@ -11,7 +11,9 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from adapters.contract import Adapter
+from gateway.delivery_policy import RELAXED, STRICT
 from gateway.problems import EXPECTED, did_you_mean
+from processing.events import KINDS
 from processing.units import HUNDREDTHS_OF_PERCENT, MAX_AMOUNT, MONEY, POINTS, scaled
 
 MAX_SCALE = 6
@@ -175,6 +177,7 @@ class _Retention(Section):
     confirmation_code_days = a_whole(1, 3650)
     # A hold may be reserved for 30 days, and its till asks for it until then.
     hold_days = a_whole(31, 3650)
+    outbox_days = a_whole(1, 3650)
 
 
 class _Api(Section):
@@ -195,6 +198,29 @@ class _Codes(Section):
     timeout_seconds = a_whole(1, 30)
 
 
+class _Attempts(Section):
+    link_down = a_whole(0, 100_000)
+    link_refused = a_whole(0, 100_000)
+    bad_reply = a_whole(0, 100_000)
+    failed = a_whole(0, 100_000)
+
+
+class _Delivery(Section):
+    """Of a link, and of gateway.yaml for all of them; its defaults are those of DeliverySettings."""
+
+    order = a_choice(STRICT, RELAXED)
+    first_seconds = a_whole(1, 3600)
+    most_seconds = a_whole(1, 86_400)
+    multiplier = a_whole(1, 10)
+    jitter_seconds = a_whole(0, 3600)
+    attempts = fields.Nested(_Attempts)
+    give_up_hours = a_whole(0, 24 * 366)
+    breaker_failures = a_whole(1, 1000)
+    per_minute = a_whole(0, 1_000_000)
+    call_seconds = a_whole(1, 120)
+    pull_minutes = a_whole(1, 1440)
+
+
 class GatewaySchema(Section):
     """gateway.yaml; its defaults are those of GatewaySettings."""
 
@@ -204,6 +230,7 @@ class GatewaySchema(Section):
     retention = fields.Nested(_Retention)
     api = fields.Nested(_Api)
     codes = fields.Nested(_Codes)
+    delivery = fields.Nested(_Delivery)
     answer_seconds = a_whole(1, 120)
     queue_limit = a_whole(1, 1_000_000)
 
@@ -263,6 +290,30 @@ class _Credentials(Section):
     )
 
 
+class _Messages(Section):
+    kinds = fields.List(a_choice(*KINDS), required=True, validate=validate.Length(min=1))
+    stores = fields.List(a_text())
+    below = fields.Dict(keys=a_text(), values=an_amount(), load_default=dict)
+
+
+class _FarSide(Section):
+    address = a_text(
+        "https://host/base or file:///folder", r"(?:https?://[^\s/@?#]+(?:/[^\s?#]*)?|file:///\S+)", required=True
+    )
+    connect_seconds = a_whole(1, 60)
+    read_seconds = a_whole(1, 120)
+    max_answer_bytes = a_whole(1024, 256 << 20)
+    tries = a_whole(1, 5)
+    ca_file = a_text()
+    client_cert = a_text()
+    client_key = a_text()
+    wsdl = a_text()
+    inner_addresses = fields.List(Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"))
+    secrets = fields.Dict(
+        keys=a_code(), values=Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True}), load_default=dict
+    )
+
+
 class LinkSchema(Section):
     """links/<code>.yaml."""
 
@@ -270,8 +321,11 @@ class LinkSchema(Section):
     adapter = a_text(required=True)
     store = a_text(required=True)
     enabled = a_switch(load_default=True)
-    credentials = fields.Nested(_Credentials, required=True)
+    credentials = fields.Nested(_Credentials, load_default=lambda: {"addresses": []})
     options = fields.Dict(load_default=dict)
+    far_side = fields.Nested(_FarSide)
+    messages = fields.Nested(_Messages)
+    delivery = fields.Nested(_Delivery, load_default=dict)
 
 
 def link_schema(raw: dict[str, Any], adapters: Mapping[str, Adapter]) -> Schema:

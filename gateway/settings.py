@@ -19,6 +19,8 @@ from marshmallow import Schema, ValidationError
 from adapters.contract import Adapter
 from adapters.registry import ADAPTERS
 from gateway import programmes
+from gateway.delivery_policy import DeliverySettings
+from gateway.far_side import FarSide
 from gateway.problems import Problems, did_you_mean, shown
 from gateway.programme_schemas import ProgrammeSchema
 from gateway.schemas import MAX_SCALE, ChainSchema, GatewaySchema, Network, link_schema
@@ -27,11 +29,14 @@ from gateway.yaml_files import Steps, read_yaml
 from processing import numbers
 from processing.chain import Chain, Product
 from processing.errors import ConfigError
+from processing.events import BALANCE_BELOW, Subscription
 from processing.programme.document import ProgrammeDocument
 from processing.units import MONEY, PAR_MILLIONTHS
 
 MIN_SECRET_CHARACTERS = 16
 MAX_CARD_NUMBER = 2**63 - 1
+# In the place of a list of stores.
+ALL_STORES = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,11 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """How long codes are kept after they were sent, and holds after they have ended."""
+    """How long codes are kept after they were sent, holds after they have ended, and delivered messages."""
 
     confirmation_code_days: int = 30
     hold_days: int = 400
+    outbox_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class GatewaySettings:
     retention: RetentionSettings = RetentionSettings()
     api: ApiSettings = ApiSettings()
     codes: CodeSettings = field(default_factory=CodeSettings)
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
     answer_seconds: int = 8
     queue_limit: int = 2000
 
@@ -114,6 +121,10 @@ class LinkSettings:
     secret_sha256: bytes | None = field(repr=False)
     addresses: tuple[Network, ...]
     options: Mapping[str, Any]
+    # Whom it speaks to, what that wants to be told of the books, and how it is delivered.
+    far_side: FarSide | None = None
+    messages: Subscription | None = None
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +196,11 @@ class _Reading:
         found_programmes = list(self._folder("programme", lambda _: ProgrammeSchema()))
         said = [self._programme(one, chain) for one in found_programmes] if chain else []
         self._priced = {each.unit: each.code for each in said if each.point_price_millionths != PAR_MILLIONTHS}
-        links = [self._link(one, chain) for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))]
+        delivery = gateway.value.get("delivery", {}) if gateway else {}
+        links = [
+            self._link(one, chain, delivery)
+            for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))
+        ]
         if chain is None:
             return None
         return Settings(
@@ -335,7 +350,7 @@ class _Reading:
         if chain:
             self.problems.check_known(name, path, "a unit of chain.yaml", found, [unit.code for unit in chain.units])
 
-    def _link(self, document: _Document, chain: Chain | None) -> LinkSettings:
+    def _link(self, document: _Document, chain: Chain | None, delivery: Mapping[str, Any]) -> LinkSettings:
         name, value, problems = document.name, document.value, self.problems
         if chain:
             stores = [store.code for store in chain.stores]
@@ -352,14 +367,59 @@ class _Reading:
             secret_sha256=self._secret(document),
             addresses=tuple(value["credentials"]["addresses"]),
             options=value["options"],
+            far_side=self._far_side(document),
+            messages=self._messages(document, chain),
+            delivery=msgspec.convert({**delivery, **value["delivery"]}, DeliverySettings),
         )
+
+    def _far_side(self, document: _Document) -> FarSide | None:
+        """Whom the link speaks to, with its secrets from the environment."""
+        value, adapter = document.value.get("far_side"), self._adapters.get(document.value["adapter"])
+        if value is None:
+            if adapter and (adapter.push or adapter.pull):
+                self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
+            return None
+        secrets = {}
+        for name, variable in value["secrets"].items():
+            secrets[name] = self._environ.get(variable, "").strip()
+            if len(secrets[name]) < MIN_SECRET_CHARACTERS and document.value["enabled"]:
+                text = f"environment variable {variable}: expected at least {MIN_SECRET_CHARACTERS} characters"
+                self.problems.say(document.name, ("far_side", "secrets", name), text)
+        inner = tuple(value.get("inner_addresses", ()))
+        return FarSide(**{**value, "secrets": secrets, "inner_addresses": inner})
+
+    def _messages(self, document: _Document, chain: Chain | None) -> Subscription | None:
+        """What the link wants to be told: of its own store only, unless it names others."""
+        value, path = document.value.get("messages"), ("messages",)
+        if value is None or chain is None:
+            return None
+        adapter = self._adapters.get(document.value["adapter"])
+        push = adapter.push.wants if adapter and adapter.push else frozenset()
+        for n, kind in enumerate(value["kinds"]):
+            self.problems.check_known(document.name, (*path, "kinds", n), "a kind that the adapter sends", kind, push)
+        codes = [store.code for store in chain.stores]
+        stores = value.get("stores", [document.value["store"]])
+        for n, store in enumerate(stores if stores != [ALL_STORES] else ()):
+            self.problems.check_known(document.name, (*path, "stores", n), "a store of chain.yaml", store, codes)
+        scales = {unit.code: unit.scale for unit in chain.units}
+        below = {}
+        for unit, amount in value["below"].items():
+            self._check_unit(document.name, (*path, "below", unit), unit, chain)
+            below[unit] = self._minor(document, (*path, "below", unit), amount, scales.get(unit, 0)) or 0
+        if (BALANCE_BELOW in value["kinds"]) != bool(below):
+            text = f"expected below: and the kind {BALANCE_BELOW} together"
+            self.problems.say(document.name, (*path, "below"), text)
+        wanted = None if stores == [ALL_STORES] else frozenset(stores)
+        return Subscription(document.value["link"], frozenset(value["kinds"]), wanted, below)
 
     def _secret(self, document: _Document) -> bytes | None:
         """The secret's SHA-256, by which it is recognised; a link that is switched off may do without."""
         value, path = document.value, ("credentials", "secret")
         variable = value["credentials"].get("secret")
+        adapter = self._adapters.get(value["adapter"])
         if variable is None:
-            self._check_addresses(document)
+            if adapter is None or adapter.routes:
+                self._check_addresses(document)
             return None
         secret = self._environ.get(variable, "").strip()
         if not secret and value["enabled"]:

@@ -32,7 +32,7 @@ ALLOWED = {
     },
     "adapters": {"lxml", "marshmallow", "msgspec", "processing", "segno"},
 }
-VOCABULARY = {"processing.commands", "processing.results", "processing.errors", "processing.units"}
+VOCABULARY = {"processing.commands", "processing.results", "processing.errors", "processing.events", "processing.units"}
 # Same bytes, same asks: no clock, no chance, no network, no files.
 OUTSIDE_WORLD = {
     "asyncio",
