@@ -15,10 +15,10 @@ import click
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from gateway import settings
+from gateway.cli_operators import operator
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
 from gateway.cli_options import existing
-from gateway.cli_operators import operator
 from gateway.cli_programmes import programme
 from gateway.cli_reports import report_group
 from gateway.logs import configure

@@ -17,7 +17,7 @@ from processing.tables import confirmation_code, hold, hold_pin, session, sign_i
 BITE_ROWS = 1_000
 # Rows come in blocks of ids, one block a process: a few younger ones may stand before older ones.
 FRONT_ROWS = 20_000
-# So long after its end it is still known that somebody was here; and so long failures count (gateway/console/throttle.py).
+# So long after its end a session is still known; and so long failures count (gateway/console/throttle.py).
 KEEP_SESSIONS = timedelta(days=30)
 KEEP_FAILURES = timedelta(days=1)
 

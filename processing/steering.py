@@ -77,7 +77,8 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which messages. ``upto``: none behind this id; ``before``: only those in front of it (pages go backwards)."""
+    """Which messages. ``upto``: none behind this id; ``before``: only those in front of it (pages go backwards);
+    ``only``: this one."""
 
     links: Sequence[str] | None = None
     state: str | None = None
@@ -86,6 +87,7 @@ class Filter:
     since: datetime | None = None
     upto: int | None = None
     before: int | None = None
+    only: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ def _where(wanted: Filter) -> Any:
         c.id >= first_id(wanted.since) if wanted.since else None,
         c.id <= wanted.upto if wanted.upto is not None else None,
         c.id < wanted.before if wanted.before is not None else None,
+        c.id == wanted.only if wanted.only is not None else None,
     ]
     return and_(True, *(each for each in told if each is not None))
 

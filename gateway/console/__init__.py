@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask, url_for
 
-from gateway.console import door, exchanges, links, sign_in, texts, words
+from gateway.console import door, exchanges, links, messages, queues, sign_in, texts, words
 from gateway.console.door import Console
 from gateway.console.rights import ACT_ON_QUEUE, LANGUAGES, SEE_LINKS, SEE_PERSONAL, THEMES
 from gateway.settings import Settings
@@ -21,7 +21,7 @@ from processing.secrets import Vault
 STATIC = Path(__file__).parent / "static"
 
 # Every module here declares pages.
-PAGES = (sign_in, links, exchanges)
+PAGES = (sign_in, links, exchanges, queues, messages)
 
 
 @cache
@@ -42,7 +42,7 @@ def install(app: Flask, settings: Settings, database: Database, vault: Vault, co
 
 
 def _filters() -> dict[str, Callable[..., Any]]:
-    names = ("number", "took", "age", "ago", "moment", "stamp", "place")
+    names = ("number", "took", "age", "ago", "moment", "stamp", "place", "seconds")
     return {name: getattr(words, name) for name in names}
 
 
@@ -59,6 +59,8 @@ def _known() -> dict[str, Any]:
         "looks": words.LOOKS,
         "kinds": words.KINDS,
         "roles": words.ROLES,
+        "message_words": {name: text for name, (text, _) in words.MESSAGE_STATES.items()},
+        "message_looks": {name: look for name, (_, look) in words.MESSAGE_STATES.items()},
         "see_links": SEE_LINKS,
         "act_on_queue": ACT_ON_QUEUE,
         "see_personal": SEE_PERSONAL,

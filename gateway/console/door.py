@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from flask import Blueprint, Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
 
 from gateway.console import sessions
 from gateway.console.rights import Operator, links_of
@@ -56,7 +57,12 @@ STATIC_SECONDS = int(timedelta(days=365).total_seconds())
 log = structlog.get_logger()
 
 blueprint = Blueprint(
-    "console", __name__, url_prefix=PREFIX, template_folder="templates", static_folder="static", static_url_path="/static"
+    "console",
+    __name__,
+    url_prefix=PREFIX,
+    template_folder="templates",
+    static_folder="static",
+    static_url_path="/static",
 )
 # The verb of every page, by endpoint.
 NEEDED: dict[str, str] = {"static": ANYBODY}
@@ -137,7 +143,7 @@ def _is_from_here() -> bool:
 
 
 def is_bare() -> bool:
-    """Plain HTTP inside one machine: then there is no TLS that could protect a cookie, and nobody to protect it from."""
+    """Plain HTTP inside one machine: no TLS that could protect a cookie, and nobody to protect it from."""
     host = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
     return _is_from_here() and FORWARDED not in request.headers and host in ("localhost", "127.0.0.1", "[::1]")
 
@@ -152,7 +158,7 @@ def cookie(name: str) -> str:
     return request.cookies.get(name if is_bare() else HOST_ONLY + name, "")
 
 
-def set_cookie(response: Response, name: str, value: str) -> None:
+def set_cookie(response: BaseResponse, name: str, value: str) -> None:
     """For this browser's session; an empty value takes it away."""
     bare = is_bare()
     full = name if bare else HOST_ONLY + name
@@ -214,8 +220,10 @@ def check_form() -> None:
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     own = cookie(SESSION) if g.operator is not None else cookie(FORM)
     given = request.form.get("csrf", "")
-    if site not in ("same-origin", "none") or not own or not hmac.compare_digest(
-        given.encode("utf-8", "replace"), sessions.form_token(own).encode()
+    if (
+        site not in ("same-origin", "none")
+        or not own
+        or not hmac.compare_digest(given.encode("utf-8", "replace"), sessions.form_token(own).encode())
     ):
         raise Denied(_("This form is out of date. Nothing was changed. Open the page again and repeat."))
 
@@ -267,7 +275,11 @@ def failed(error: Exception) -> Any:
     if isinstance(error, LoyaltyError | ConfigError):
         log.warning("console_refused", endpoint=request.endpoint, reason=type(error).__name__)
     log.error("console_failed", endpoint=request.endpoint, reason=sqlstate(error), trace=trace(error))
-    return told(500, _("This did not work"), _("The server has failed here. Its log says why. Repeat, or tell support the time."))
+    return told(
+        500,
+        _("This did not work"),
+        _("The server has failed here. Its log says why. Repeat, or tell support the time."),
+    )
 
 
 @page("/<path:rest>", ANYBODY, methods=("GET", "POST"))

@@ -1,4 +1,4 @@
-"""The exchange log: looking for messages, and one of them side by side: what came, how we understood it, what we said."""
+"""The exchange log: looking for messages, and one of them: what came, how we understood it, what we said."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def exchanges() -> Any:
     with console().database.reading() as connection:
         found = search.search(connection, wanted)
         newest = None if found.rows or found.before else search.last_before(connection, frozenset(own))
-    filters = {name: asked[name] for name in ("store", "link", "kind", "outcome", "from", "to", "request") if asked.get(name)}
+    filters = {
+        name: asked[name] for name in ("store", "link", "kind", "outcome", "from", "to", "request") if asked.get(name)
+    }
     return render_template(
         "console/exchanges.html",
         found=found,
@@ -102,7 +104,13 @@ def clear_exchange(exchange_id: str) -> Any:
         store = own.core.work.directory.stores[settings.store].id
         details = {"reason": reason, "link": recorded.link, "request": recorded.request_id}
         audit.record(
-            connection, own.database, operator().name, "personal_shown", store, f"exchange {recorded.id}", details
+            connection,
+            own.database,
+            f"console:{operator().name}",
+            "personal_shown",
+            store,
+            f"exchange {recorded.id}",
+            details,
         )
     return _shown(recorded, settings, masked=False)
 
@@ -146,5 +154,3 @@ def text_of(body: bytes, private: frozenset[str], masked: bool) -> str:
     told = (mask(body, private) if masked else readable(body)).strip()
     rest = len(told) - MAX_SHOWN
     return told[:MAX_SHOWN] + ("\n" + _("... and %(n)s more characters") % {"n": rest} if rest > 0 else "")
-
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, Select, String, case, column, func, select, values
@@ -128,7 +129,7 @@ def day(connection: Connection, link: str, now: datetime) -> list[Bar]:
     edges = [now - HOUR * n for n in range(HOURS, -1, -1)]
     floor = _floor(connection)
     columns: list[Any] = []
-    for begins, ends in zip(edges, edges[1:], strict=False):
+    for begins, ends in pairwise(edges):
         inside = (_log.at > begins) & (_log.at <= ends)
         columns.append(func.sum(case((inside, 1), else_=0)))
         columns.append(func.sum(case((inside & _log.outcome.not_in(ANSWERED), 1), else_=0)))

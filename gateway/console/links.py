@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,44 +13,75 @@ from adapters.registry import find
 from gateway.console import figures
 from gateway.console.door import console, link, links, page
 from gateway.console.figures import Figures, Recent
+from gateway.console.lanes import state_of, why, worst
 from gateway.console.rights import SEE_LINKS
-from gateway.console.words import BAD, BROKEN, NEW, PAUSED, RETRYING, STATES, WARN, WORKS, kind_of
+from gateway.console.words import BAD, BROKEN, FAILED, NEW, PAUSED, RETRYING, STATES, WARN, WORKS, kind_of
 from gateway.settings import LinkSettings
+from processing import steering
+from processing.steering import Queue
 
 # What of the states wants somebody's attention.
-TROUBLES = (BAD, BROKEN, RETRYING, WARN)
+TROUBLES = (BAD, BROKEN, RETRYING, FAILED, WARN)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A link as the pages tell it."""
+    """A link as the pages tell it. ``incoming`` None: nobody comes in by it; ``lanes``: what goes out of it."""
 
     code: str
     settings: LinkSettings
     zone: str
     figures: Figures
-    state: str
+    incoming: str | None
+    lanes: tuple[Queue, ...]
 
     @property
-    def place(self) -> tuple[int, int, str]:
-        """The worst first, then those with most errors."""
-        return list(STATES).index(self.state), -self.figures.errors, self.code
+    def state(self) -> str:
+        own = () if self.incoming is None else (self.incoming,)
+        return worst((*own, *map(state_of, self.lanes)))
+
+    @property
+    def pending(self) -> int:
+        return sum(lane.pending for lane in self.lanes)
+
+    @property
+    def dead(self) -> int:
+        return sum(lane.dead for lane in self.lanes)
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        return min((lane.oldest_at for lane in self.lanes if lane.oldest_at), default=None)
+
+    @property
+    def place(self) -> tuple[int, int, int, str]:
+        """The worst first, then those with most errors and dead letters."""
+        return list(STATES).index(self.state), -self.dead, -self.figures.errors, self.code
 
 
-def incoming(settings: LinkSettings, now: Figures) -> str:
+def incoming(settings: LinkSettings, now: Figures) -> str | None:
     """What a link's last exchange says about it. Green only after one that was answered."""
     if not settings.enabled:
         return PAUSED
     if now.last is None:
-        return NEW
+        return NEW if find(settings.adapter).routes else None
     return {"ours": BAD, "theirs": WARN}.get(kind_of(now.last.outcome), WORKS)
 
 
-def told_links(connection: Any, own: dict[str, LinkSettings], now: datetime) -> tuple[list[Told], Recent]:
+def told_links(connection: Any, own: Mapping[str, LinkSettings], now: datetime) -> tuple[list[Told], Recent]:
     """These links, the worst first, and what was counted."""
     counted = figures.recent(connection, own, now)
+    lanes: dict[str, list[Queue]] = {}
+    for lane in steering.queues(connection, console().database, list(own)):
+        lanes.setdefault(lane.link, []).append(lane)
     told = [
-        Told(code, settings, console().zone(settings.store), counted.of(code), incoming(settings, counted.of(code)))
+        Told(
+            code=code,
+            settings=settings,
+            zone=console().zone(settings.store),
+            figures=counted.of(code),
+            incoming=incoming(settings, counted.of(code)),
+            lanes=tuple(lanes.get(code, ())),
+        )
         for code, settings in own.items()
     ]
     return sorted(told, key=lambda each: each.place), counted
@@ -79,6 +110,7 @@ def overview() -> Any:
         counted=counted,
         now=now,
         totals=totals(told),
+        oldest=min((each for each in told if each.oldest_at), key=lambda each: each.oldest_at or now, default=None),
         by_state={state: [each for each in told if each.state == state] for state in STATES},
         home=home(),
         done=request.args.get("done", ""),
@@ -90,6 +122,8 @@ def totals(told: Sequence[Told]) -> dict[str, int]:
         "exchanges": sum(each.figures.exchanges for each in told),
         "errors": sum(each.figures.errors for each in told),
         "refused": sum(each.figures.refused for each in told),
+        "pending": sum(each.pending for each in told),
+        "dead": sum(each.dead for each in told),
         "p95": max((each.figures.p95_us or 0 for each in told), default=0),
     }
 
@@ -139,5 +173,6 @@ def one_link(code: str) -> Any:
         outcomes=outcomes,
         store=store,
         adapter=find(settings.adapter),
+        lanes=[(lane, state_of(lane), why(lane, now, told.zone)) for lane in told.lanes],
         last_kind=kind_of(told.figures.last.outcome) if told.figures.last else "",
     )

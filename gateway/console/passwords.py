@@ -48,7 +48,7 @@ def _nobodys() -> str:
 
 
 def is_right(password: str, kept: str | None) -> bool:
-    """Whether this is the password; of a name that is not there (None) it never is, after the same work. Errors: Busy."""
+    """Whether this is it; of a name that is not there (None) it never is, after the same work. Errors: Busy."""
     if len(password) > MAX_CHARACTERS:
         password = ""
     with _turn():

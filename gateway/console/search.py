@@ -6,7 +6,7 @@ id, so that it stays the same while new messages come in.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,9 +41,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``rows`` newest first; ``before`` leads to the next page; ``down_to``: it was looked so far, there may be more."""
+    """``rows`` newest first; ``before`` leads to the next page; ``down_to``: looked so far, there may be more."""
 
-    rows: list[Row[Any]]
+    rows: Sequence[Any]
     before: int | None = None
     down_to: datetime | None = None
 

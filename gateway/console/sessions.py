@@ -59,9 +59,7 @@ def find(database: Database, token: str) -> Operator | None:
         return None
     if now >= row.seen_at + SEEN_EVERY:
         with database.transaction() as connection:
-            connection.execute(
-                update(_session).where(_session.c.token_sha256 == digest(token)).values(seen_at=now)
-            )
+            connection.execute(update(_session).where(_session.c.token_sha256 == digest(token)).values(seen_at=now))
     return operator_of(row)
 
 

@@ -52,10 +52,10 @@ def sign_in() -> Any:
     with database.transaction() as connection:
         throttle.succeeded(connection, name, came_from)
         token = sessions.begin(connection, row.id, came_from, database.now(connection))
-    response = redirect(_onward(), 303)
-    set_cookie(response, SESSION, token)
-    set_cookie(response, FORM, "")
-    return response
+    onward = redirect(_onward(), 303)
+    set_cookie(onward, SESSION, token)
+    set_cookie(onward, FORM, "")
+    return onward
 
 
 def _onward() -> str:

@@ -53,10 +53,9 @@ def wait(connection: Connection, name: str, source: str, now: datetime) -> timed
     """How long this name has to wait from this source before it may try; zero: not at all."""
     bounds = dict(_subjects(name, source))
     rows = connection.execute(select(_failure).where(_failure.c.subject.in_(bounds)))
-    waits = (
-        row.last_at + bounds[row.subject].wait(row.failures) - now for row in rows if row.last_at > now - FORGET
-    )
-    return max((*waits, timedelta(0)))
+    waits = (row.last_at + bounds[row.subject].wait(row.failures) - now for row in rows if row.last_at > now - FORGET)
+    longest: timedelta = max((*waits, timedelta(0)))
+    return longest
 
 
 def count(connection: Connection, name: str, source: str, now: datetime) -> None:

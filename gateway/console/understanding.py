@@ -1,12 +1,13 @@
 """How we understood a message: what its adapter asks of the core, worked out again from the logged bytes.
 
-A handler is a pure function of the bytes, so that this is what happened then, as long as adapter and options are those of then.
+A handler is a pure function of the bytes: this is what happened then, as long as adapter and options are those of then.
 Nothing is asked: the conversation is dropped where the core would have its turn.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -74,7 +75,7 @@ def understand(adapter: Adapter, link: Link, recorded: Recorded, masked: bool = 
         return Understood(UNREADABLE, error=type(error).__name__)
 
 
-def _told(ask: Ask[object], masked: bool) -> tuple[str, str]:
+def _told(ask: Ask[Any], masked: bool) -> tuple[str, str]:
     name, encoded = type(ask).__name__, msgspec.json.encode(ask)
     told = msgspec.json.format(encoded, indent=2)
     if not masked:

@@ -26,11 +26,13 @@ OURS = frozenset({"failed", "busy", "error"})
 ANSWERED = frozenset({OK, "link_paused", *(code for code, kind in by_code().items() if issubclass(kind, Refusal))})
 
 # What a link is doing, worst first: its mark, and its words.
-BAD, BROKEN, RETRYING, WARN, PAUSED, NEW, WORKS = "bad", "broken", "retrying", "warn", "paused", "new", "works"
+BAD, BROKEN, RETRYING, FAILED, WARN = "bad", "broken", "retrying", "failed", "warn"
+PAUSED, NEW, WORKS = "paused", "new", "works"
 STATES = {
     BAD: mark("not responding"),
     BROKEN: mark("blocked by a message"),
     RETRYING: mark("retrying"),
+    FAILED: mark("last try failed"),
     WARN: mark("turned away"),
     PAUSED: mark("paused"),
     NEW: mark("not set up yet"),
@@ -41,6 +43,7 @@ LOOKS = {
     BAD: ("circle-x", "bad"),
     BROKEN: ("circle-x", "bad"),
     RETRYING: ("rotate-cw", "warn"),
+    FAILED: ("triangle-alert", "warn"),
     WARN: ("triangle-alert", "warn"),
     PAUSED: ("circle-pause", "idle"),
     NEW: ("circle-dashed", "idle"),
@@ -65,6 +68,13 @@ KINDS = {
 }
 
 
+# Of a message in the outbox.
+MESSAGE_STATES = {
+    "pending": (mark("waiting"), "idle"),
+    "dead": (mark("dead"), "bad"),
+    "delivered": (mark("delivered"), "ok"),
+    "cancelled": (mark("not sent"), "idle"),
+}
 ROLES = {
     "owner": mark("owner"),
     "operator": mark("operator"),
@@ -99,6 +109,10 @@ def age(span: timedelta) -> str:
     if span < 2 * DAY:
         return _("%(n)s h") % {"n": number(span // HOUR)}
     return _("%(n)s d") % {"n": number(span // DAY)}
+
+
+def seconds(count: int) -> str:
+    return age(timedelta(seconds=count))
 
 
 def ago(at: datetime | None, now: datetime) -> str:

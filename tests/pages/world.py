@@ -142,7 +142,7 @@ def messages() -> Iterator[tuple[str, int, str, str, int, bytes, bytes]]:
         yield "ural", minutes, "card_info", "card_not_found", 200, card, said
     for minutes in (50, 41, 30):
         yield "almaty", minutes, "transactions", "failed", 500, card, b"internal error"
-    yield "moscow-bar", 25, "transactions", "bad_message", 200, b"<ROOT><QRY Card=\"1\"", said
+    yield "moscow-bar", 25, "transactions", "bad_message", 200, b'<ROOT><QRY Card="1"', said
     yield "moscow-bar", 20, "-", "bad_credentials", 403, b"x" * 10, b"forbidden"
     yield "moscow", 1, "card_info", "ok", 200, f'<ROOT><Q Phone="{PHONE}" Card="{CARD}"/></ROOT>'.encode(), said
 
