@@ -41,6 +41,17 @@ class Told:
         return worst((*own, *map(state_of, self.lanes)))
 
     @property
+    def last(self) -> tuple[str, datetime] | None:
+        """(outcome, when) of what happened last, in or out."""
+        found = [(self.figures.last.outcome, self.figures.last.at)] if self.figures.last else []
+        for lane in self.lanes:
+            if lane.last_success_at is not None:
+                found.append(("delivered", lane.last_success_at))
+            if lane.last_failure_at is not None:
+                found.append((lane.last_error or "failed", lane.last_failure_at))
+        return max(found, key=lambda each: each[1], default=None)
+
+    @property
     def pending(self) -> int:
         return sum(lane.pending for lane in self.lanes)
 

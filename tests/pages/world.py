@@ -12,27 +12,35 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import zstandard
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 from werkzeug.test import TestResponse
 
 from adapters.registry import ADAPTERS
 from gateway import app
 from gateway.app import Parts
 from gateway.console import operators
+from gateway.delivery import ATTEMPT_PLACE
 from gateway.exchange_log import ExchangeLog, pack_request
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
+from processing import outbox, tables
 from processing.database import Database
+from processing.events import Event, Stamps, row
 from processing.migrate import upgrade
+from processing.secrets import EXCHANGE_LOG
 from processing.tables import exchange_log
 from tests.processing.books import ALMATY, CHAIN, MOSCOW, PROGRAMMES, URAL, Books
 
 SAMPLES = Path(__file__).parents[1] / "adapters" / "rkeeper" / "samples"
 PASSWORD = "correct horse battery"
 PHONE, CARD = "+79215550142", "7770000000000017"
+SAID = f'POST /hook {{"phone": "{PHONE}"}}'.encode()
+HEARD = b'HTTP 422 {"error": "unknown card"}'
+STAMPS = Stamps()
 
-OPTIONS = {"restaurant_codes": ["310070003"], "restaurants": ["3"], "purses": {}}
+OPTIONS = {"restaurant_codes": ["310070003"], "restaurants": [3], "purses": {}}
 
 # Links by their store; the last one is switched off, and nobody has spoken to the one before.
 LINKS = {
@@ -42,7 +50,10 @@ LINKS = {
     "almaty": ALMATY,
     "almaty-new": ALMATY,
     "ural-closed": URAL,
+    "crm-moscow": MOSCOW,
+    "crm-almaty": ALMATY,
 }
+SENDS = ("crm-moscow", "crm-almaty")
 OFF = "ural-closed"
 # Of whom each person sees the links.
 PEOPLE: dict[str, dict[str, Any]] = {
@@ -52,10 +63,13 @@ PEOPLE: dict[str, dict[str, Any]] = {
     "stella": {"role": "operator", "stores": [URAL]},
     "vera": {"role": "observer"},
 }
-SEEN = {"pavel": {"almaty", "almaty-new"}, "stella": {"ural", "ural-closed"}}
+SEEN = {"pavel": {"almaty", "almaty-new", "crm-almaty"}, "stella": {"ural", "ural-closed"}}
 
 
 def link(code: str, store: str) -> LinkSettings:
+    if code in SENDS:
+        sends = ADAPTERS["webhook"].options().load({})
+        return LinkSettings(code, "webhook", store, True, None, (), sends)
     options = ADAPTERS["rkeeper"].options().load(OPTIONS)
     networks = (ip_network("10.20.0.0/24"),)
     return LinkSettings(code, "rkeeper", store, code != OFF, b"s" * 32, networks, options)
@@ -67,11 +81,12 @@ def settings() -> Settings:
 
 @dataclass
 class World:
-    """``app`` is the whole application; ``exchanges`` are the ids of messages by link."""
+    """``app`` is the whole application; ``exchanges`` and ``messages`` are ids by link, the oldest first."""
 
     app: Flask
     parts: Parts
     exchanges: dict[str, list[int]] = field(default_factory=dict)
+    messages: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def database(self) -> Database:
@@ -123,6 +138,7 @@ def fill(world: World, now: datetime | None = None) -> None:
     for name, told in PEOPLE.items():
         operators.add(world.database, "test", name, password=PASSWORD, **told)
     say(world, now or datetime.now(UTC))
+    queue(world, now or datetime.now(UTC))
 
 
 def body(sample: str) -> bytes:
@@ -169,3 +185,53 @@ def say(world: World, now: datetime) -> None:
     with world.database.reading() as connection:
         for row in connection.execute(select(exchange_log.c.id, exchange_log.c.link).order_by(exchange_log.c.id)):
             world.exchanges.setdefault(row.link, []).append(row.id)
+
+
+def queue(world: World, now: datetime) -> None:
+    """Messages to both CRMs: one blocks its link, the other's link is down; each with attempts."""
+    vault = world.parts.vault
+    sealed = [vault.encrypt(EXCHANGE_LOG, zstandard.compress(part), ATTEMPT_PLACE) for part in (SAID, HEARD)]
+    with world.database.transaction() as connection:
+        outbox.open_lanes(connection, [(code, outbox.PUSH) for code in SENDS])
+        for code in SENDS:
+            for n in range(6):
+                state = ("delivered", "dead", "dead", "dead", "pending", "pending")[n]
+                at = now - timedelta(minutes=60 - 5 * n)
+                world.messages.setdefault(code, []).append(
+                    put(connection, code, at, state, "link_refused: HTTP 422" if state == "dead" else None)
+                )
+            for message_id in world.messages[code][1:4]:
+                attempt = outbox.Attempt(now - timedelta(minutes=9), 31_000, "link_refused", "HTTP 422", "w1", *sealed)
+                lane = outbox.Lane(code, outbox.PUSH, 0, 0, 0, outbox.CLOSED, None, None)
+                waiting = outbox.Waiting(message_id, "card_changed", None, b"{}", 1, now, None)
+                outbox.keep_attempt(connection, lane, [waiting], attempt)
+        told = {
+            "failures": 4,
+            "failed_since": now - timedelta(minutes=30),
+            "last_failure_at": now - timedelta(minutes=9),
+        }
+        lane_of = tables.outbox_lane
+        connection.execute(
+            update(lane_of)
+            .where(lane_of.c.link == "crm-moscow")
+            .values(
+                **told,
+                breaker="open",
+                due_at=now + timedelta(hours=12),
+                last_error="link_down",
+                last_detail="ConnectTimeout",
+                last_success_at=now - timedelta(minutes=58),
+            )
+        )
+        blocking = world.messages["crm-almaty"][3]
+        blocked = {"blocked_by": blocking, "last_error": "link_refused", "last_detail": "HTTP 422"}
+        connection.execute(update(lane_of).where(lane_of.c.link == "crm-almaty").values(**told, **blocked))
+
+
+def put(connection: Connection, link: str, at: datetime, state: str, reason: str | None = None) -> int:
+    """The id of a new message."""
+    message_id = STAMPS.take(at)
+    event = Event("card_changed", "", {"card": "***0017", "status": "blocked", "phone": PHONE})
+    ended = {"done_at": at if state != "pending" else None, "attempts": 0 if state == "pending" else 1}
+    outbox.put(connection, [{**row(message_id, link, event, at), "state": state, "reason": reason, **ended}])
+    return message_id
