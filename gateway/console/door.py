@@ -177,6 +177,9 @@ def guard() -> Any:
     request.max_content_length = MAX_FORM
     token = cookie(SESSION)
     g.operator = sessions.find(console().database, token) if token and _has_pages() else None
+    # PostgreSQL's texts have no NUL, and nobody means one.
+    if any("\0" in value for _name, value in request.values.items(multi=True)):
+        raise NotThere
     needed = NEEDED.get((request.endpoint or "").removeprefix("console."), "nobody")
     if request.method not in ("GET", "HEAD", "OPTIONS"):
         check_form()

@@ -25,6 +25,7 @@ from processing import audit
 MAX_SHOWN = 16_000
 MIN_REASON, MAX_REASON = 5, 200
 MAX_ID = 2**63 - 1
+FIRST_YEAR, LAST_YEAR = 2000, 9000
 
 
 @page("/exchanges", SEE_LINKS)
@@ -66,17 +67,17 @@ def exchanges() -> Any:
 
 
 def _day(text: str) -> date | None:
+    """A day of which the log may know; None for anything else."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
+    return day if FIRST_YEAR <= day.year <= LAST_YEAR else None
 
 
 def _begins(day: date | None, zone: str) -> datetime | None:
-    """The day's first instant in the zone; the log has nothing of days that UTC cannot tell."""
-    if day is None or not 1970 <= day.year < 9000:
-        return None
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+    """The day's first instant in the zone."""
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC) if day else None
 
 
 def _number(text: str) -> int | None:
@@ -106,7 +107,7 @@ def clear_exchange(exchange_id: str) -> Any:
         audit.record(
             connection,
             own.database,
-            f"console:{operator().name}",
+            operator().actor,
             "personal_shown",
             store,
             f"exchange {recorded.id}",

@@ -12,10 +12,10 @@ import msgspec
 from flask import redirect, render_template, request, url_for
 
 from adapters.registry import find
-from gateway.console.door import NotThere, console, link, links, page
+from gateway.console.door import NotThere, console, link, links, operator, page
 from gateway.console.exchanges import text_of
 from gateway.console.lanes import has_failed_last
-from gateway.console.queues import PAGE_ROWS, actor, reason_given, store_id
+from gateway.console.queues import PAGE_ROWS, reason_given, store_id
 from gateway.console.rights import ACT_ON_QUEUE, SEE_LINKS, SEE_PERSONAL
 from gateway.console.texts import gettext as _
 from gateway.console.understanding import PEOPLE
@@ -147,15 +147,15 @@ def _act(wanted: Filter, action: str, reason: str) -> int:
 def _change(connection: Any, wanted: Filter, action: str, reason: str) -> int:
     if action == REQUEUE:
         return steering.requeue(connection, console().database, wanted)
-    return steering.skip(connection, console().database, wanted, actor(), reason)
+    return steering.skip(connection, console().database, wanted, operator().actor, reason)
 
 
 def _record(connection: Any, action: str, store: int, target: str, details: dict[str, Any]) -> None:
     database = console().database
     if action == REQUEUE:
-        audit.record(connection, database, actor(), "messages_requeued", store, target, details)
+        audit.record(connection, database, operator().actor, "messages_requeued", store, target, details)
     else:
-        audit.record(connection, database, actor(), "messages_skipped", store, target, details)
+        audit.record(connection, database, operator().actor, "messages_skipped", store, target, details)
 
 
 # One message -------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def clear_message(message_id: str) -> Any:
     with database.transaction() as connection:
         details = {"reason": reason, "link": told.link}
         store = store_id(link(told.link))
-        audit.record(connection, database, actor(), "personal_shown", store, f"message {told.id}", details)
+        audit.record(connection, database, operator().actor, "personal_shown", store, f"message {told.id}", details)
     return _shown(told, masked=False)
 
 

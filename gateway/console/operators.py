@@ -148,7 +148,8 @@ def change_password(connection: Connection, database: Database, operator: Operat
     values = {"password_hash": kept, "must_change": False}
     connection.execute(update(_operator).where(_operator.c.id == operator.id).values(values))
     end_sessions(connection, operator.id)
-    audit.record(connection, database, operator.name, "operator_password", NO_STORE, operator.name, {"one_time": False})
+    details = {"one_time": False}
+    audit.record(connection, database, operator.actor, "operator_password", NO_STORE, operator.name, details)
 
 
 def rehash(database: Database, operator_id: int, kept: str) -> None:

@@ -24,11 +24,6 @@ PAUSES = (15, 60, 240, 1440, 7 * 1440)
 STATES = ("pending", "dead", "delivered", "cancelled")
 
 
-def actor() -> str:
-    """Who does this, for the audit log: no API client and no command line has a colon in its name."""
-    return f"console:{operator().name}"
-
-
 def reason_given() -> str:
     """Why, in one line; empty when nothing sensible was said."""
     reason = " ".join(request.form.get("reason", "").split())[:MAX_REASON]
@@ -115,7 +110,7 @@ def pause(code: str) -> Any:
         until: datetime = database.now(connection) + timedelta(minutes=int(minutes))
         steering.pause(connection, code, until, operator().name, reason)
         details = {"until": until.isoformat(timespec="seconds"), "reason": reason}
-        audit.record(connection, database, actor(), "link_paused", store_id(settings), code, details)
+        audit.record(connection, database, operator().actor, "link_paused", store_id(settings), code, details)
     return redirect(url_for("console.queue", code=code, done="paused"), 303)
 
 
@@ -125,5 +120,5 @@ def resume(code: str) -> Any:
     settings, database = link(code), console().database
     with database.transaction() as connection:
         steering.resume(connection, code)
-        audit.record(connection, database, actor(), "link_resumed", store_id(settings), code, {})
+        audit.record(connection, database, operator().actor, "link_resumed", store_id(settings), code, {})
     return redirect(url_for("console.queue", code=code, done="resumed"), 303)

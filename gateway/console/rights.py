@@ -46,6 +46,11 @@ class Operator:
     theme: str
     must_change: bool
 
+    @property
+    def actor(self) -> str:
+        """Who this is in the audit log: no API client and no command line has a colon in its name."""
+        return f"console:{self.name}"
+
     def may(self, verb: str) -> bool:
         return verb in ROLES.get(self.role, frozenset())
 

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import zstandard
 from flask import Flask
@@ -21,7 +23,7 @@ from werkzeug.test import TestResponse
 from adapters.registry import ADAPTERS
 from gateway import app
 from gateway.app import Parts
-from gateway.console import operators
+from gateway.console import operators, passwords
 from gateway.delivery import ATTEMPT_PLACE
 from gateway.exchange_log import ExchangeLog, pack_request
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
@@ -39,6 +41,7 @@ PHONE, CARD = "+79215550142", "7770000000000017"
 SAID = f'POST /hook {{"phone": "{PHONE}"}}'.encode()
 HEARD = b'HTTP 422 {"error": "unknown card"}'
 STAMPS = Stamps()
+_hashed = passwords.hashed
 
 OPTIONS = {"restaurant_codes": ["310070003"], "restaurants": [3], "purses": {}}
 
@@ -133,12 +136,24 @@ def opened(database: Database) -> Iterator[World]:
     yield World(made, Parts(settings(), database, core.work.vault, core))
 
 
-def fill(world: World, now: datetime | None = None) -> None:
-    """People, and an hour of exchanges."""
-    for name, told in PEOPLE.items():
-        operators.add(world.database, "test", name, password=PASSWORD, **told)
-    say(world, now or datetime.now(UTC))
-    queue(world, now or datetime.now(UTC))
+@cache
+def hashed(password: str) -> str:
+    """Everybody has the same password, and its hash is made once."""
+    return _hashed(password)
+
+
+def invite(world: World) -> None:
+    """Let the people in."""
+    with mock.patch.object(passwords, "hashed", hashed):
+        for name, told in PEOPLE.items():
+            operators.add(world.database, "test", name, password=PASSWORD, **told)
+
+
+def fill(world: World, now: datetime) -> None:
+    """People, a day of exchanges, and queues."""
+    invite(world)
+    say(world, now)
+    queue(world, now)
 
 
 def body(sample: str) -> bytes:
@@ -165,7 +180,7 @@ def messages() -> Iterator[tuple[str, int, str, str, int, bytes, bytes]]:
 
 def say(world: World, now: datetime) -> None:
     """Put the messages into the exchange log, encrypted as ever."""
-    log = ExchangeLog(world.database.writer, world.parts.vault, ExchangeLogLimits())
+    log = ExchangeLog(world.database.writer, world.parts.vault, ExchangeLogLimits(keep_days=36_500))
     for n, (code, minutes, route, outcome, status, request, said) in enumerate(
         sorted(messages(), key=lambda message: -message[1])
     ):
