@@ -66,6 +66,8 @@ blueprint = Blueprint(
 )
 # The verb of every page, by endpoint.
 NEEDED: dict[str, str] = {"static": ANYBODY}
+# Those that only write.
+WRITES: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def page(rule: str, verb: str, methods: tuple[str, ...] = ("GET",)) -> Callable[
 
     def declare(view: View) -> View:
         NEEDED[view.__name__] = verb
+        if "GET" not in methods:
+            WRITES.add(view.__name__)
         blueprint.add_url_rule(rule, view_func=view, methods=list(methods))
         return view
 
