@@ -24,7 +24,7 @@ from gateway.master_keys import load_keys
 from gateway.parent import end_with_parent
 from gateway.pos import Pos, Wsgi, doors
 from gateway.settings import Settings, load
-from processing import directory, migrate
+from processing import directory, migrate, steering
 from processing.database import Database
 from processing.errors import ConfigError
 from processing.execute import Core
@@ -111,7 +111,14 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
 
     @app.get("/metrics")
     def show_metrics() -> Response:
-        return Response(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+        try:
+            with own.database.reading() as connection:
+                queues, now = steering.queues(connection, own.database), own.database.now(connection)
+        except Exception as error:
+            # What was counted is told also while the database is away.
+            log.warning("queues_not_read", reason=type(error).__name__)
+            queues, now = [], None
+        return Response(metrics.exposition(queues, now), content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return app
 

@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,8 +17,9 @@ from gateway import settings
 from gateway.cli_operators import operator
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
-from gateway.cli_options import existing
+from gateway.cli_options import existing, since_instant
 from gateway.cli_programmes import programme
+from gateway.cli_queue import queue
 from gateway.cli_reports import report_group
 from gateway.logs import configure
 from processing import migrate
@@ -117,6 +117,7 @@ def config_check(config: str) -> None:
 
 
 main.add_command(programme)
+main.add_command(queue)
 
 
 @main.command("log")
@@ -137,18 +138,6 @@ def log_command(link: str, config: str, database_url: str, since: str, limit: in
     own = app.parts(loaded, existing(database_url), os.environ)
     for text in show(own, link, since_instant(since), limit, outcome):
         click.echo(text)
-
-
-def since_instant(text: str) -> datetime:
-    """The instant that ``30m``, ``24h``, ``7d`` or an ISO 8601 text means. Errors: ClickException."""
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    try:
-        if text[-1:] in units and text[:-1].isdigit():
-            return datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
-        at = datetime.fromisoformat(text)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise click.ClickException(f"--since {text!r}: expected 30m, 24h, 7d or 2026-05-04T19:00") from None
 
 
 @main.group()

@@ -51,7 +51,7 @@ from processing.execute import Core
 from processing.outbox import CLOSED, PULL, PUSH, Attempt, Batch, Lane, LeaseLost
 from processing.secrets import EXCHANGE_LOG, Vault
 
-DELIVERED, LEASE_LOST = "delivered", "lease_lost"
+DELIVERED, LEASE_LOST, TEST = "delivered", "lease_lost", "test"
 THREADS = 16
 # How long one worker has a lane before others are looked at, and how long a lease outlives the longest talk.
 LANE_SECONDS = 5.0
@@ -219,11 +219,13 @@ class Delivery:
         self._sessions = Sessions()
         self._compress = threading.local()
         self._after = {PUSH: "", PULL: ""}
-        self._swept = 0.0
+        self._swept = -SWEEP_SECONDS
         self._ways = {
-            PUSH: sorted(code for code, out in links.items() if out.adapter.push is not None),
-            PULL: sorted(code for code, out in links.items() if out.adapter.pull is not None),
+            PUSH: frozenset(code for code, out in links.items() if out.adapter.push is not None),
+            PULL: frozenset(code for code, out in links.items() if out.adapter.pull is not None),
         }
+        self._others: dict[str, list[str]] = {PUSH: [], PULL: []}
+        self._lease = max((out.lease for out in links.values()), default=timedelta())
 
     def run(self) -> None:
         """Until stopped; what is under way then is finished, or its lease ends."""
@@ -287,15 +289,20 @@ class Delivery:
                 self._after[way] = ""
         return found
 
-    def _claim_of(self, way: str, links: list[str], most: int, sweep: bool) -> list[Lane]:
-        lease = timedelta(seconds=max(self._links[link].policy.call_seconds for link in links) + LEASE_MARGIN_SECONDS)
+    def _claim_of(self, way: str, links: frozenset[str], most: int, sweep: bool) -> list[Lane]:
         with self._database.transaction() as connection:
-            lanes = outbox.claim(
-                connection, self._database, way, links, self._worker, lease, most, self._after[way], sweep
-            )
-        if lanes:
-            self._after[way] = lanes[-1].link
-        return lanes
+            if sweep:
+                self._others[way] = sorted(set(outbox.known_lanes(connection, way)) - links)
+            others, after = self._others[way], self._after[way]
+            lanes = outbox.claim(connection, self._database, way, others, self._worker, self._lease, most, after, sweep)
+            if lanes:
+                self._after[way] = lanes[-1].link
+            strange = [lane for lane in lanes if lane.link not in links]
+            for lane in strange:
+                # Of a configuration that is newer than ours: whoever has it shall work on it.
+                outbox.snooze(connection, self._database, lane, Batch(()), None, None)
+        self._others[way] += [lane.link for lane in strange]
+        return [lane for lane in lanes if lane.link in links]
 
     # One lane -----------------------------------------------------------------------------------------------
 
@@ -494,6 +501,20 @@ class Delivery:
             row(self._stamps.take(now), each.link, event, now) for each in self._subscriptions if each.link != lane.link
         ]
         outbox.put(connection, rows)
+
+
+def try_once(out: Outgoing, now: datetime) -> bytes:
+    """Send the link an event of the kind "test", past its queue; what it has answered. Errors: Undelivered."""
+    assert out.adapter.push is not None
+    transport, sessions = out.transport(), Sessions()
+    line = _Line(out, transport, time.monotonic() + out.policy.call_seconds)
+    job = Job(now, 1, (Message(0, TEST, {"sent_at": now.isoformat()}),))
+    try:
+        _listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
+    finally:
+        sessions.end({out.link.code: out})
+        transport.close()
+    return line.heard
 
 
 def opened(vault: Vault, kept: bytes | None) -> bytes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import tenacity
@@ -11,9 +10,17 @@ import tenacity
 from processing.outbox import CLOSED, HALF_OPEN, MAX_WAIT, OPEN, Batch, Lane, Verdict
 
 STRICT, RELAXED = "strict", "relaxed"
-LINK_DOWN, LINK_REFUSED, BAD_REPLY, FAILED = "link_down", "link_refused", "bad_reply", "failed"
-# How often each kind of failure is met before the message is given up; 0: never.
-ATTEMPTS = {LINK_DOWN: 0, BAD_REPLY: 10, LINK_REFUSED: 1, FAILED: 5}
+LINK_DOWN, LINK_REFUSED, BAD_REPLY, FAILED = ERRORS = ("link_down", "link_refused", "bad_reply", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """How often each kind of failure is met before the message is given up; 0: it never is."""
+
+    link_down: int = 0
+    link_refused: int = 1
+    bad_reply: int = 10
+    failed: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +37,12 @@ class DeliverySettings:
     most_seconds: int = 900
     multiplier: int = 2
     jitter_seconds: int = 5
-    attempts: Mapping[str, int] = field(default_factory=dict)
+    attempts: Attempts = Attempts()
     give_up_hours: int = 0
     breaker_failures: int = 5
     per_minute: int = 0
     call_seconds: int = 30
     pull_minutes: int = 15
-
-    def attempts_of(self, outcome: str) -> int:
-        return self.attempts.get(outcome, ATTEMPTS[outcome])
 
 
 def wait_seconds(policy: DeliverySettings, failures: int) -> float:
@@ -61,7 +65,7 @@ def _after(attempts: int, seconds: float = 0.0) -> tenacity.RetryCallState:
 def gives_up(policy: DeliverySettings, outcome: str, attempts: int, failing_seconds: float) -> bool:
     """Whether a message is given up after so many attempts, while the link has been failing for so long."""
     stops: list[tenacity.stop.stop_base] = []
-    if most := policy.attempts_of(outcome):
+    if most := getattr(policy.attempts, outcome):
         stops.append(tenacity.stop_after_attempt(most))
     if policy.give_up_hours:
         stops.append(tenacity.stop_after_delay(policy.give_up_hours * 3600))

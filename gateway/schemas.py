@@ -11,6 +11,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from adapters.contract import Adapter
+from gateway.alerts import WHAT
 from gateway.delivery_policy import RELAXED, STRICT
 from gateway.problems import EXPECTED, did_you_mean
 from processing.events import KINDS
@@ -221,6 +222,26 @@ class _Delivery(Section):
     pull_minutes = a_whole(1, 1440)
 
 
+class _AlertRule(Section):
+    when = a_choice(*WHAT, required=True)
+    above = a_whole(0, 1_000_000_000, required=True)
+    links = fields.List(a_text())
+
+
+class _Mail(Section):
+    host = a_text(required=True)
+    port = a_whole(1, 65_535)
+    user = a_text()
+    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    sender = a_text("an e-mail address", r"[^\s@]+@[^\s@]+", required=True)
+    to = fields.List(a_text("an e-mail address", r"[^\s@]+@[^\s@]+"), required=True, validate=validate.Length(min=1))
+
+
+class _Alerts(Section):
+    rules = fields.List(fields.Nested(_AlertRule))
+    mail = fields.Nested(_Mail)
+
+
 class GatewaySchema(Section):
     """gateway.yaml; its defaults are those of GatewaySettings."""
 
@@ -231,6 +252,7 @@ class GatewaySchema(Section):
     api = fields.Nested(_Api)
     codes = fields.Nested(_Codes)
     delivery = fields.Nested(_Delivery)
+    alerts = fields.Nested(_Alerts)
     answer_seconds = a_whole(1, 120)
     queue_limit = a_whole(1, 1_000_000)
 

@@ -19,6 +19,7 @@ from marshmallow import Schema, ValidationError
 from adapters.contract import Adapter
 from adapters.registry import ADAPTERS
 from gateway import programmes
+from gateway.alerts import AlertSettings
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide
 from gateway.problems import Problems, did_you_mean, shown
@@ -106,6 +107,7 @@ class GatewaySettings:
     api: ApiSettings = ApiSettings()
     codes: CodeSettings = field(default_factory=CodeSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     answer_seconds: int = 8
     queue_limit: int = 2000
 
@@ -281,7 +283,22 @@ class _Reading:
             codes["secret"] = self._environ.get(variable, "").strip()
             if not codes["secret"]:
                 self.problems.say(document.name, (*path, "secret"), f"environment variable {variable} is not set")
-        return {**document.value, "codes": codes}
+        return {**document.value, "codes": codes, "alerts": self._alerts(document)}
+
+    def _alerts(self, document: _Document) -> dict[str, Any]:
+        """The rules, with the secret of the mail server in the place of its variable."""
+        alerts = dict(document.value.get("alerts", {}))
+        stems = self._stems("links")
+        for n, rule in enumerate(alerts.get("rules", ())):
+            for m, link in enumerate(rule.get("links", ())):
+                self.problems.check_known(document.name, ("alerts", "rules", n, "links", m), "a link", link, stems)
+        if variable := alerts.get("mail", {}).get("secret"):
+            secret = self._environ.get(variable, "").strip()
+            if not secret:
+                path = ("alerts", "mail", "secret")
+                self.problems.say(document.name, path, f"environment variable {variable} is not set")
+            alerts["mail"] = {**alerts["mail"], "secret": secret}
+        return alerts
 
     def _chain(self, document: _Document) -> Chain:
         name, value, problems = document.name, document.value, self.problems
@@ -369,7 +386,7 @@ class _Reading:
             options=value["options"],
             far_side=self._far_side(document),
             messages=self._messages(document, chain),
-            delivery=msgspec.convert({**delivery, **value["delivery"]}, DeliverySettings),
+            delivery=msgspec.convert(_together(delivery, value["delivery"]), DeliverySettings),
         )
 
     def _far_side(self, document: _Document) -> FarSide | None:
@@ -437,6 +454,12 @@ class _Reading:
             if network.prefixlen == 0:
                 text = f"found '{network}', which lets everybody in: expected a secret as well"
                 self.problems.say(document.name, ("credentials", "addresses", n), text)
+
+
+def _together(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """How all links are delivered to, and what this one says otherwise."""
+    attempts = {**common.get("attempts", {}), **own.get("attempts", {})}
+    return {**common, **own, "attempts": attempts}
 
 
 def _number_problems(product: Product) -> Iterator[str]:

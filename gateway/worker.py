@@ -21,7 +21,7 @@ import structlog
 
 from adapters.contract import Link
 from adapters.registry import ADAPTERS
-from gateway import exchange_log, metrics
+from gateway import alerts, exchange_log, metrics
 from gateway.app import Parts
 from gateway.delivery import Delivery, Outgoing
 from gateway.erasure import forget_people
@@ -44,7 +44,7 @@ LOOK_SECONDS = 0.2
 STOP_SECONDS = 5.0
 
 EXCHANGE_LOG, CODES, HOLDS, PEOPLE = "exchange_log", "confirmation_codes", "ended_holds", "erased_people"
-SIGN_INS, OUTBOX = "sign_ins", "outbox"
+SIGN_INS, OUTBOX, ALERTS = "sign_ins", "outbox", "alerts"
 OUTBOX_BITE = 1_000
 
 Chore = Callable[[], int]
@@ -62,12 +62,20 @@ def chores_of(own: Parts) -> dict[str, Chore]:
     chores[SIGN_INS] = partial(retention.prune_sign_ins, database)
     chores[PEOPLE] = partial(forget_people, own)
     chores[OUTBOX] = partial(_forget_messages, own)
+    work = own.core.work
+    chores[ALERTS] = partial(_once, partial(alerts.watch, database, gateway.alerts, work.subscriptions, work.stamps))
     return chores
 
 
 def _prune_exchange_log(own: Parts) -> int:
     with own.database.transaction() as connection:
         return exchange_log.prune(connection, own.settings.gateway.exchange_log, datetime.now(UTC))
+
+
+def _once(chore: Chore) -> int:
+    """A chore that has done all at once, whatever it tells."""
+    chore()
+    return 0
 
 
 def _forget_messages(own: Parts) -> int:

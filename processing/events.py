@@ -22,7 +22,7 @@ from processing.units import major
 
 OPERATION_POSTED, BALANCE_CHANGED, BALANCE_BELOW = "operation_posted", "balance_changed", "balance_below"
 TIER_CHANGED, CARD_CHANGED, HOLDER_CHANGED = "tier_changed", "card_changed", "holder_changed"
-CODE_SENT, LIMIT_EXCEEDED, MESSAGE_DEAD = "code_sent", "limit_exceeded", "message_dead"
+CODE_SENT, LIMIT_EXCEEDED, MESSAGE_DEAD, ALERT = "code_sent", "limit_exceeded", "message_dead", "alert"
 
 KINDS: dict[str, str] = {
     OPERATION_POSTED: "an operation was booked: purchases, returns, corrections, expiry",
@@ -34,6 +34,7 @@ KINDS: dict[str, str] = {
     CODE_SENT: "a confirmation code was made for a phone",
     LIMIT_EXCEEDED: "a receipt went beyond a soft limit of the programme",
     MESSAGE_DEAD: "a message of the outbox was given up",
+    ALERT: "a rule about queues has begun to hold, or holds no more",
 }
 
 # Ids are of time: microseconds since 1970, and behind them a number of the process, so that two never meet.
@@ -161,7 +162,7 @@ def _operations(state: State, wanted: frozenset[str]) -> Iterator[Event]:
     receipts = {each["operation_id"]: each for each in state.inserts.get(tables.receipt, ())}
     for operation in state.inserts.get(tables.operation, ()):
         store = state.directory.store_of(operation["store_id"]).code
-        flags = operation["flags"].split(",") if operation["flags"] else []
+        flagged = operation["flags"].split(",") if operation["flags"] else []
         told = {
             "operation": str(operation["id"]),
             "operation_kind": operation["kind"],
@@ -169,13 +170,13 @@ def _operations(state: State, wanted: frozenset[str]) -> Iterator[Event]:
             "effective_at": _text(operation["effective_at"]),
             "booked_at": _text(operation["booked_at"]),
             "reverses": str(operation["reverses_id"]) if operation["reverses_id"] else None,
-            "flags": flags,
+            "flags": flagged,
             "movements": list(_movements(state, entries.get(operation["id"], ()))),
             "receipt": _receipt(receipts.get(operation["id"])),
         }
         if OPERATION_POSTED in wanted:
             yield Event(OPERATION_POSTED, store, told)
-        if LIMIT_EXCEEDED in wanted and any(flag.startswith(_OVER_LIMIT) for flag in flags):
+        if LIMIT_EXCEEDED in wanted and any(flag.startswith(_OVER_LIMIT) for flag in flagged):
             yield Event(LIMIT_EXCEEDED, store, told)
 
 

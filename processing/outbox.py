@@ -34,6 +34,7 @@ MAX_TEXT = 255
 _message, _lane, _attempt = tables.outbox_message.c, tables.outbox_lane.c, tables.outbox_attempt.c
 
 LAST_ID = Statement("SELECT max(id) FROM outbox_message", _message.id)
+LANES = Statement("SELECT link FROM outbox_lane WHERE way = :way", _lane.link)
 OPEN_LANE = Statement(
     """
     INSERT INTO outbox_lane (link, way, token, seek, failures, breaker) VALUES (:link, :way, 0, 0, 0, 'closed')
@@ -42,7 +43,7 @@ OPEN_LANE = Statement(
 )
 # Lanes behind :after that anybody may work on now. Due times and leases of before the clock was set back are over.
 _WORKABLE = """
-    l.link > :after AND l.link IN_TEXTS(:links) AND l.way = :way AND l.blocked_by IS NULL
+    l.link > :after AND NOT (l.link IN_TEXTS(:others)) AND l.way = :way AND l.blocked_by IS NULL
     AND (l.due_at IS NULL OR l.due_at <= :now OR l.due_at > :max_wait OR l.last_failure_at > :now
          OR l.last_success_at > :now)
     AND (l.lease_until IS NULL OR l.lease_until <= :now OR l.lease_until > :max_lease)
@@ -221,6 +222,11 @@ def put(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         write(connection, {tables.outbox_message: list(rows)}, frozenset())
 
 
+def known_lanes(connection: Connection, way: str) -> list[str]:
+    """The links that have a lane."""
+    return [row[0] for row in run(connection, [(LANES, {"way": way})])[0]]
+
+
 def open_lanes(connection: Connection, lanes: Iterable[tuple[str, str]]) -> None:
     """Make sure that each (link, way) has its row."""
     for link, way in lanes:
@@ -231,7 +237,7 @@ def claim(
     connection: Connection,
     database: Database,
     way: str,
-    links: Sequence[str],
+    others: Sequence[str],
     worker: str,
     lease: timedelta,
     most: int,
@@ -240,7 +246,7 @@ def claim(
 ) -> list[Lane]:
     """Up to ``most`` lanes behind ``after`` that are due and have work, for this worker until the lease ends.
 
-    ``sweep``: look also where nothing should be.
+    ``others``: lanes of links that the worker does not know. ``sweep``: look also where nothing should be.
     """
     now = database.now(connection)
     (rows,) = run(
@@ -250,7 +256,7 @@ def claim(
                 CLAIM_PUSH if way == PUSH else CLAIM_PULL,
                 {
                     "after": after,
-                    "links": array(sorted(links)),
+                    "others": array(sorted(others)),
                     "way": way,
                     "now": database.instant(now),
                     "max_wait": database.instant(now + MAX_WAIT),

@@ -7,7 +7,7 @@ under way just now is left alone. The caller writes the audit log in the same tr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,8 @@ import msgspec
 from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from processing import tables
-from processing.database import Database, Statement
-from processing.errors import BadMessage, Refusal
+from processing.database import Database, Statement, run
+from processing.errors import BadMessage
 from processing.events import Stamps, first_id
 from processing.outbox import CANCELLED, DEAD, DELIVERED, MAX_TEXT, PENDING, PUSH, put
 
@@ -37,16 +37,12 @@ EDIT = Statement(
 )
 
 
-class MessageNotFound(Refusal):
+class MessageNotFound(LookupError):
     """No message of the outbox has this number."""
 
-    code = "message_not_found"
 
-
-class MessageNotOpen(Refusal):
-    """The message is delivered, cancelled or under way. Details: ``state``."""
-
-    code = "message_not_open"
+class MessageNotOpen(ValueError):
+    """The message is delivered, cancelled or under way: nobody changes it any more. Its argument is its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +73,17 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which messages. ``upto``: none behind this id; ``before``: only those in front of it (pages go backwards);
-    ``only``: this one."""
+    """Which messages. ``upto``: none behind this id; ``before``: only those in front of it, ``behind``: behind it."""
 
     links: Sequence[str] | None = None
+    ids: Sequence[int] | None = None
     state: str | None = None
     kind: str | None = None
     error: str | None = None
     since: datetime | None = None
     upto: int | None = None
     before: int | None = None
-    only: int | None = None
+    behind: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +187,7 @@ def _where(wanted: Filter) -> Any:
     c = _message.c
     told = [
         c.link.in_(wanted.links) if wanted.links is not None else None,
+        c.id.in_(wanted.ids) if wanted.ids is not None else None,
         c.state == wanted.state if wanted.state else None,
         c.kind == wanted.kind if wanted.kind else None,
         or_(c.reason == wanted.error, c.reason.startswith(wanted.error + ":", autoescape=True))
@@ -199,7 +196,7 @@ def _where(wanted: Filter) -> Any:
         c.id >= first_id(wanted.since) if wanted.since else None,
         c.id <= wanted.upto if wanted.upto is not None else None,
         c.id < wanted.before if wanted.before is not None else None,
-        c.id == wanted.only if wanted.only is not None else None,
+        c.id > wanted.behind if wanted.behind is not None else None,
     ]
     return and_(True, *(each for each in told if each is not None))
 
@@ -220,7 +217,7 @@ def message(connection: Connection, message_id: int) -> Shown:
     """Errors: MessageNotFound."""
     row = connection.execute(select(_message).where(_message.c.id == message_id)).first()
     if row is None:
-        raise MessageNotFound("no such message")
+        raise MessageNotFound(message_id)
     return Shown(*row)
 
 
@@ -277,16 +274,12 @@ def resume(connection: Connection, link: str) -> int:
 
 def requeue(connection: Connection, database: Database, wanted: Filter) -> int:
     """Dead letters of the filter are pending again, in their places; how many, MAX_BULK at most."""
-    return _reopen(connection, database, Filter(**{**_asdict(wanted), "state": DEAD}), PENDING, None)
+    return _reopen(connection, database, replace(wanted, state=DEAD), PENDING, None)
 
 
 def skip(connection: Connection, database: Database, wanted: Filter, actor: str, reason: str) -> int:
     """Pending or dead messages of the filter are never delivered; how many, MAX_BULK at most."""
     return _reopen(connection, database, wanted, CANCELLED, f"{actor}: {reason}"[:MAX_TEXT])
-
-
-def _asdict(wanted: Filter) -> dict[str, Any]:
-    return {name: getattr(wanted, name) for name in Filter.__dataclass_fields__}
 
 
 def _reopen(connection: Connection, database: Database, wanted: Filter, state: str, reason: str | None) -> int:
@@ -344,21 +337,20 @@ def edit(connection: Connection, database: Database, message_id: int, body: byte
     if not isinstance(decoded, dict):
         raise BadMessage("expected a JSON object", where="body")
     under_way = _lock(connection, [told.link], database.now(connection))
-    is_open = and_(_message.c.id == message_id, _message.c.state.in_((PENDING, DEAD)))
-    if (
-        message_id <= under_way.get(told.link, 0)
-        or not connection.execute(update(_message).where(is_open).values(body=_encode(decoded))).rowcount
-    ):
-        raise MessageNotOpen("the message is delivered, cancelled or under way", state=told.state)
+    given = {"id": message_id, "body": _encode(decoded).decode()}
+    if message_id <= under_way.get(told.link, 0) or not run(connection, [(EDIT, given)])[0]:
+        raise MessageNotOpen(told.state)
 
 
-def replay(connection: Connection, database: Database, stamps: Stamps, wanted: Filter) -> int:
-    """Send delivered messages of the filter once more, behind what waits; how many, MAX_BULK at most.
+def replay(connection: Connection, database: Database, stamps: Stamps, wanted: Filter) -> tuple[int, int]:
+    """Send delivered messages of the filter once more, behind what waits; how many, MAX_BULK at most, and the last.
 
     Absolute values are left out: only the newest counts, and it was delivered.
     """
     c, now = _message.c, database.now(connection)
     asked = select(_message).where(_where(wanted), c.state == DELIVERED, c.subject.is_(None)).order_by(c.id)
+    rows = connection.execute(asked.limit(MAX_BULK)).all()
+    last = rows[-1].id if rows else 0
     copies = [
         {
             **row._mapping,
@@ -371,10 +363,10 @@ def replay(connection: Connection, database: Database, stamps: Stamps, wanted: F
             "done_at": None,
             "replays_id": row.replays_id or row.id,
         }
-        for row in connection.execute(asked.limit(MAX_BULK))
+        for row in rows
     ]
     put(connection, copies)
-    return len(copies)
+    return len(copies), last
 
 
 def forget(connection: Connection, before: datetime, most: int) -> int:

@@ -57,9 +57,11 @@ KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}
 MEETS_THE_DATABASE = {
     "gateway.api.clients",
     "gateway.api.pages",
+    "gateway.api.queues",
     "gateway.app",
     "gateway.backup",
     "gateway.cli",
+    "gateway.cli_queue",
     "gateway.console.figures",
     "gateway.console.operators",
     "gateway.console.search",

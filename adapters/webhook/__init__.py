@@ -1,7 +1,7 @@
 """Webhooks: what happens in the books, told to integrators and CRM systems as signed JSON over HTTP.
 
 Signed by the Standard Webhooks specification 1.0 (github.com/standard-webhooks, spec/standard-webhooks.md): whoever
-receives them may use one of its libraries. docs/webhooks.md is for receivers.
+receives them may use one of its libraries. docs/adapters/webhook.md is for receivers.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def skip_message(message_id: str) -> Any:
 
 def _done_to(told: Shown, action: str, reason: str) -> Any:
     """Do it to this message alone, if it is still there to be done to."""
-    wanted = Filter(links=[told.link], only=told.id)
+    wanted = Filter(links=[told.link], ids=[told.id])
     with console().database.transaction() as connection:
         changed = _change(connection, wanted, action, reason)
         if changed:

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -338,6 +339,8 @@ def audited() -> set[str]:
         for module, call in calls("record", package):
             if "audit" in ast.unparse(call.func):
                 found |= set(constants(module, call.args[3]))
+    for module, call in calls("_changing", "gateway"):
+        found |= {each for part in call.args[:2] if isinstance(part, ast.Constant) for each in constants(module, part)}
     return found
 
 
@@ -441,12 +444,15 @@ def test_no_setting_is_told_that_does_not_exist() -> None:
 def test_defaults_of_the_gateway_are_told() -> None:
     told = section(page("configuration.md"), "gateway.yaml")
     defaults: dict[str, Any] = {}
-    for field in dataclass_fields(settings.GatewaySettings):
-        value = getattr(settings.GatewaySettings(), field.name)
-        if isinstance(value, int):
-            defaults[field.name] = value
+
+    def keep(path: str, value: Any) -> None:
+        if is_dataclass(value):
+            for field in dataclass_fields(value):
+                keep(f"{path}.{field.name}", getattr(value, field.name))
         else:
-            defaults |= {f"{field.name}.{f.name}": getattr(value, f.name) for f in dataclass_fields(value)}
+            defaults[path.removeprefix(".")] = value
+
+    keep("", settings.GatewaySettings())
     assert set(defaults) == {key for file, key in SETTINGS if file == "gateway.yaml"}
     for key, value in defaults.items():
         assert f"| {default(value)} |" in row(told, key), key
