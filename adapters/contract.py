@@ -51,17 +51,32 @@ AGAIN = frozenset({408, 425, 429})
 MAX_RETRY_SECONDS = 86_400.0
 
 
+# Ways in which a fiscal receipt tells what a card pays: as a lower price of the lines, as the offset of an advance
+# that was paid before, or as a form of payment.
+LINE_DISCOUNT, ADVANCE, TENDER = "line_discount", "advance", "tender"
+
+
+@dataclass(frozen=True, slots=True)
+class FiscalWays:
+    """Which ways a till family can print what points and gift cards pay; the first is its own."""
+
+    points: tuple[str, ...] = (LINE_DISCOUNT, TENDER)
+    gift_cards: tuple[str, ...] = (ADVANCE, TENDER)
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """One configured connection: which store speaks, how, and what its adapter may be told.
 
-    ``options`` is the adapter's own settings, loaded through its schema.
+    ``options`` is the adapter's own settings, loaded through its schema. ``fiscal`` is the way in which the fiscal
+    receipt tells each unit, by the unit's code (docs/cookbook.md, "Points on the fiscal receipt").
     """
 
     code: str
     store: str
     zone: ZoneInfo
     options: Mapping[str, Any]
+    fiscal: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +283,8 @@ class Adapter:
     """A protocol. ``refuse`` says every LoyaltyError in the till's own words, also those raised before a handler.
 
     ``private`` are the names of fields (elements, attributes, keys) that the exchange log masks when shown.
-    ``unit_scale`` is the scale that a unit must have to be named in the options of a link.
+    ``unit_scale`` is the scale that a unit must have to be named in the options of a link. ``fiscal``: what its tills
+    can print.
     ``push`` says messages of the outbox to the far side, ``pull`` asks it for news; ``login`` is the only one that
     sees the secrets of the link.
     """
@@ -280,6 +296,7 @@ class Adapter:
     routes: tuple[Route, ...] = ()
     private: frozenset[str] = frozenset()
     unit_scale: int | None = None
+    fiscal: FiscalWays = FiscalWays()
     push: Push | None = None
     pull: Callable[[Job, Link], Calling[None]] | None = None
     login: Login | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from adapters.contract import Adapter
+from adapters.contract import ADVANCE, LINE_DISCOUNT, TENDER, Adapter
 from gateway.alerts import WHAT
 from gateway.delivery_policy import RELAXED, STRICT
 from gateway.problems import EXPECTED, did_you_mean
@@ -293,6 +293,11 @@ class _Product(_Named):
     programme = a_text(required=True)
 
 
+class _Fiscal(Section):
+    points = a_choice(LINE_DISCOUNT, TENDER)
+    gift_cards = a_choice(ADVANCE, TENDER)
+
+
 class ChainSchema(Section):
     """chain.yaml."""
 
@@ -306,6 +311,7 @@ class ChainSchema(Section):
     partners = _some(_Named)
     stores = _some(_Store)
     products = fields.List(fields.Nested(_Product), load_default=list)
+    fiscal = fields.Dict(keys=a_text("a till family"), values=fields.Nested(_Fiscal), load_default=dict)
 
 
 class _Credentials(Section):
