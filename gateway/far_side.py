@@ -11,6 +11,7 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -19,15 +20,13 @@ from marshmallow import fields, validate
 
 from gateway.problems import Problems
 from gateway.schemas import (
-    FROM_ENVIRONMENT,
     Checked,
     Network,
     Section,
     a_code,
-    a_network,
+    a_secret,
     a_text,
     a_whole,
-    environment_variable,
 )
 from gateway.yaml_files import Steps
 
@@ -130,7 +129,7 @@ def _only_true(value: Any) -> bool:
 
 
 def _inner_network(value: Any) -> Network:
-    network = a_network(value)
+    network = ip_network(value if isinstance(value, str) else "")
     if network.prefixlen == 0:
         raise ValueError
     return network
@@ -157,7 +156,7 @@ class FarSideSchema(Section):
     host_key = Checked(_host_key, "the server's key as known_hosts has it: ssh-ed25519 AAAA...")
     secrets = fields.Dict(
         keys=a_code(),
-        values=Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True}),
+        values=a_secret(),
         load_default=dict,
     )
 

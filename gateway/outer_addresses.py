@@ -101,6 +101,7 @@ _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 def looked_up(host: str, port: int, until: float) -> list[Address]:
     """All addresses of the name, by one look-up. Errors: LineBroke, also where it takes longer than ``until``."""
     answer: queue.SimpleQueue[list[Address] | None] = queue.SimpleQueue()
+    slots = _lookups
 
     def look() -> None:
         try:
@@ -109,9 +110,9 @@ def looked_up(host: str, port: int, until: float) -> list[Address]:
         except (OSError, ValueError):
             answer.put(None)
         finally:
-            _lookups.release()
+            slots.release()
 
-    if not _lookups.acquire(timeout=max(0.0, until - time.monotonic())):
+    if not slots.acquire(timeout=max(0.0, until - time.monotonic())):
         raise LineBroke("too many names are being looked up")
     threading.Thread(target=look, name="lookup", daemon=True).start()
     try:

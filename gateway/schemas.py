@@ -21,7 +21,7 @@ MAX_SCALE = 6
 
 _ZONE = "an IANA time zone such as Europe/Moscow"
 # marshmallow formats its messages, hence the doubled braces.
-FROM_ENVIRONMENT = "{{env: NAME}}: secrets come from the environment and never stand in this file"
+_FROM_ENVIRONMENT = "{{env: NAME}}: secrets come from the environment and never stand in this file"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Network = IPv4Network | IPv6Network
@@ -133,17 +133,22 @@ def _zone(value: Any) -> str:
         raise ValidationError(EXPECTED + _ZONE + did_you_mean(value, zoneinfo.available_timezones())) from None
 
 
-def a_network(value: Any) -> Network:
+def _network(value: Any) -> Network:
     return ip_network(value if isinstance(value, str) else "")
 
 
-def environment_variable(value: Any) -> str:
+def _variable(value: Any) -> str:
     """The environment variable that holds a secret, ``{env: NAME}`` or ``${NAME}``."""
     if isinstance(value, Mapping) and list(value) == ["env"]:
         value = f"${{{value['env']}}}"
     if not isinstance(value, str) or not (match := _VARIABLE.fullmatch(value)):
         raise ValueError
     return match[1]
+
+
+def a_secret(**options: Any) -> Checked:
+    """The name of the environment variable that holds it."""
+    return Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True}, **options)
 
 
 # Files ------------------------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ class _Codes(Section):
     params = fields.Dict(keys=a_text(), values=a_text())
     form = fields.Dict(keys=a_text(), values=a_text())
     json = fields.Dict(keys=a_text())
-    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = a_secret()
     expect = a_text()
     timeout_seconds = a_whole(1, 30)
 
@@ -232,7 +237,7 @@ class _Mail(Section):
     host = a_text(required=True)
     port = a_whole(1, 65_535)
     user = a_text()
-    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = a_secret()
     sender = a_text("an e-mail address", r"[^\s@]+@[^\s@]+", required=True)
     to = fields.List(a_text("an e-mail address", r"[^\s@]+@[^\s@]+"), required=True, validate=validate.Length(min=1))
 
@@ -310,9 +315,9 @@ class ChainSchema(Section):
 
 
 class _Credentials(Section):
-    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = a_secret()
     addresses = fields.List(
-        Checked(a_network, "an address or a network without host bits, such as 10.1.2.0/24"),
+        Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
         load_default=list,
         validate=validate.Length(min=1),
     )

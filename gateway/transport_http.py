@@ -110,17 +110,19 @@ def _prepared(address: str, call: HttpCall, headers: CaseInsensitiveDict[str]) -
     whole: CaseInsensitiveDict[str] = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
     whole.update(headers)
     try:
+        base = requests.Request("GET", address).prepare()
         request = requests.Request(call.method, url, headers=whole, data=call.body or None).prepare()
         [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (request.headers or {}).items()]
     except (requests.RequestException, ValueError) as error:
         raise LinkRefused(f"the request cannot be made ({type(error).__name__})") from None
-    if not _is_below(urlsplit(request.url or ""), urlsplit(address), call.path):
+    if not _is_below(urlsplit(request.url or ""), urlsplit(base.url or ""), call.path):
         raise LinkRefused("the path leads out of the link's address")
     return request
 
 
 def _is_below(url: SplitResult, base: SplitResult, path: str) -> bool:
-    if origin(url) != origin(base) or {".", ".."} & set(unquote(path.partition("?")[0]).replace("\\", "/").split("/")):
+    steps = unquote(path.partition("?")[0]).replace("\\", "/").split("/")
+    if origin(url) != origin(base) or {".", ".."} & set(steps) or "#" in path:
         return False
     return (url.path + "/").startswith(base.path.rstrip("/") + "/")
 

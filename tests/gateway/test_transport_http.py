@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import responses
@@ -160,6 +161,7 @@ def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch: pytest.Mo
         HttpCall("GET", "/../secrets"),
         HttpCall("GET", "/a/%2e%2e/%2e%2e/secrets"),
         HttpCall("GET", "/a\\..\\..\\secrets"),
+        HttpCall("GET", "/order#1?keep=me"),
         HttpCall("GET", "/" + "a" * 9000),
         HttpCall("GET", "/", {"X-Kind": "a\r\nX-Other: b"}),
         HttpCall("GET", "/", {"X-Kind": "кириллица"}),
@@ -170,6 +172,12 @@ def test_what_leads_elsewhere_or_is_no_request_is_not_sent(what: HttpCall) -> No
     with serving(says(ok())) as server, pytest.raises(LinkRefused):
         call(far_side(server.port), what)
     assert server.requests == []
+
+
+def test_an_address_may_have_letters_of_any_alphabet() -> None:
+    with serving(says(ok())) as server:
+        call(far_side(server.port, base="/Торговля/hs"), HttpCall("GET", "/Карта?номер=1"))
+    assert server.requests[0].startswith(f"GET {quote('/Торговля/hs/Карта')}?{quote('номер')}=1 HTTP".encode())
 
 
 @pytest.mark.parametrize("path", ["@elsewhere.example/", "//elsewhere.example/", ":80@elsewhere.example"])
