@@ -55,6 +55,7 @@ OUTSIDE_WORLD = {
 KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}
 # Where the gateway meets the database: the composition root, and what keeps, shows or names it.
 MEETS_THE_DATABASE = {
+    "gateway.alerts",
     "gateway.api.clients",
     "gateway.api.pages",
     "gateway.api.queues",
