@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from adapters.contract import Adapter
+from adapters.contract import ADVANCE, LINE_DISCOUNT, TENDER, Adapter
 from gateway.alerts import WHAT
 from gateway.delivery_policy import RELAXED, STRICT
 from gateway.problems import EXPECTED, did_you_mean
@@ -21,7 +21,7 @@ MAX_SCALE = 6
 
 _ZONE = "an IANA time zone such as Europe/Moscow"
 # marshmallow formats its messages, hence the doubled braces.
-_FROM_ENVIRONMENT = "{{env: NAME}}: secrets come from the environment and never stand in this file"
+FROM_ENVIRONMENT = "{{env: NAME}}: secrets come from the environment and never stand in this file"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Network = IPv4Network | IPv6Network
@@ -133,11 +133,11 @@ def _zone(value: Any) -> str:
         raise ValidationError(EXPECTED + _ZONE + did_you_mean(value, zoneinfo.available_timezones())) from None
 
 
-def _network(value: Any) -> Network:
+def a_network(value: Any) -> Network:
     return ip_network(value if isinstance(value, str) else "")
 
 
-def _variable(value: Any) -> str:
+def environment_variable(value: Any) -> str:
     """The environment variable that holds a secret, ``{env: NAME}`` or ``${NAME}``."""
     if isinstance(value, Mapping) and list(value) == ["env"]:
         value = f"${{{value['env']}}}"
@@ -194,7 +194,7 @@ class _Codes(Section):
     params = fields.Dict(keys=a_text(), values=a_text())
     form = fields.Dict(keys=a_text(), values=a_text())
     json = fields.Dict(keys=a_text())
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
     expect = a_text()
     timeout_seconds = a_whole(1, 30)
 
@@ -232,7 +232,7 @@ class _Mail(Section):
     host = a_text(required=True)
     port = a_whole(1, 65_535)
     user = a_text()
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
     sender = a_text("an e-mail address", r"[^\s@]+@[^\s@]+", required=True)
     to = fields.List(a_text("an e-mail address", r"[^\s@]+@[^\s@]+"), required=True, validate=validate.Length(min=1))
 
@@ -288,6 +288,11 @@ class _Product(_Named):
     programme = a_text(required=True)
 
 
+class _Fiscal(Section):
+    points = a_choice(LINE_DISCOUNT, TENDER)
+    gift_cards = a_choice(ADVANCE, TENDER)
+
+
 class ChainSchema(Section):
     """chain.yaml."""
 
@@ -301,12 +306,13 @@ class ChainSchema(Section):
     partners = _some(_Named)
     stores = _some(_Store)
     products = fields.List(fields.Nested(_Product), load_default=list)
+    fiscal = fields.Dict(keys=a_text("a till family"), values=fields.Nested(_Fiscal), load_default=dict)
 
 
 class _Credentials(Section):
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = Checked(environment_variable, FROM_ENVIRONMENT, metadata={"secret": True})
     addresses = fields.List(
-        Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
+        Checked(a_network, "an address or a network without host bits, such as 10.1.2.0/24"),
         load_default=list,
         validate=validate.Length(min=1),
     )
@@ -318,24 +324,6 @@ class _Messages(Section):
     below = fields.Dict(keys=a_text(), values=an_amount(), load_default=dict)
 
 
-class _FarSide(Section):
-    address = a_text(
-        "https://host/base or file:///folder", r"(?:https?://[^\s/@?#]+(?:/[^\s?#]*)?|file:///\S+)", required=True
-    )
-    connect_seconds = a_whole(1, 60)
-    read_seconds = a_whole(1, 120)
-    max_answer_bytes = a_whole(1024, 256 << 20)
-    tries = a_whole(1, 5)
-    ca_file = a_text()
-    client_cert = a_text()
-    client_key = a_text()
-    wsdl = a_text()
-    inner_addresses = fields.List(Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"))
-    secrets = fields.Dict(
-        keys=a_code(), values=Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True}), load_default=dict
-    )
-
-
 class LinkSchema(Section):
     """links/<code>.yaml."""
 
@@ -345,9 +333,15 @@ class LinkSchema(Section):
     enabled = a_switch(load_default=True)
     credentials = fields.Nested(_Credentials, load_default=lambda: {"addresses": []})
     options = fields.Dict(load_default=dict)
-    far_side = fields.Nested(_FarSide)
+    far_side = fields.Nested(lambda: _far_side())
     messages = fields.Nested(_Messages)
     delivery = fields.Nested(_Delivery, load_default=dict)
+
+
+def _far_side() -> Schema:
+    from gateway.far_side import FarSideSchema  # which is made of the fields above
+
+    return FarSideSchema()
 
 
 def link_schema(raw: dict[str, Any], adapters: Mapping[str, Adapter]) -> Schema:

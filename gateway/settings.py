@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 from marshmallow import Schema, ValidationError
 
-from adapters.contract import Adapter
+from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays
 from adapters.registry import ADAPTERS
-from gateway import programmes
+from gateway import far_side, programmes
 from gateway.alerts import AlertSettings
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide
@@ -32,9 +32,11 @@ from processing.chain import Chain, Product
 from processing.errors import ConfigError
 from processing.events import BALANCE_BELOW, Subscription
 from processing.programme.document import ProgrammeDocument
-from processing.units import MONEY, PAR_MILLIONTHS
+from processing.units import MONEY, PAR_MILLIONTHS, POINTS
 
 MIN_SECRET_CHARACTERS = 16
+# The till family that speaks REST; the others are named as their adapters.
+REST = "rest"
 MAX_CARD_NUMBER = 2**63 - 1
 # In the place of a list of stores.
 ALL_STORES = "all"
@@ -113,6 +115,18 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Fiscal:
+    """How the fiscal receipts of a till family tell what points and gift cards pay (adapters/contract.py)."""
+
+    points: str = LINE_DISCOUNT
+    gift_cards: str = ADVANCE
+
+    def way(self, kind: str) -> str:
+        """That of a unit of this kind."""
+        return self.points if kind == POINTS else self.gift_cards
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSettings:
     """One configured connection. A caller proves all that is set: the secret, and one of the addresses."""
 
@@ -123,6 +137,7 @@ class LinkSettings:
     secret_sha256: bytes | None = field(repr=False)
     addresses: tuple[Network, ...]
     options: Mapping[str, Any]
+    fiscal: Mapping[str, str] = field(default_factory=dict)
     # Whom it speaks to, what that wants to be told of the books, and how it is delivered.
     far_side: FarSide | None = None
     messages: Subscription | None = None
@@ -131,12 +146,16 @@ class LinkSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a configuration directory says; programmes and links under their codes."""
+    """Everything that a configuration directory says; programmes and links under their codes.
+
+    ``fiscal`` is how the receipts of tills that speak REST tell what cards pay; links have their own.
+    """
 
     gateway: GatewaySettings
     chain: Chain
     programmes: Mapping[str, ProgrammeDocument]
     links: Mapping[str, LinkSettings]
+    fiscal: Fiscal = Fiscal()
 
 
 def load(directory: str | Path, environ: Mapping[str, str], adapters: Mapping[str, Adapter] = ADAPTERS) -> Settings:
@@ -184,6 +203,7 @@ class _Reading:
         self._adapters = adapters
         # Units whose points are not worth one of money each, and the programmes that say so.
         self._priced: dict[str, str] = {}
+        self._fiscal: dict[str, Fiscal] = {}
 
     def settings(self) -> Settings | None:
         """Everything read and checked; ``None`` without a usable chain.yaml, to which the rest refers."""
@@ -195,6 +215,7 @@ class _Reading:
         gateway = self._document("gateway.yaml", lambda _: GatewaySchema()) if written else None
         found = self._document("chain.yaml", lambda _: ChainSchema())
         chain = self._chain(found) if found else None
+        self._fiscal = self._fiscal_of_families(found) if found else {}
         found_programmes = list(self._folder("programme", lambda _: ProgrammeSchema()))
         said = [self._programme(one, chain) for one in found_programmes] if chain else []
         self._priced = {each.unit: each.code for each in said if each.point_price_millionths != PAR_MILLIONTHS}
@@ -210,6 +231,7 @@ class _Reading:
             chain,
             {programme.code: programme for programme in said},
             {link.code: link for link in links},
+            self._fiscal[REST],
         )
 
     def chain(self) -> Chain | None:
@@ -318,6 +340,23 @@ class _Reading:
                 problems.say(name, ("products", n, "length"), text)
         return chain
 
+    def _fiscal_of_families(self, document: _Document) -> dict[str, Fiscal]:
+        """Of every till family what the chain says, where it can do that; else its own way."""
+        families = {REST: FiscalWays(), **{name: adapter.fiscal for name, adapter in self._adapters.items()}}
+        said = document.value["fiscal"]
+        for family in said:
+            self.problems.check_known(document.name, ("fiscal", family), "a till family", family, families)
+        found = {}
+        for family, ways in families.items():
+            told = said.get(family, {})
+            able = {"points": ways.points, "gift_cards": ways.gift_cards}
+            for name, way in told.items():
+                if way not in able[name]:
+                    text = f"found {way!r}, expected {' or '.join(able[name])}: all that its tills can print"
+                    self.problems.say(document.name, ("fiscal", family, name), text)
+            found[family] = Fiscal(**{name: told.get(name, first) for name, (first, *_) in able.items()})
+        return found
+
     def _unit(self, document: _Document, code: str, unit: dict[str, Any]) -> dict[str, Any]:
         limit = self._minor(document, ("units", code, "adjust_limit"), unit["adjust_limit"], unit["scale"])
         return {"code": code, **unit, "adjust_limit": limit}
@@ -384,6 +423,9 @@ class _Reading:
             secret_sha256=self._secret(document),
             addresses=tuple(value["credentials"]["addresses"]),
             options=value["options"],
+            fiscal={unit.code: self._fiscal[adapter].way(unit.kind) for unit in chain.units}
+            if chain and (adapter := value["adapter"]) in self._fiscal
+            else {},
             far_side=self._far_side(document),
             messages=self._messages(document, chain),
             delivery=msgspec.convert(_together(delivery, value["delivery"]), DeliverySettings),
@@ -396,14 +438,8 @@ class _Reading:
             if adapter and (adapter.push or adapter.pull):
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
-        secrets = {}
-        for name, variable in value["secrets"].items():
-            secrets[name] = self._environ.get(variable, "").strip()
-            if len(secrets[name]) < MIN_SECRET_CHARACTERS and document.value["enabled"]:
-                text = f"environment variable {variable}: expected at least {MIN_SECRET_CHARACTERS} characters"
-                self.problems.say(document.name, ("far_side", "secrets", name), text)
-        inner = tuple(value.get("inner_addresses", ()))
-        return FarSide(**{**value, "secrets": secrets, "inner_addresses": inner})
+        reading = far_side.Reading(document.name, value, self._root, self.problems)
+        return reading.far_side(self._environ, document.value["enabled"])
 
     def _messages(self, document: _Document, chain: Chain | None) -> Subscription | None:
         """What the link wants to be told: of its own store only, unless it names others."""

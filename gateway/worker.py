@@ -98,7 +98,7 @@ def outgoing(settings: Settings) -> dict[str, Outgoing]:
         adapter = ADAPTERS[link.adapter]
         if link.enabled and link.far_side is not None and (adapter.push or adapter.pull):
             own = Link(link.code, link.store, zones[link.store], link.options)
-            transport = partial(FarTransport, link.far_side)
+            transport = partial(FarTransport, link.far_side, link.code)
             found[link.code] = Outgoing(own, adapter, link.delivery, link.far_side.secrets, transport)
     return found
 

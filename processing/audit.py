@@ -21,6 +21,30 @@ from processing.database import Database, Statement, run, write
 FIRST = "0" * 64
 MAX_TARGET = 64
 
+# What a row may tell as its action (docs/security.md).
+ACTIONS = (
+    "adjustment",
+    "adjustment_approved",
+    "adjustment_asked",
+    "adjustment_rejected",
+    "card_activated",
+    "card_blocked",
+    "card_closed",
+    "card_issued",
+    "card_replaced",
+    "card_unblocked",
+    "client_added",
+    "client_revoked",
+    "holder_erased",
+    "holder_updated",
+    "holders_merged",
+    "merge_called_off",
+    "pin_set",
+    "programme_activated",
+    "transfer",
+    "voided",
+)
+
 # Whoever adds to the chain holds this row until the commit.
 _LOCK = Statement(
     """

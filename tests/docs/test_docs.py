@@ -27,6 +27,7 @@ from adapters.testing import CannedCore, converse
 from adapters.texts import REFUSALS
 from gateway import cli, metrics, schemas, settings
 from processing import claims, commands, directory, results, state
+from processing.audit import ACTIONS
 from processing.chores import CHORES
 from processing.errors import CardNotFound, by_code
 from processing.laws import LAWS
@@ -349,7 +350,7 @@ def test_every_audited_action_is_told() -> None:
     assert {"card_blocked", "pin_set", "client_added", "holders_merged"} <= found
     rows = section(page("security.md"), "Audit log")
     told = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\|([^|]*)\|", rows, re.MULTILINE))))
-    assert told == found
+    assert told == found == set(ACTIONS)
 
 
 # Worked examples ------------------------------------------------------------------------------------------------
@@ -400,6 +401,10 @@ FILES = {
 }
 
 
+# What the keys of a mapping are.
+KEYED_BY = {"units": "UNIT", "fiscal": "family"}
+
+
 def setting_keys(schema: marshmallow.Schema, path: str = "") -> Iterator[str]:
     """Every key that the schema takes: ``stores[].zone``, ``units.<UNIT>.scale``."""
     for name, field in schema.fields.items():
@@ -412,7 +417,7 @@ def _keys_of(field: Any, path: str) -> Iterator[str]:
     elif isinstance(field, marshmallow.fields.List) and isinstance(field.inner, marshmallow.fields.Nested):
         yield from _keys_of(field.inner, f"{path}[]")
     elif isinstance(field, marshmallow.fields.Dict) and isinstance(field.value_field, marshmallow.fields.Nested):
-        yield from _keys_of(field.value_field, f"{path}.<UNIT>")
+        yield from _keys_of(field.value_field, f"{path}.<{KEYED_BY[path]}>")
     else:
         yield path
 
