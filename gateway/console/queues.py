@@ -110,7 +110,7 @@ def pause(code: str) -> Any:
         until: datetime = database.now(connection) + timedelta(minutes=int(minutes))
         steering.pause(connection, code, until, operator().name, reason)
         details = {"until": until.isoformat(timespec="seconds"), "reason": reason}
-        audit.record(connection, database, operator().actor, "link_paused", store_id(settings), code, details)
+        audit.record(connection, database, operator().actor, "queue_paused", store_id(settings), code, details)
     return redirect(url_for("console.queue", code=code, done="paused"), 303)
 
 
@@ -120,5 +120,5 @@ def resume(code: str) -> Any:
     settings, database = link(code), console().database
     with database.transaction() as connection:
         steering.resume(connection, code)
-        audit.record(connection, database, operator().actor, "link_resumed", store_id(settings), code, {})
+        audit.record(connection, database, operator().actor, "queue_resumed", store_id(settings), code, {})
     return redirect(url_for("console.queue", code=code, done="resumed"), 303)

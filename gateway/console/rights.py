@@ -48,8 +48,8 @@ class Operator:
 
     @property
     def actor(self) -> str:
-        """Who this is in the audit log: no API client and no command line has a colon in its name."""
-        return f"console:{self.name}"
+        """Who this is in the audit log, as clients name their operators; no client is named ``console``."""
+        return f"console/{self.name}"
 
     def may(self, verb: str) -> bool:
         return verb in ROLES.get(self.role, frozenset())

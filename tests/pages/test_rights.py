@@ -225,7 +225,7 @@ def test_personal_data_is_masked_until_somebody_says_why(busy: World) -> None:
         assert [secret for secret in secrets if secret in shown.replace("&#43;", "+")] == list(secrets)
         with busy.database.reading() as connection:
             (kept,) = audit.changes(connection, "personal_shown", target)
-        assert (kept.actor, kept.details["reason"]) == ("console:olga", "a guest complains")
+        assert (kept.actor, kept.details["reason"]) == ("console/olga", "a guest complains")
 
 
 def test_addresses_that_nobody_has_are_a_page_and_not_a_failure(busy: World) -> None:

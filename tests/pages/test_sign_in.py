@@ -253,7 +253,7 @@ def test_what_is_done_to_people_is_audited(world: World) -> None:
         assert len(audit.changes(connection, "operator_suspended", "vera")) == 1
         assert [each.actor for each in audit.changes(connection, "operator_password", "vera")] == [
             "cli",
-            "console:vera",
+            "console/vera",
         ]
         assert not list(audit.broken(connection))
 
