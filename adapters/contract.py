@@ -26,6 +26,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 from zoneinfo import ZoneInfo
@@ -47,6 +48,7 @@ Calling = Generator["Call | Found", "Reply | None", T]
 DEFAULT_MAX_BODY = 1 << 20
 # Request Timeout, Too Early, Too Many Requests.
 AGAIN = frozenset({408, 425, 429})
+MAX_RETRY_SECONDS = 86_400.0
 
 
 # Ways in which a fiscal receipt tells what a card pays: as a lower price of the lines, as the offset of an advance
@@ -153,7 +155,10 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """Whatever the far side has answered, also 4xx and 5xx; header names are in lower case."""
+    """Whatever the far side has answered, also 3xx, 4xx and 5xx; ``checked`` makes errors of all but 2xx.
+
+    Header names are in lower case. Of several cookies each has a line of ``set-cookie``.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -310,13 +315,20 @@ def checked(reply: HttpReply) -> HttpReply:
     if 200 <= reply.status < 300:
         return reply
     if reply.status in AGAIN or reply.status >= 500:
-        raise LinkDown(f"HTTP {reply.status}", _seconds(reply.headers.get("retry-after", "")))
+        raise LinkDown(f"HTTP {reply.status}", _seconds(reply.headers))
     raise LinkRefused(f"HTTP {reply.status}")
 
 
-def _seconds(retry_after: str) -> float | None:
-    """The seconds of a Retry-After; a date says nothing to whoever has no clock."""
-    return float(retry_after) if retry_after.isdecimal() and len(retry_after) < 8 else None
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """What Retry-After says, at most a day: seconds, or an instant, which the reply's own Date is taken from."""
+    told = headers.get("retry-after", "").strip()
+    if told.isascii() and told.isdecimal():
+        return min(float(told[:10]), MAX_RETRY_SECONDS)
+    try:
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):  # TypeError: one of them has no zone
+        return None
+    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_SECONDS)
 
 
 def soap(call: SoapCall) -> Calling[SoapReply]:

@@ -14,6 +14,7 @@ import click
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from gateway import settings
+from gateway.cli_operators import operator
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
 from gateway.cli_options import existing, since_instant
@@ -304,6 +305,7 @@ def accounts_command(at: str | None, config: str, database_url: str) -> None:
 
 
 main.add_command(report_group)
+main.add_command(operator)
 
 
 @main.command("demo")

@@ -146,6 +146,11 @@ def _variable(value: Any) -> str:
     return match[1]
 
 
+def a_secret(**options: Any) -> Checked:
+    """The name of the environment variable that holds it."""
+    return Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True}, **options)
+
+
 # Files ------------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +199,7 @@ class _Codes(Section):
     params = fields.Dict(keys=a_text(), values=a_text())
     form = fields.Dict(keys=a_text(), values=a_text())
     json = fields.Dict(keys=a_text())
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = a_secret()
     expect = a_text()
     timeout_seconds = a_whole(1, 30)
 
@@ -232,7 +237,7 @@ class _Mail(Section):
     host = a_text(required=True)
     port = a_whole(1, 65_535)
     user = a_text()
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = a_secret()
     sender = a_text("an e-mail address", r"[^\s@]+@[^\s@]+", required=True)
     to = fields.List(a_text("an e-mail address", r"[^\s@]+@[^\s@]+"), required=True, validate=validate.Length(min=1))
 
@@ -310,7 +315,7 @@ class ChainSchema(Section):
 
 
 class _Credentials(Section):
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = a_secret()
     addresses = fields.List(
         Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
         load_default=list,
@@ -324,24 +329,6 @@ class _Messages(Section):
     below = fields.Dict(keys=a_text(), values=an_amount(), load_default=dict)
 
 
-class _FarSide(Section):
-    address = a_text(
-        "https://host/base or file:///folder", r"(?:https?://[^\s/@?#]+(?:/[^\s?#]*)?|file:///\S+)", required=True
-    )
-    connect_seconds = a_whole(1, 60)
-    read_seconds = a_whole(1, 120)
-    max_answer_bytes = a_whole(1024, 256 << 20)
-    tries = a_whole(1, 5)
-    ca_file = a_text()
-    client_cert = a_text()
-    client_key = a_text()
-    wsdl = a_text()
-    inner_addresses = fields.List(Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"))
-    secrets = fields.Dict(
-        keys=a_code(), values=Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True}), load_default=dict
-    )
-
-
 class LinkSchema(Section):
     """links/<code>.yaml."""
 
@@ -351,9 +338,15 @@ class LinkSchema(Section):
     enabled = a_switch(load_default=True)
     credentials = fields.Nested(_Credentials, load_default=lambda: {"addresses": []})
     options = fields.Dict(load_default=dict)
-    far_side = fields.Nested(_FarSide)
+    far_side = fields.Nested(lambda: _far_side())
     messages = fields.Nested(_Messages)
     delivery = fields.Nested(_Delivery, load_default=dict)
+
+
+def _far_side() -> Schema:
+    from gateway.far_side import FarSideSchema  # which is made of the fields above
+
+    return FarSideSchema()
 
 
 def link_schema(raw: dict[str, Any], adapters: Mapping[str, Adapter]) -> Schema:

@@ -18,7 +18,7 @@ from marshmallow import Schema, ValidationError
 
 from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays
 from adapters.registry import ADAPTERS
-from gateway import programmes
+from gateway import far_side, programmes
 from gateway.alerts import AlertSettings
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide
@@ -438,14 +438,8 @@ class _Reading:
             if adapter and (adapter.push or adapter.pull):
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
-        secrets = {}
-        for name, variable in value["secrets"].items():
-            secrets[name] = self._environ.get(variable, "").strip()
-            if len(secrets[name]) < MIN_SECRET_CHARACTERS and document.value["enabled"]:
-                text = f"environment variable {variable}: expected at least {MIN_SECRET_CHARACTERS} characters"
-                self.problems.say(document.name, ("far_side", "secrets", name), text)
-        inner = tuple(value.get("inner_addresses", ()))
-        return FarSide(**{**value, "secrets": secrets, "inner_addresses": inner})
+        reading = far_side.Reading(document.name, value, self._root, self.problems)
+        return reading.far_side(self._environ, document.value["enabled"])
 
     def _messages(self, document: _Document, chain: Chain | None) -> Subscription | None:
         """What the link wants to be told: of its own store only, unless it names others."""

@@ -44,7 +44,7 @@ LOOK_SECONDS = 0.2
 STOP_SECONDS = 5.0
 
 EXCHANGE_LOG, CODES, HOLDS, PEOPLE = "exchange_log", "confirmation_codes", "ended_holds", "erased_people"
-OUTBOX, ALERTS = "outbox", "alerts"
+SIGN_INS, OUTBOX, ALERTS = "sign_ins", "outbox", "alerts"
 OUTBOX_BITE = 1_000
 
 Chore = Callable[[], int]
@@ -59,6 +59,7 @@ def chores_of(own: Parts) -> dict[str, Chore]:
     chores[EXCHANGE_LOG] = partial(_prune_exchange_log, own)
     chores[CODES] = partial(retention.prune_codes, database, gateway.retention.confirmation_code_days)
     chores[HOLDS] = partial(retention.prune_holds, database, gateway.retention.hold_days)
+    chores[SIGN_INS] = partial(retention.prune_sign_ins, database)
     chores[PEOPLE] = partial(forget_people, own)
     chores[OUTBOX] = partial(_forget_messages, own)
     work = own.core.work
@@ -97,7 +98,7 @@ def outgoing(settings: Settings) -> dict[str, Outgoing]:
         adapter = ADAPTERS[link.adapter]
         if link.enabled and link.far_side is not None and (adapter.push or adapter.pull):
             own = Link(link.code, link.store, zones[link.store], link.options)
-            transport = partial(FarTransport, link.far_side)
+            transport = partial(FarTransport, link.far_side, link.code)
             found[link.code] = Outgoing(own, adapter, link.delivery, link.far_side.secrets, transport)
     return found
 

@@ -687,3 +687,46 @@ api_client = Table(
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
 )
+
+# People who log in to the pages ------------------------------------------------------------------------------
+
+operator = Table(
+    "operator",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("name", String(40), nullable=False, unique=True),
+    # argon2id, with its parameters in it
+    Column("password_hash", String(255), nullable=False),
+    # The password is somebody else's idea: it is good for one sign-in.
+    Column("must_change", Boolean, nullable=False),
+    Column("role", String(16), nullable=False),
+    # Codes of the stores and partners whose links this person sees; both empty: all.
+    Column("stores", JSON),
+    Column("partners", JSON),
+    Column("language", String(2), nullable=False),
+    Column("theme", String(5), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("suspended_at", Instant),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("token_sha256", LargeBinary(32), primary_key=True),
+    Column("operator_id", Id, nullable=False, index=True),
+    Column("source", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # Written down now and then; whoever is not seen for long is out.
+    Column("seen_at", Instant, nullable=False),
+    # Not beyond, however busy; earlier for who signs out.
+    Column("ends_at", Instant, nullable=False),
+)
+
+sign_in_failure = Table(
+    "sign_in_failure",
+    metadata,
+    # SHA-256 of a name, of where somebody came from, or of both: what is typed as a name may be a password.
+    Column("subject", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", Instant, nullable=False, index=True),
+)

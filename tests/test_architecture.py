@@ -55,6 +55,7 @@ OUTSIDE_WORLD = {
 KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}
 # Where the gateway meets the database: the composition root, and what keeps, shows or names it.
 MEETS_THE_DATABASE = {
+    "gateway.alerts",
     "gateway.api.clients",
     "gateway.api.pages",
     "gateway.api.queues",
@@ -62,6 +63,11 @@ MEETS_THE_DATABASE = {
     "gateway.backup",
     "gateway.cli",
     "gateway.cli_queue",
+    "gateway.console.figures",
+    "gateway.console.operators",
+    "gateway.console.search",
+    "gateway.console.sessions",
+    "gateway.console.throttle",
     "gateway.erasure",
     "gateway.exchange_log",
     "gateway.exchange_view",
