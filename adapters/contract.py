@@ -7,6 +7,15 @@ transaction), and returns what to say:
         found = yield from one(Identify(store=link.store, refs=refs(request)))
         return answer(found)
 
+What has to reach the far side goes the other way: a push is given messages of the outbox, yields calls and gets
+their replies. It returns when all is delivered, or raises ``NotYet``, ``LinkRefused`` or ``BadReply`` (the transport
+raises ``LinkDown``):
+
+    def send(job: Job, link: Link) -> Calling[None]:
+        reply = yield from http(HttpCall("POST", "/events", body=body(job.messages)))
+        if reply.status != 200:
+            raise LinkRefused("...")
+
 Same bytes, same asks: no clock, no network, no session; time, a fresh id and the caller's name come with the
 request. Reading helpers raise ``BadMessage`` with element and value. docs/writing-an-adapter.md tells it slowly.
 """
@@ -17,6 +26,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 from zoneinfo import ZoneInfo
@@ -24,7 +34,7 @@ from zoneinfo import ZoneInfo
 from marshmallow import Schema
 
 from processing.commands import Ask
-from processing.errors import LoyaltyError
+from processing.errors import LinkDown, LinkRefused, LoyaltyError
 from processing.results import Result
 
 T = TypeVar("T")
@@ -33,21 +43,40 @@ B = TypeVar("B", bound=Result)
 
 Outcome = Result | LoyaltyError
 Asking = Generator[Sequence[Ask[Any]], Sequence[Outcome], T]
+Calling = Generator["Call | Found", "Reply | None", T]
 
 DEFAULT_MAX_BODY = 1 << 20
+# Request Timeout, Too Early, Too Many Requests.
+AGAIN = frozenset({408, 425, 429})
+MAX_RETRY_SECONDS = 86_400.0
+
+
+# Ways in which a fiscal receipt tells what a card pays: as a lower price of the lines, as the offset of an advance
+# that was paid before, or as a form of payment.
+LINE_DISCOUNT, ADVANCE, TENDER = "line_discount", "advance", "tender"
+
+
+@dataclass(frozen=True, slots=True)
+class FiscalWays:
+    """Which ways a till family can print what points and gift cards pay; the first is its own."""
+
+    points: tuple[str, ...] = (LINE_DISCOUNT, TENDER)
+    gift_cards: tuple[str, ...] = (ADVANCE, TENDER)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """One configured connection: which store speaks, how, and what its adapter may be told.
 
-    ``options`` is the adapter's own settings, loaded through its schema.
+    ``options`` is the adapter's own settings, loaded through its schema. ``fiscal`` is the way in which the fiscal
+    receipt tells each unit, by the unit's code (docs/cookbook.md, "Points on the fiscal receipt").
     """
 
     code: str
     store: str
     zone: ZoneInfo
     options: Mapping[str, Any]
+    fiscal: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +134,150 @@ class Route:
         return re.compile(self.path, re.IGNORECASE)
 
 
+# What goes out ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """A request to the far side. ``path`` may carry a query and is put behind the link's address.
+
+    ``signed``: with the session's headers and signature. ``repeatable``: sending it twice does no harm, so that the
+    line may try it again at once.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    signed: bool = True
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """Whatever the far side has answered, also 3xx, 4xx and 5xx; ``checked`` makes errors of all but 2xx.
+
+    Header names are in lower case. Of several cookies each has a line of ``set-cookie``.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SoapCall:
+    """An operation of the far side's WSDL, which the link names."""
+
+    operation: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SoapReply:
+    """What the operation has returned, as zeep reads it; nothing but dicts, lists and plain values."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class FileWrite:
+    """A file in the link's folder, seen by the far side whole or not at all.
+
+    ``at``: only over the file that has this content (as FileRead told it). ``new``: only where there is no such file.
+    """
+
+    name: str
+    content: bytes
+    at: bytes | None = None
+    new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """A file of the link's folder, up to ``limit`` bytes."""
+
+    name: str
+    limit: int = DEFAULT_MAX_BODY
+
+
+@dataclass(frozen=True, slots=True)
+class FileReply:
+    """``content`` is ``None`` where there is no such file; after a FileWrite, where the write was not done."""
+
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a pull has learned: asks for the core, facts all of them; then ``state`` is where the next pull begins."""
+
+    asks: tuple[Ask[Any], ...] = ()
+    state: Any = None
+    writes: tuple[FileWrite, ...] = ()
+    note: str = ""
+
+
+Call = HttpCall | SoapCall | FileWrite | FileRead
+Reply = HttpReply | SoapReply | FileReply
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the outbox. ``id`` stays the same however often it is sent, and is greater for what came later;
+    of a kind that tells absolute values the greatest id is the newest. ``body`` is a JSON object, decoded."""
+
+    id: int
+    kind: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a push or a pull is to do: the messages in their order, or where the last pull has ended.
+
+    ``attempt`` counts from 1: on a later one something of it may be there already.
+    """
+
+    at: datetime
+    attempt: int = 1
+    messages: tuple[Message, ...] = ()
+    state: Any = None
+
+
+def one_by_one(link: Link) -> int:
+    """One message in each talk."""
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """How messages of the outbox are said to the far side: as many at once as ``batch`` says for the link.
+
+    A talk delivers all of its messages or none, as far as the far side can tell: what fails is sent again as a whole.
+    ``wants`` are the kinds that it can say; a link's ``messages`` names those that it shall.
+    """
+
+    wants: frozenset[str]
+    talk: Callable[[Job, Link], Calling[None]]
+    batch: Callable[[Link], int] = one_by_one
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a login has brought: headers for each call, for so many seconds; ``goodbye`` is sent at its end, also
+    after a failure. ``sign`` makes the headers that depend on the call: given it and the instant, without a clock."""
+
+    headers: Mapping[str, str]
+    seconds: float
+    goodbye: HttpCall | None = None
+    sign: Callable[[HttpCall, datetime], Mapping[str, str]] | None = field(default=None, repr=False)
+
+
+Login = Callable[[Mapping[str, str], Link], "Calling[Session] | Session"]
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A protocol. ``refuse`` says every LoyaltyError in the till's own words, also those raised before a handler.
@@ -112,7 +285,10 @@ class Adapter:
     ``private`` are the names of fields (elements, attributes, keys) that the exchange log masks when shown.
     ``volatile`` are the names of attributes and keys of answers that differ when the same happens again elsewhere: ids
     that the books give, and the time; a replay does not compare them.
-    ``unit_scale`` is the scale that a unit must have to be named in the options of a link.
+    ``unit_scale`` is the scale that a unit must have to be named in the options of a link. ``fiscal``: what its tills
+    can print.
+    ``push`` says messages of the outbox to the far side, ``pull`` asks it for news; ``login`` is the only one that
+    sees the secrets of the link.
     """
 
     name: str
@@ -123,6 +299,53 @@ class Adapter:
     private: frozenset[str] = frozenset()
     volatile: frozenset[str] = frozenset()
     unit_scale: int | None = None
+    fiscal: FiscalWays = FiscalWays()
+    push: Push | None = None
+    pull: Callable[[Job, Link], Calling[None]] | None = None
+    login: Login | None = None
+
+
+def http(call: HttpCall) -> Calling[HttpReply]:
+    """Send it; what the far side has answered."""
+    reply = yield call
+    assert isinstance(reply, HttpReply)
+    return reply
+
+
+def checked(reply: HttpReply) -> HttpReply:
+    """The reply, where it is a yes. Errors: LinkDown for what may pass, with the wait that the far side asks for;
+    LinkRefused for a no, and for a redirection, which nobody follows."""
+    if 200 <= reply.status < 300:
+        return reply
+    if reply.status in AGAIN or reply.status >= 500:
+        raise LinkDown(f"HTTP {reply.status}", _seconds(reply.headers))
+    raise LinkRefused(f"HTTP {reply.status}")
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """What Retry-After says, at most a day: seconds, or an instant, which the reply's own Date is taken from."""
+    told = headers.get("retry-after", "").strip()
+    if told.isascii() and told.isdecimal():
+        return min(float(told[:10]), MAX_RETRY_SECONDS)
+    try:
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):  # TypeError: one of them has no zone
+        return None
+    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_SECONDS)
+
+
+def soap(call: SoapCall) -> Calling[SoapReply]:
+    """Call the operation; what it has returned. A fault is raised as LinkRefused."""
+    reply = yield call
+    assert isinstance(reply, SoapReply)
+    return reply
+
+
+def file(call: FileRead | FileWrite) -> Calling[FileReply]:
+    """Read or write the file."""
+    reply = yield call
+    assert isinstance(reply, FileReply)
+    return reply
 
 
 def must(outcome: A | LoyaltyError) -> A:

@@ -216,6 +216,7 @@ AMOUNTS: dict[str, dict[str, str]] = {
 LINES: dict[str, dict[str, str]] = {
     "accrued": {"ru": "Начислено {}", "en": "Accrued {}"},
     "redeemed": {"ru": "Списано {}", "en": "Redeemed {}"},
+    "paid": {"ru": "Оплачено {}", "en": "Paid {}"},
     "balance": {"ru": "Баланс {}", "en": "Balance {}"},
     "topped_up": {"ru": "Пополнено {}", "en": "Topped up {}"},
     "cancelled": {"ru": "Операция отменена", "en": "Cancelled"},

@@ -24,7 +24,7 @@ from gateway.master_keys import load_keys
 from gateway.parent import end_with_parent
 from gateway.pos import Pos, Wsgi, doors
 from gateway.settings import Settings, load
-from processing import directory, migrate
+from processing import directory, migrate, steering
 from processing.database import Database
 from processing.errors import ConfigError
 from processing.execute import Core
@@ -58,7 +58,8 @@ def parts(settings: Settings, database: Database, environ: Mapping[str, str]) ->
         vault = load_vault(connection, keys)
     with database.reading() as connection:
         chain = directory.load(connection, database.now(connection))
-    core = Core(database, chain, vault)
+    told = [link.messages for link in settings.links.values() if link.enabled and link.messages is not None]
+    core = Core(database, chain, vault, told)
     core.on_locked = metrics.lock_seconds.observe
     core.on_repeat = metrics.repeats.inc
     return Parts(settings, database, vault, core)
@@ -86,9 +87,10 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)
 
     # Only web workers need it: the command line and the committer start without its libraries.
-    from gateway import api
+    from gateway import api, console
 
     api.install(app, own.settings, own.database, own.vault, own.core, books.ask)
+    console.install(app, own.settings, own.database, own.vault, own.core)
 
     @app.get("/health/live")
     def live() -> Any:
@@ -109,7 +111,14 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
 
     @app.get("/metrics")
     def show_metrics() -> Response:
-        return Response(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+        try:
+            with own.database.reading() as connection:
+                queues, now = steering.queues(connection, own.database), own.database.now(connection)
+        except Exception as error:
+            # What was counted is told also while the database is away.
+            log.warning("queues_not_read", reason=type(error).__name__)
+            queues, now = [], None
+        return Response(metrics.exposition(queues, now), content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return app
 

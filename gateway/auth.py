@@ -72,6 +72,8 @@ SCOPES: dict[str, str] = {
     "exchange:read": "the exchange log, masked",
     "audit:read": "the audit log",
     "reports:read": "settlement between partners, liability",
+    "queues:read": "what waits for stores and partner systems, and every attempt, masked",
+    "queues:write": "pause and resume queues, requeue and skip messages",
 }
 EVERYTHING = "*"
 

@@ -14,10 +14,12 @@ import click
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from gateway import settings
+from gateway.cli_operators import operator
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
 from gateway.cli_options import existing, since_instant
 from gateway.cli_programmes import programme
+from gateway.cli_queue import queue
 from gateway.cli_replay import replay_command, samples_command
 from gateway.cli_reports import report_group
 from gateway.logs import configure
@@ -75,18 +77,19 @@ def serve(config: str, database_url: str, host: str, port: int, workers: int, th
 @_database
 @click.option("--once", is_flag=True, help="One round, then end; exit 1 if a chore has failed.")
 def work_command(config: str, database_url: str, once: bool) -> None:
-    """Do what is due by itself: expire, end, finish, throw away. Any number of workers may run."""
+    """Do what is due by itself: deliver, expire, end, finish, throw away. Any number of workers may run."""
     from gateway import app
-    from gateway.worker import stopped_by_signals, worker_of
+    from gateway.worker import delivery_of, run_both, stopped_by_signals, worker_of
 
     is_stopped = stopped_by_signals()
     own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
-    worker = worker_of(own, is_stopped)
     if not once:
-        worker.run()
+        run_both(own, is_stopped)
         return
+    worker = worker_of(own, is_stopped)
     for name, count in worker.run_once().items():
         click.echo(f"{name}: {'failed' if name in worker.failed else count}")
+    click.echo(f"deliveries: {delivery_of(own, is_stopped).run_once()}")
     sys.exit(1 if worker.failed else 0)
 
 
@@ -117,6 +120,7 @@ def config_check(config: str) -> None:
 main.add_command(programme)
 main.add_command(replay_command)
 main.add_command(samples_command)
+main.add_command(queue)
 
 
 @main.command("log")
@@ -304,6 +308,7 @@ def accounts_command(at: str | None, config: str, database_url: str) -> None:
 
 
 main.add_command(report_group)
+main.add_command(operator)
 
 
 @main.command("demo")

@@ -37,11 +37,20 @@ def existing(database_url: str, read_only: bool = False) -> Database:
 
 def since_instant(text: str) -> datetime:
     """The instant that ``30m``, ``24h``, ``7d`` or an ISO 8601 text means. Errors: ClickException."""
+    return _instant(text, -1, "--since")
+
+
+def until_instant(text: str) -> datetime:
+    """The same of the time to come. Errors: ClickException."""
+    return _instant(text, 1, "--until")
+
+
+def _instant(text: str, sign: int, option: str) -> datetime:
     units = {"m": "minutes", "h": "hours", "d": "days"}
     try:
         if text[-1:] in units and text[:-1].isdigit():
-            return datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
+            return datetime.now(UTC) + sign * timedelta(**{units[text[-1]]: int(text[:-1])})
         at = datetime.fromisoformat(text)
         return at if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise click.ClickException(f"--since {text!r}: expected 30m, 24h, 7d or 2026-05-04T19:00") from None
+        raise click.ClickException(f"{option} {text!r}: expected 30m, 24h, 7d or 2026-05-04T19:00") from None

@@ -47,6 +47,8 @@ PRUNE_BITES = 100
 PRUNE_SECONDS = 60.0
 # No message is larger: what a route accepts is bounded far below.
 MAX_OPENED = 64 * MEGABYTE
+# Characters of why a message made no sense.
+MAX_REASON = 300
 SAMPLE_PLACES = 32
 SAMPLE_ROWS = 16
 
@@ -70,12 +72,16 @@ class Exchange(NamedTuple):
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
-    """A request as the log keeps it: the bytes, and as much of its head as is needed to play it again."""
+    """A request as the log keeps it: the bytes, and as much of its head as is needed to play it again.
+
+    ``reason``: of a message that made no sense, where and what was expected; never what stood there.
+    """
 
     method: str
     path: str
     content_type: str
     body: bytes
+    reason: str = ""
 
 
 class Recorded(NamedTuple):
@@ -103,12 +109,13 @@ class Counters:
     failed: int
 
 
-def pack_request(method: str, path: str, content_type: str, body: bytes) -> bytes:
+def pack_request(method: str, path: str, content_type: str, body: bytes, reason: str = "") -> bytes:
     """What ``record`` takes as the request. ``path`` comes without the link's secret."""
+    reason = reason[:MAX_REASON]
     try:
-        return _encode(Request(method, path, content_type, body))
+        return _encode(Request(method, path, content_type, body, reason))
     except UnicodeEncodeError:  # bytes that a server has smuggled into text as lone surrogates
-        return _encode(Request(_plain(method), _plain(path), _plain(content_type), body))
+        return _encode(Request(_plain(method), _plain(path), _plain(content_type), body, _plain(reason)))
 
 
 # One context, kept: zlib takes 256 KB of fresh memory for every message. Only the writing thread compresses.

@@ -44,6 +44,8 @@ def block(recorded: Recorded, private: frozenset[str], zone: ZoneInfo) -> Iterat
     # The head as well: what a stranger tried there may be anything.
     head = f"{request.method} {request.path}  {request.content_type}"
     yield f"  in   {mask(head.encode('utf-8', 'replace'), private)}"
+    if request.reason:
+        yield f"  why  {mask(request.reason.encode(), private)}"
     yield _shown(request.body, private)
     yield "  out"
     yield _shown(recorded.answer, private)

@@ -53,7 +53,7 @@ def doors(
     return {
         code: Door(
             settings,
-            Link(code=code, store=settings.store, zone=ZoneInfo(zones[settings.store]), options=settings.options),
+            Link(code, settings.store, ZoneInfo(zones[settings.store]), settings.options, settings.fiscal),
             adapters[settings.adapter],
         )
         for code, settings in links.items()
@@ -110,7 +110,7 @@ class Pos:
         """One message: authenticated, answered, counted and recorded."""
         started = time.perf_counter()
         request, route, problem = self._read(door, environ, rest)
-        response = answered(door, request, route, problem, self._ask)
+        response, refusal = answered(door, request, route, problem, self._ask)
         took = time.perf_counter() - started
         outcome = outcome_of(response)
         code = door.settings.code
@@ -126,7 +126,13 @@ class Pos:
             outcome=outcome,
             status=response.status,
             took_us=int(took * 1_000_000),
-            request=pack_request(request.method, request.path, request.headers.get("content-type", ""), request.body),
+            request=pack_request(
+                request.method,
+                request.path,
+                request.headers.get("content-type", ""),
+                request.body,
+                reason_of(refusal) if isinstance(refusal, BadMessage) else "",
+            ),
             answer=response.body,
         )
         return response
@@ -168,27 +174,36 @@ class Pos:
 
 def answered(
     door: Door, request: WireRequest, route: Route | None, problem: LoyaltyError | None, ask: Asked
-) -> WireResponse:
-    """The adapter's words for whatever happens; a bug is HTTP 500 and says nothing of itself."""
+) -> tuple[WireResponse, LoyaltyError | None]:
+    """The adapter's words for whatever happens, and the refusal that they tell.
+
+    A bug is HTTP 500 and says nothing of itself.
+    """
     try:
         if problem is not None:
-            return door.adapter.refuse(problem, request, door.link)
+            return door.adapter.refuse(problem, request, door.link), problem
         assert route is not None
         try:
-            return converse(route, request, door.link, ask)
+            return converse(route, request, door.link, ask), None
         except LoyaltyError as refusal:
             if isinstance(refusal, BadMessage):
                 where = str(refusal.details.get("where", ""))
                 log.info("bad_message", link=door.settings.code, request_id=request.id, where=where)
-            return door.adapter.refuse(refusal, request, door.link)
+            return door.adapter.refuse(refusal, request, door.link), refusal
     except Exception:
         log.exception("exchange_failed", link=door.settings.code, request_id=request.id)
-        return WireResponse(b"internal error", "text/plain; charset=utf-8", 500)
+        return WireResponse(b"internal error", "text/plain; charset=utf-8", 500), None
 
 
 def outcome_of(response: WireResponse) -> str:
     """What log and metrics call it: ``ok``, ``failed``, or the code of a refusal."""
     return response.refused or ("ok" if response.status < 500 else "failed")
+
+
+def reason_of(refusal: BadMessage) -> str:
+    """Where the message made no sense and what was expected; what stood there may be personal, and is not told."""
+    where = str(refusal.details.get("where", ""))
+    return refusal.message if refusal.message.startswith(where) else f"{where}: {refusal.message}"
 
 
 _STATUS = {200: "200 OK", 400: "400 Bad Request", 403: "403 Forbidden", 404: "404 Not Found", 500: "500 Internal"}

@@ -155,7 +155,7 @@ class Replay:
         copies.catch_up(recorded.at)
         request, route = request_of(recorded, door)
         recorder.forget()
-        response = answered(door, request, route, misdirected(route, request.method), recorder)
+        response, _ = answered(door, request, route, misdirected(route, request.method), recorder)
         # Other callers' load does not come again.
         busy = (recorded.outcome,) if recorded.outcome == Busy.code else ()
         doubts = (*busy, *doubting.about(recorder.asks, recorded.at))

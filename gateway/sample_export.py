@@ -103,7 +103,7 @@ class SampleFolder:
             yield f"{played.recorded.request_id}: left out: with stand-ins it asks for something else"
             return
         outcomes = [_read(result) for result in results]
-        response = answered(door, request, route, misdirected(route, request.method), lambda _: outcomes)
+        response, _ = answered(door, request, route, misdirected(route, request.method), lambda _: outcomes)
         _write_json(self.folder / f"{case}.asks.json", msgspec.to_builtins(asks))
         _write_json(self.folder / f"{case}.results.json", results)
         (self.folder / f"{case}.request.{_extension(request.body)}").write_bytes(request.body)

@@ -10,8 +10,11 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from adapters.contract import Adapter
+from adapters.contract import ADVANCE, LINE_DISCOUNT, TENDER, Adapter
+from gateway.alerts import WHAT
+from gateway.delivery_policy import RELAXED, STRICT
 from gateway.problems import EXPECTED, did_you_mean
+from processing.events import KINDS
 from processing.units import HUNDREDTHS_OF_PERCENT, MAX_AMOUNT, MONEY, POINTS, scaled
 
 MAX_SCALE = 6
@@ -143,6 +146,11 @@ def _variable(value: Any) -> str:
     return match[1]
 
 
+def a_secret(**options: Any) -> Checked:
+    """The name of the environment variable that holds it."""
+    return Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True}, **options)
+
+
 # Files ------------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +183,7 @@ class _Retention(Section):
     confirmation_code_days = a_whole(1, 3650)
     # A hold may be reserved for 30 days, and its till asks for it until then.
     hold_days = a_whole(31, 3650)
+    outbox_days = a_whole(1, 3650)
 
 
 class _Api(Section):
@@ -190,9 +199,52 @@ class _Codes(Section):
     params = fields.Dict(keys=a_text(), values=a_text())
     form = fields.Dict(keys=a_text(), values=a_text())
     json = fields.Dict(keys=a_text())
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = a_secret()
     expect = a_text()
     timeout_seconds = a_whole(1, 30)
+
+
+class _Attempts(Section):
+    link_down = a_whole(0, 100_000)
+    link_refused = a_whole(0, 100_000)
+    bad_reply = a_whole(0, 100_000)
+    failed = a_whole(0, 100_000)
+
+
+class _Delivery(Section):
+    """Of a link, and of gateway.yaml for all of them; its defaults are those of DeliverySettings."""
+
+    order = a_choice(STRICT, RELAXED)
+    first_seconds = a_whole(1, 3600)
+    most_seconds = a_whole(1, 86_400)
+    multiplier = a_whole(1, 10)
+    jitter_seconds = a_whole(0, 3600)
+    attempts = fields.Nested(_Attempts)
+    give_up_hours = a_whole(0, 24 * 366)
+    breaker_failures = a_whole(1, 1000)
+    per_minute = a_whole(0, 1_000_000)
+    call_seconds = a_whole(1, 120)
+    pull_minutes = a_whole(1, 1440)
+
+
+class _AlertRule(Section):
+    when = a_choice(*WHAT, required=True)
+    above = a_whole(0, 1_000_000_000, required=True)
+    links = fields.List(a_text())
+
+
+class _Mail(Section):
+    host = a_text(required=True)
+    port = a_whole(1, 65_535)
+    user = a_text()
+    secret = a_secret()
+    sender = a_text("an e-mail address", r"[^\s@]+@[^\s@]+", required=True)
+    to = fields.List(a_text("an e-mail address", r"[^\s@]+@[^\s@]+"), required=True, validate=validate.Length(min=1))
+
+
+class _Alerts(Section):
+    rules = fields.List(fields.Nested(_AlertRule))
+    mail = fields.Nested(_Mail)
 
 
 class GatewaySchema(Section):
@@ -204,6 +256,8 @@ class GatewaySchema(Section):
     retention = fields.Nested(_Retention)
     api = fields.Nested(_Api)
     codes = fields.Nested(_Codes)
+    delivery = fields.Nested(_Delivery)
+    alerts = fields.Nested(_Alerts)
     answer_seconds = a_whole(1, 120)
     queue_limit = a_whole(1, 1_000_000)
 
@@ -239,6 +293,11 @@ class _Product(_Named):
     programme = a_text(required=True)
 
 
+class _Fiscal(Section):
+    points = a_choice(LINE_DISCOUNT, TENDER)
+    gift_cards = a_choice(ADVANCE, TENDER)
+
+
 class ChainSchema(Section):
     """chain.yaml."""
 
@@ -252,15 +311,22 @@ class ChainSchema(Section):
     partners = _some(_Named)
     stores = _some(_Store)
     products = fields.List(fields.Nested(_Product), load_default=list)
+    fiscal = fields.Dict(keys=a_text("a till family"), values=fields.Nested(_Fiscal), load_default=dict)
 
 
 class _Credentials(Section):
-    secret = Checked(_variable, _FROM_ENVIRONMENT, metadata={"secret": True})
+    secret = a_secret()
     addresses = fields.List(
         Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
         load_default=list,
         validate=validate.Length(min=1),
     )
+
+
+class _Messages(Section):
+    kinds = fields.List(a_choice(*KINDS), required=True, validate=validate.Length(min=1))
+    stores = fields.List(a_text())
+    below = fields.Dict(keys=a_text(), values=an_amount(), load_default=dict)
 
 
 class LinkSchema(Section):
@@ -270,8 +336,17 @@ class LinkSchema(Section):
     adapter = a_text(required=True)
     store = a_text(required=True)
     enabled = a_switch(load_default=True)
-    credentials = fields.Nested(_Credentials, required=True)
+    credentials = fields.Nested(_Credentials, load_default=lambda: {"addresses": []})
     options = fields.Dict(load_default=dict)
+    far_side = fields.Nested(lambda: _far_side())
+    messages = fields.Nested(_Messages)
+    delivery = fields.Nested(_Delivery, load_default=dict)
+
+
+def _far_side() -> Schema:
+    from gateway.far_side import FarSideSchema  # which is made of the fields above
+
+    return FarSideSchema()
 
 
 def link_schema(raw: dict[str, Any], adapters: Mapping[str, Adapter]) -> Schema:

@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 import msgspec
 from marshmallow import Schema, ValidationError
 
-from adapters.contract import Adapter
+from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays
 from adapters.registry import ADAPTERS
-from gateway import programmes
+from gateway import far_side, programmes
+from gateway.alerts import AlertSettings
+from gateway.delivery_policy import DeliverySettings
+from gateway.far_side import FarSide
 from gateway.problems import Problems, did_you_mean, shown
 from gateway.programme_schemas import ProgrammeSchema
 from gateway.schemas import MAX_SCALE, ChainSchema, GatewaySchema, Network, link_schema
@@ -27,11 +30,16 @@ from gateway.yaml_files import Steps, read_yaml
 from processing import numbers
 from processing.chain import Chain, Product
 from processing.errors import ConfigError
+from processing.events import BALANCE_BELOW, Subscription
 from processing.programme.document import ProgrammeDocument
-from processing.units import MONEY, PAR_MILLIONTHS
+from processing.units import MONEY, PAR_MILLIONTHS, POINTS
 
 MIN_SECRET_CHARACTERS = 16
+# The till family that speaks REST; the others are named as their adapters.
+REST = "rest"
 MAX_CARD_NUMBER = 2**63 - 1
+# In the place of a list of stores.
+ALL_STORES = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +67,11 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """How long codes are kept after they were sent, and holds after they have ended."""
+    """How long codes are kept after they were sent, holds after they have ended, and delivered messages."""
 
     confirmation_code_days: int = 30
     hold_days: int = 400
+    outbox_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +108,22 @@ class GatewaySettings:
     retention: RetentionSettings = RetentionSettings()
     api: ApiSettings = ApiSettings()
     codes: CodeSettings = field(default_factory=CodeSettings)
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     answer_seconds: int = 8
     queue_limit: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Fiscal:
+    """How the fiscal receipts of a till family tell what points and gift cards pay (adapters/contract.py)."""
+
+    points: str = LINE_DISCOUNT
+    gift_cards: str = ADVANCE
+
+    def way(self, kind: str) -> str:
+        """That of a unit of this kind."""
+        return self.points if kind == POINTS else self.gift_cards
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +137,25 @@ class LinkSettings:
     secret_sha256: bytes | None = field(repr=False)
     addresses: tuple[Network, ...]
     options: Mapping[str, Any]
+    fiscal: Mapping[str, str] = field(default_factory=dict)
+    # Whom it speaks to, what that wants to be told of the books, and how it is delivered.
+    far_side: FarSide | None = None
+    messages: Subscription | None = None
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a configuration directory says; programmes and links under their codes."""
+    """Everything that a configuration directory says; programmes and links under their codes.
+
+    ``fiscal`` is how the receipts of tills that speak REST tell what cards pay; links have their own.
+    """
 
     gateway: GatewaySettings
     chain: Chain
     programmes: Mapping[str, ProgrammeDocument]
     links: Mapping[str, LinkSettings]
+    fiscal: Fiscal = Fiscal()
 
 
 def load(
@@ -188,6 +220,7 @@ class _Reading:
         self._needs_secrets = needs_secrets
         # Units whose points are not worth one of money each, and the programmes that say so.
         self._priced: dict[str, str] = {}
+        self._fiscal: dict[str, Fiscal] = {}
 
     def settings(self) -> Settings | None:
         """Everything read and checked; ``None`` without a usable chain.yaml, to which the rest refers."""
@@ -199,10 +232,15 @@ class _Reading:
         gateway = self._document("gateway.yaml", lambda _: GatewaySchema()) if written else None
         found = self._document("chain.yaml", lambda _: ChainSchema())
         chain = self._chain(found) if found else None
+        self._fiscal = self._fiscal_of_families(found) if found else {}
         found_programmes = list(self._folder("programme", lambda _: ProgrammeSchema()))
         said = [self._programme(one, chain) for one in found_programmes] if chain else []
         self._priced = {each.unit: each.code for each in said if each.point_price_millionths != PAR_MILLIONTHS}
-        links = [self._link(one, chain) for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))]
+        delivery = gateway.value.get("delivery", {}) if gateway else {}
+        links = [
+            self._link(one, chain, delivery)
+            for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))
+        ]
         if chain is None:
             return None
         return Settings(
@@ -210,6 +248,7 @@ class _Reading:
             chain,
             {programme.code: programme for programme in said},
             {link.code: link for link in links},
+            self._fiscal[REST],
         )
 
     def chain(self) -> Chain | None:
@@ -283,7 +322,22 @@ class _Reading:
             codes["secret"] = self._environ.get(variable, "").strip()
             if not codes["secret"] and self._needs_secrets:
                 self.problems.say(document.name, (*path, "secret"), f"environment variable {variable} is not set")
-        return {**document.value, "codes": codes}
+        return {**document.value, "codes": codes, "alerts": self._alerts(document)}
+
+    def _alerts(self, document: _Document) -> dict[str, Any]:
+        """The rules, with the secret of the mail server in the place of its variable."""
+        alerts = dict(document.value.get("alerts", {}))
+        stems = self._stems("links")
+        for n, rule in enumerate(alerts.get("rules", ())):
+            for m, link in enumerate(rule.get("links", ())):
+                self.problems.check_known(document.name, ("alerts", "rules", n, "links", m), "a link", link, stems)
+        if variable := alerts.get("mail", {}).get("secret"):
+            secret = self._environ.get(variable, "").strip()
+            if not secret:
+                path = ("alerts", "mail", "secret")
+                self.problems.say(document.name, path, f"environment variable {variable} is not set")
+            alerts["mail"] = {**alerts["mail"], "secret": secret}
+        return alerts
 
     def _chain(self, document: _Document) -> Chain:
         name, value, problems = document.name, document.value, self.problems
@@ -302,6 +356,23 @@ class _Reading:
             for text in _number_problems(product):
                 problems.say(name, ("products", n, "length"), text)
         return chain
+
+    def _fiscal_of_families(self, document: _Document) -> dict[str, Fiscal]:
+        """Of every till family what the chain says, where it can do that; else its own way."""
+        families = {REST: FiscalWays(), **{name: adapter.fiscal for name, adapter in self._adapters.items()}}
+        said = document.value["fiscal"]
+        for family in said:
+            self.problems.check_known(document.name, ("fiscal", family), "a till family", family, families)
+        found = {}
+        for family, ways in families.items():
+            told = said.get(family, {})
+            able = {"points": ways.points, "gift_cards": ways.gift_cards}
+            for name, way in told.items():
+                if way not in able[name]:
+                    text = f"found {way!r}, expected {' or '.join(able[name])}: all that its tills can print"
+                    self.problems.say(document.name, ("fiscal", family, name), text)
+            found[family] = Fiscal(**{name: told.get(name, first) for name, (first, *_) in able.items()})
+        return found
 
     def _unit(self, document: _Document, code: str, unit: dict[str, Any]) -> dict[str, Any]:
         limit = self._minor(document, ("units", code, "adjust_limit"), unit["adjust_limit"], unit["scale"])
@@ -352,7 +423,7 @@ class _Reading:
         if chain:
             self.problems.check_known(name, path, "a unit of chain.yaml", found, [unit.code for unit in chain.units])
 
-    def _link(self, document: _Document, chain: Chain | None) -> LinkSettings:
+    def _link(self, document: _Document, chain: Chain | None, delivery: Mapping[str, Any]) -> LinkSettings:
         name, value, problems = document.name, document.value, self.problems
         if chain:
             stores = [store.code for store in chain.stores]
@@ -369,14 +440,56 @@ class _Reading:
             secret_sha256=self._secret(document),
             addresses=tuple(value["credentials"]["addresses"]),
             options=value["options"],
+            fiscal={unit.code: self._fiscal[adapter].way(unit.kind) for unit in chain.units}
+            if chain and (adapter := value["adapter"]) in self._fiscal
+            else {},
+            far_side=self._far_side(document),
+            messages=self._messages(document, chain),
+            delivery=msgspec.convert(_together(delivery, value["delivery"]), DeliverySettings),
         )
+
+    def _far_side(self, document: _Document) -> FarSide | None:
+        """Whom the link speaks to, with its secrets from the environment."""
+        value, adapter = document.value.get("far_side"), self._adapters.get(document.value["adapter"])
+        if value is None:
+            if adapter and (adapter.push or adapter.pull):
+                self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
+            return None
+        reading = far_side.Reading(document.name, value, self._root, self.problems)
+        return reading.far_side(self._environ, document.value["enabled"])
+
+    def _messages(self, document: _Document, chain: Chain | None) -> Subscription | None:
+        """What the link wants to be told: of its own store only, unless it names others."""
+        value, path = document.value.get("messages"), ("messages",)
+        if value is None or chain is None:
+            return None
+        adapter = self._adapters.get(document.value["adapter"])
+        push = adapter.push.wants if adapter and adapter.push else frozenset()
+        for n, kind in enumerate(value["kinds"]):
+            self.problems.check_known(document.name, (*path, "kinds", n), "a kind that the adapter sends", kind, push)
+        codes = [store.code for store in chain.stores]
+        stores = value.get("stores", [document.value["store"]])
+        for n, store in enumerate(stores if stores != [ALL_STORES] else ()):
+            self.problems.check_known(document.name, (*path, "stores", n), "a store of chain.yaml", store, codes)
+        scales = {unit.code: unit.scale for unit in chain.units}
+        below = {}
+        for unit, amount in value["below"].items():
+            self._check_unit(document.name, (*path, "below", unit), unit, chain)
+            below[unit] = self._minor(document, (*path, "below", unit), amount, scales.get(unit, 0)) or 0
+        if (BALANCE_BELOW in value["kinds"]) != bool(below):
+            text = f"expected below: and the kind {BALANCE_BELOW} together"
+            self.problems.say(document.name, (*path, "below"), text)
+        wanted = None if stores == [ALL_STORES] else frozenset(stores)
+        return Subscription(document.value["link"], frozenset(value["kinds"]), wanted, below)
 
     def _secret(self, document: _Document) -> bytes | None:
         """The secret's SHA-256, by which it is recognised; a link that is switched off may do without."""
         value, path = document.value, ("credentials", "secret")
         variable = value["credentials"].get("secret")
+        adapter = self._adapters.get(value["adapter"])
         if variable is None:
-            self._check_addresses(document)
+            if adapter is None or adapter.routes:
+                self._check_addresses(document)
             return None
         secret = self._environ.get(variable, "").strip()
         if not secret and value["enabled"] and self._needs_secrets:
@@ -394,6 +507,12 @@ class _Reading:
             if network.prefixlen == 0:
                 text = f"found '{network}', which lets everybody in: expected a secret as well"
                 self.problems.say(document.name, ("credentials", "addresses", n), text)
+
+
+def _together(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """How all links are delivered to, and what this one says otherwise."""
+    attempts = {**common.get("attempts", {}), **own.get("attempts", {})}
+    return {**common, **own, "attempts": attempts}
 
 
 def _number_problems(product: Product) -> Iterator[str]:

@@ -12,16 +12,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.util import Finalize
+from zoneinfo import ZoneInfo
 
 import structlog
 
-from gateway import exchange_log, metrics
+from adapters.contract import Link
+from adapters.registry import ADAPTERS
+from gateway import alerts, exchange_log, metrics
 from gateway.app import Parts
+from gateway.delivery import Delivery, Outgoing
 from gateway.erasure import forget_people
-from processing import retention
+from gateway.settings import Settings
+from gateway.transport import FarTransport
+from processing import retention, steering
 from processing.chores import CHORES
 from processing.database import is_retryable, sqlstate, trace
 from processing.errors import Busy
@@ -38,6 +44,8 @@ LOOK_SECONDS = 0.2
 STOP_SECONDS = 5.0
 
 EXCHANGE_LOG, CODES, HOLDS, PEOPLE = "exchange_log", "confirmation_codes", "ended_holds", "erased_people"
+SIGN_INS, OUTBOX, ALERTS = "sign_ins", "outbox", "alerts"
+OUTBOX_BITE = 1_000
 
 Chore = Callable[[], int]
 
@@ -51,13 +59,48 @@ def chores_of(own: Parts) -> dict[str, Chore]:
     chores[EXCHANGE_LOG] = partial(_prune_exchange_log, own)
     chores[CODES] = partial(retention.prune_codes, database, gateway.retention.confirmation_code_days)
     chores[HOLDS] = partial(retention.prune_holds, database, gateway.retention.hold_days)
+    chores[SIGN_INS] = partial(retention.prune_sign_ins, database)
     chores[PEOPLE] = partial(forget_people, own)
+    chores[OUTBOX] = partial(_forget_messages, own)
+    work = own.core.work
+    chores[ALERTS] = partial(_once, partial(alerts.watch, database, gateway.alerts, work.subscriptions, work.stamps))
     return chores
 
 
 def _prune_exchange_log(own: Parts) -> int:
     with own.database.transaction() as connection:
         return exchange_log.prune(connection, own.settings.gateway.exchange_log, datetime.now(UTC))
+
+
+def _once(chore: Chore) -> int:
+    """A chore that has done all at once, whatever it tells."""
+    chore()
+    return 0
+
+
+def _forget_messages(own: Parts) -> int:
+    with own.database.transaction() as connection:
+        before = own.database.now(connection) - timedelta(days=own.settings.gateway.retention.outbox_days)
+        return steering.forget(connection, before, OUTBOX_BITE)
+
+
+def delivery_of(own: Parts, is_stopped: Callable[[], bool]) -> Delivery:
+    """What delivers the outbox to the links that speak to somebody."""
+    told = own.core.work.subscriptions
+    return Delivery(own.core, own.vault, outgoing(own.settings), told, is_stopped)
+
+
+def outgoing(settings: Settings) -> dict[str, Outgoing]:
+    """The links that speak to a far side, by code."""
+    zones = {store.code: ZoneInfo(store.zone) for store in settings.chain.stores}
+    found = {}
+    for link in settings.links.values():
+        adapter = ADAPTERS[link.adapter]
+        if link.enabled and link.far_side is not None and (adapter.push or adapter.pull):
+            own = Link(link.code, link.store, zones[link.store], link.options)
+            transport = partial(FarTransport, link.far_side, link.code)
+            found[link.code] = Outgoing(own, adapter, link.delivery, link.far_side.secrets, transport)
+    return found
 
 
 def worker_of(own: Parts, is_stopped: Callable[[], bool]) -> Worker:
@@ -165,11 +208,22 @@ def stopped_by_signals() -> Callable[[], bool]:
 def start_thread(own: Parts) -> None:
     """The worker as a thread of this process: on SQLite, where one process serves. It ends before the process does."""
     stop = threading.Event()
-    thread = threading.Thread(target=worker_of(own, stop.is_set).run, name="worker", daemon=True)
+    runs = {"worker": worker_of(own, stop.is_set).run, "delivery": delivery_of(own, stop.is_set).run}
+    threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in runs.items()]
 
     def end() -> None:
         stop.set()
-        thread.join(STOP_SECONDS)
+        for thread in threads:
+            thread.join(STOP_SECONDS)
 
     Finalize(None, end, exitpriority=20)
-    thread.start()
+    for thread in threads:
+        thread.start()
+
+
+def run_both(own: Parts, is_stopped: Callable[[], bool]) -> None:
+    """Recurring work and delivery, each in its thread, until stopped; what is under way is finished first."""
+    delivery = threading.Thread(target=delivery_of(own, is_stopped).run, name="delivery", daemon=True)
+    delivery.start()
+    worker_of(own, is_stopped).run()
+    delivery.join(STOP_SECONDS)

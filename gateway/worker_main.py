@@ -7,7 +7,7 @@ import os
 from gateway.app import from_environment
 from gateway.logs import configure
 from gateway.parent import end_with_parent
-from gateway.worker import stopped_by_signals, worker_of
+from gateway.worker import run_both, stopped_by_signals
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     is_stopped = stopped_by_signals()
     end_with_parent()
     own = from_environment(os.environ)
-    worker_of(own, is_stopped).run()
+    run_both(own, is_stopped)
     own.database.dispose()
 
 

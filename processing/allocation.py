@@ -1,21 +1,23 @@
 """Which line of a receipt was paid from which lot and earned into which: what returns read. Pure.
 
-A return never runs the rules again. It takes the stored shares of the lines that come back, in proportion to how
-much of each line comes back, cumulatively: after any steps exactly ``amount * returned // size`` of a part is
-undone, and all of it when the whole line is back.
+A return never runs the rules again. It takes parts of the sold lines that no return has which stands, the lowest
+first, and undoes what of the stored shares belongs to just these parts (processing/spans.py). So whatever comes back
+and is undone again, in whatever order: a line that is back as a whole has given back exactly its shares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count as count_from
+from math import lcm
 
 import msgspec
 
 from processing.commands import Line, Receipt, ReturnLine
 from processing.errors import BadAmount, ReturnExceeds
 from processing.lots import Move
-from processing.units import proportion, spread
+from processing.spans import Spans, gaps, joined, length_of, lowest, portion, ranges
+from processing.units import spread
 
 GOODS, GIFT_CARD = "goods", "gift_card"
 
@@ -31,18 +33,20 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
 class Back(msgspec.Struct, frozen=True, array_like=True):
     """How much of a sold line has come back, in its measure; ``sum_minor`` is what the till told of it in money.
 
-    Money is finer than the measure may be: what it comes to is rounded down over all steps, not in each.
+    ``spans`` are the parts of the line that came back, of which it has ``parts(line)``: finer than the measure, for
+    money may be. Returns from before they were kept have none (``came_back``).
     """
 
     number: int
     amount: int
     sum_minor: int = 0
+    spans: Spans = ()
 
 
 class Counted(msgspec.Struct, frozen=True):
     """A sold line that comes back: its whole size, what came back of it before, and what comes back now.
 
-    ``start`` and ``end`` are the same exactly, in parts of which the whole line has ``parts``.
+    ``spans`` is what comes back now exactly, in parts of which the whole line has ``parts``.
     """
 
     number: int
@@ -50,8 +54,7 @@ class Counted(msgspec.Struct, frozen=True):
     before: int
     now: int
     sum_minor: int
-    start: int
-    end: int
+    spans: Spans
     parts: int
 
 
@@ -130,44 +133,87 @@ def size(line: Line) -> int:
     return line.quantity_thousandths if line.quantity_thousandths > 0 and line.number else max(line.sum_minor, 0)
 
 
+def parts(line: Line) -> int:
+    """Of how many parts a line is made: as few as let a unit of its measure and one of money be whole."""
+    return lcm(size(line), max(line.sum_minor, 1))
+
+
+def came_back(lines: Sequence[Line], backs: Iterable[Back]) -> dict[int, Back]:
+    """How much of each line has come back, by its number, and which parts of it that are."""
+    by_number: dict[int, list[Back]] = {}
+    for back in backs:
+        by_number.setdefault(back.number, []).append(back)
+    found: dict[int, Back] = {}
+    for line in lines:
+        if line.number in by_number:
+            some = by_number[line.number]
+            told = [span for back in some for span in back.spans]
+            former = _former(line, [back for back in some if not back.spans])
+            taken = joined([*told, *lowest(gaps(told, parts(line)), former)])
+            amount, sums = sum(back.amount for back in some), sum(back.sum_minor for back in some)
+            found[line.number] = Back(line.number, amount, sums, taken)
+    return found
+
+
+def _former(line: Line, backs: Sequence[Back]) -> int:
+    """How many parts returns have taken that do not tell which: they filled the line from its start.
+
+    Money was rounded down over all steps, not in each.
+    """
+    whole, amount = parts(line), sum(back.amount for back in backs)
+    if amount >= size(line):
+        return whole
+    piece = whole // size(line)
+    sums = sum(back.sum_minor for back in backs) * (whole // max(line.sum_minor, 1))
+    return min(max(amount - sums // piece, 0) * piece + sums, whole)
+
+
+def is_all(lines: Sequence[Line], before: Mapping[int, Back], now: Mapping[int, Counted]) -> bool:
+    """Whether nothing is left of these lines after what came back before and now."""
+    taken = {number: [*back.spans] for number, back in before.items()}
+    for number, line in now.items():
+        taken.setdefault(number, []).extend(line.spans)
+    return not any(gaps(taken.get(line.number, ()), parts(line)) for line in lines)
+
+
 class _Line:
-    """A sold line while it is counted. It has so many parts that a unit of its measure and one of money are whole."""
+    """A sold line while it is counted: what of it is free, and what was taken now."""
 
     def __init__(self, line: Line, before: Back | None) -> None:
         self.line = line
         self.size = size(line)
         self.worth = max(line.sum_minor, 0)
-        self.parts = self.size * max(self.worth, 1)
+        self.parts = parts(line)
         self.before = before or Back(line.number, 0)
-        sums = self.before.sum_minor * self.size
-        pieces = max(self.before.amount - sums // max(self.worth, 1), 0)
-        is_whole = self.before.amount >= self.size
-        self.start = self.parts if is_whole else min(pieces * max(self.worth, 1) + sums, self.parts)
-        self.end = self.start
+        self.free = gaps(self.before.spans, self.parts)
+        self.taken: Spans = ()
         self.sum_minor = 0
 
     def unit(self, in_money: bool) -> int:
         """The parts of one unit; 0 where there is nothing to take."""
-        return (self.size if self.worth else 0) if in_money else max(self.worth, 1)
+        units = self.worth if in_money else self.size
+        return self.parts // units if units else 0
 
     def left(self, in_money: bool = False) -> int:
         unit = self.unit(in_money)
-        return -((self.end - self.parts) // unit) if unit else 0
+        return -(-length_of(self.free) // unit) if unit else 0
 
     def take(self, wanted: int, in_money: bool = False) -> int:
         """As many units as there are of these; what is left then and less than one kopeck goes along."""
-        taken = min(wanted, self.left(in_money))
-        if taken > 0:
-            end = self.end + taken * self.unit(in_money)
-            self.end = self.parts if in_money and self.parts - end < self.size else min(end, self.parts)
-            self.sum_minor += taken if in_money else 0
-        return max(taken, 0)
+        taken = max(min(wanted, self.left(in_money)), 0)
+        now = lowest(self.free, taken * self.unit(in_money))
+        if taken and in_money and length_of(self.free) - length_of(now) < self.unit(in_money):
+            now = self.free
+        self.taken = joined([*self.taken, *now])
+        self.free = gaps([*self.before.spans, *self.taken], self.parts)
+        self.sum_minor += taken if in_money else 0
+        return taken
 
     def counted(self) -> Counted:
-        back = self.size if self.end == self.parts else self.end // max(self.worth, 1)
         before = self.before.amount
-        now = max(back - before, 0)
-        return Counted(self.line.number, self.size, before, now, self.sum_minor, self.start, self.end, self.parts)
+        # Never past the whole: where former returns are read into gaps, those may round to less than was told.
+        now = min(portion(self.taken, self.parts, self.size), max(self.size - before, 0))
+        return Counted(self.line.number, self.size, before, now, self.sum_minor, self.taken, self.parts)
 
 
 def count(
@@ -193,7 +239,7 @@ def count(
             amount -= each.take(amount, in_money)
         if amount > 0:
             is_over = _exceeds(is_fact, wanted.number, there, there + _measured(found, amount, in_money))
-    return [each.counted() for each in every if each.end > each.start], is_over
+    return [each.counted() for each in every if each.taken], is_over
 
 
 def _measured(found: Sequence[_Line], amount: int, in_money: bool) -> int:
@@ -233,25 +279,28 @@ def _amount(wanted: ReturnLine, found: Sequence[Line], left: int) -> tuple[int, 
 
 
 def undone(shares: Sequence[Share], counted: Mapping[int, Counted]) -> list[tuple[Share, int]]:
-    """What of each share of one account these lines undo now; of the shares the first ones first.
+    """What of each share these lines undo now; of the shares of one account the first ones first.
 
-    A line's parts are one amount: of it so much is undone as of the line comes back. So no kopeck is lost on the
-    way from lot to lot.
+    What is an account's of a line is one amount, cut by the parts that come back and by the lots. So no kopeck is
+    lost on the way from lot to lot.
     """
-    found = dict.fromkeys(range(len(shares)), 0)
-    whole: dict[int, int] = {}
+    whole: dict[tuple[int, int], int] = {}
     for share in shares:
         for number, amount in share.lines:
-            whole[number] = whole.get(number, 0) + amount
-    for number, line in counted.items():
-        if number not in whole or not line.parts:
-            continue
-        start = proportion(whole[number], line.start, line.parts)
-        end = proportion(whole[number], line.end, line.parts)
-        at = 0
-        for place in range(len(shares)):
-            for each, amount in shares[place].lines:
-                if each == number:
-                    found[place] += max(min(at + amount, end) - max(at, start), 0)
-                    at += amount
-    return [(shares[place], amount) for place, amount in found.items()]
+            whole[share.account_id, number] = whole.get((share.account_id, number), 0) + amount
+    back = {
+        place: ranges(counted[place[1]].spans, counted[place[1]].parts, amount)
+        for place, amount in whole.items()
+        if place[1] in counted
+    }
+    at = dict.fromkeys(whole, 0)
+    found = []
+    for share in shares:
+        taken = 0
+        for number, amount in share.lines:
+            place = share.account_id, number
+            start = at[place]
+            at[place] += amount
+            taken += sum(max(min(at[place], end) - max(start, begin), 0) for begin, end in back.get(place, ()))
+        found.append((share, taken))
+    return found

@@ -21,6 +21,40 @@ from processing.database import Database, Statement, run, write
 FIRST = "0" * 64
 MAX_TARGET = 64
 
+# What a row may tell as its action (docs/security.md).
+ACTIONS = (
+    "adjustment",
+    "adjustment_approved",
+    "adjustment_asked",
+    "adjustment_rejected",
+    "card_activated",
+    "card_blocked",
+    "card_closed",
+    "card_issued",
+    "card_replaced",
+    "card_unblocked",
+    "client_added",
+    "client_revoked",
+    "holder_erased",
+    "holder_updated",
+    "holders_merged",
+    "merge_called_off",
+    "message_edited",
+    "messages_replayed",
+    "messages_requeued",
+    "messages_skipped",
+    "operator_added",
+    "operator_password",
+    "operator_suspended",
+    "personal_shown",
+    "pin_set",
+    "programme_activated",
+    "queue_paused",
+    "queue_resumed",
+    "transfer",
+    "voided",
+)
+
 # Whoever adds to the chain holds this row until the commit.
 _LOCK = Statement(
     """

@@ -9,7 +9,7 @@ import msgspec
 
 from processing import tables
 from processing.activity import Activity, together
-from processing.allocation import Back, Share
+from processing.allocation import Back, Share, came_back, lines_of
 from processing.commands import Receipt
 from processing.directory import StoreInfo
 from processing.errors import KeyReused
@@ -29,7 +29,7 @@ class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the receipt's row keeps for returns and reports: the goods, and which lines paid and earned what.
 
     ``drawn`` is what paid, ``gained`` what the programme gave, ``loaded`` what guests put on cards. Of a return
-    ``returned`` tells which lines of its sale came back; of a sale that was restored, which had before.
+    ``returned`` tells which parts of which lines of its sale came back; of a sale that was restored, which had before.
     ``activity`` is what it added to the days of wallets; ``turnover`` of whose own money that is, by line (wallet,
     nothing), where it is not just the lines' sums. ``extended`` are lots that live longer by it; of a return, that no
     longer do.
@@ -79,13 +79,11 @@ def document_of(state: State, operation_id: int) -> ReceiptDocument | None:
 
 
 def returned_before(state: State, operation_id: int, document: ReceiptDocument) -> dict[int, Back]:
-    """How much of each line of a sale has come back, in returns that stand."""
-    before: dict[int, Back] = {}
-    for backs in (document.returned, *(returned.lines for returned in state.returns.get(operation_id, ()))):
-        for back in backs:
-            so_far = before.get(back.number, Back(back.number, 0))
-            before[back.number] = Back(back.number, so_far.amount + back.amount, so_far.sum_minor + back.sum_minor)
-    return before
+    """How much of each line of a sale has come back, and which parts, in returns that stand."""
+    backs = [*document.returned]
+    for returned in state.returns.get(operation_id, ()):
+        backs += returned.lines
+    return came_back(lines_of(document.receipt), backs)
 
 
 def kept_receipt(state: State, void_id: int) -> dict[str, Any]:

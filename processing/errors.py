@@ -281,6 +281,48 @@ class LinkPaused(LoyaltyError):
     code = "link_paused"
 
 
+class Undelivered(Exception):
+    """A message did not reach the far side; the outbox acts on the class, no till ever hears of it.
+
+    ``retry_seconds``: when the far side told when it may be tried again. The message is for operators: English, and
+    without anything that came from the far side unless it is bounded and harmless.
+    """
+
+    code: ClassVar[str] = "undelivered"
+
+    def __init__(self, message: str = "", retry_seconds: float | None = None) -> None:
+        super().__init__(message or self.code)
+        self.message = message or self.code
+        self.retry_seconds = retry_seconds
+
+
+class LinkDown(Undelivered):
+    """The far side did not answer in time, or said that it cannot now."""
+
+    code = "link_down"
+
+
+class LinkRefused(Undelivered):
+    """The far side has answered no; the same again would be answered so again."""
+
+    code = "link_refused"
+
+
+class BadReply(Undelivered):
+    """The far side has answered what nobody understands: half an answer, another schema, an error inside success."""
+
+    code = "bad_reply"
+
+
+class NotYet(Undelivered):
+    """The far side is not ready for this; in ``retry_seconds`` it may be. No attempt is burnt."""
+
+    code = "not_yet"
+
+    def __init__(self, message: str = "", retry_seconds: float = 60.0) -> None:
+        super().__init__(message, retry_seconds)
+
+
 class ConfigError(Exception):
     """Start-up stops: the file, the path inside it, what was found and what was expected."""
 

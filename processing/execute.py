@@ -25,6 +25,7 @@ from processing import (
     holds,
     ledger,
     merging,
+    outbox,
     people,
     queries,
     receipts,
@@ -72,6 +73,7 @@ from processing.commands import (
 from processing.database import Database, is_lock_timeout, is_retryable, sqlstate, trace
 from processing.directory import Directory, load, newest_version
 from processing.errors import BadAmount, BadMessage, Busy, Failed, LoyaltyError, TooLarge
+from processing.events import Subscription
 from processing.ids import Ids
 from processing.keys import is_by_likeness
 from processing.ledger import Work
@@ -134,8 +136,12 @@ log = structlog.get_logger()
 class Core:
     """The books of one chain: commands and queries in, outcomes out. Shared by threads."""
 
-    def __init__(self, database: Database, directory: Directory, vault: Vault) -> None:
-        self.work = Work(database, directory, vault, Ids(database))
+    def __init__(
+        self, database: Database, directory: Directory, vault: Vault, subscriptions: Sequence[Subscription] = ()
+    ) -> None:
+        self.work = Work(database, directory, vault, Ids(database), subscriptions=tuple(subscriptions))
+        if subscriptions:
+            outbox.follow(database, self.work.stamps)
         # When somebody looks next whether another process has activated a version.
         self._looks_at = time.monotonic() + REFRESH_SECONDS
         # Told the seconds from a batch's begin until it holds its keys and accounts; and of every repetition.

@@ -292,6 +292,22 @@ _ONCE = (
     ),
 )
 
+# The lines that came back, as returns that stand and sales that were restored tell them (processing/allocation.py).
+_BACK, _BACK_SQLITE = (
+    f"""
+    SELECT t.base_id, {value} AS pair FROM receipt t, {each} pair
+    WHERE t.base_id IS NOT NULL
+      AND t.operation_id NOT IN (SELECT reverses_id FROM operation WHERE reverses_id IS NOT NULL)
+    UNION ALL
+    SELECT t.operation_id, {value} FROM receipt t
+    JOIN operation o ON o.id = t.operation_id AND o.kind = 'restore', {each} pair
+    """
+    for value, each in (
+        ("pair", "json_array_elements(t.document -> 'returned')"),
+        ("pair.value", "json_each(t.document, '$.returned')"),
+    )
+)
+
 # Holds and returns ------------------------------------------------------------------------------------------
 
 _AFTERWARDS = (
@@ -357,18 +373,10 @@ _AFTERWARDS = (
         "no_line_returns_more_than_it_was",
         "of every sold line at most all comes back, in all returns that stand",
         "operation {base_id}, line {line}: {size} sold, {back} came back",
-        """
+        f"""
         SELECT b.base_id, b.line, s.size, b.back FROM (
-            SELECT base_id, line, sum(amount) AS back FROM (
-                SELECT t.base_id, (pair ->> 0)::bigint AS line, (pair ->> 1)::bigint AS amount
-                FROM receipt t, json_array_elements(t.document -> 'returned') pair
-                WHERE t.base_id IS NOT NULL
-                  AND t.operation_id NOT IN (SELECT reverses_id FROM operation WHERE reverses_id IS NOT NULL)
-                UNION ALL
-                SELECT t.operation_id, (pair ->> 0)::bigint, (pair ->> 1)::bigint
-                FROM receipt t JOIN operation o ON o.id = t.operation_id AND o.kind = 'restore',
-                     json_array_elements(t.document -> 'returned') pair
-            ) every GROUP BY base_id, line
+            SELECT base_id, (pair ->> 0)::bigint AS line, sum((pair ->> 1)::bigint) AS back
+            FROM ({_BACK}) every GROUP BY 1, 2
         ) b LEFT JOIN (
             SELECT s.operation_id, (line ->> 'number')::bigint AS line, CASE
                 WHEN (line ->> 'number')::bigint <> 0 AND coalesce((line ->> 'quantity_thousandths')::bigint, 1000) > 0
@@ -383,18 +391,9 @@ _AFTERWARDS = (
                 OR s.operation_id IN (SELECT id FROM operation WHERE kind = 'restore'))
         ) s ON s.operation_id = b.base_id AND s.line = b.line WHERE b.back > coalesce(s.size, 0)
         """,
-        sqlite="""
+        sqlite=f"""
         SELECT b.base_id, b.line, s.size, b.back FROM (
-            SELECT base_id, line, sum(amount) AS back FROM (
-                SELECT t.base_id, pair.value ->> 0 AS line, pair.value ->> 1 AS amount
-                FROM receipt t, json_each(t.document, '$.returned') pair
-                WHERE t.base_id IS NOT NULL
-                  AND t.operation_id NOT IN (SELECT reverses_id FROM operation WHERE reverses_id IS NOT NULL)
-                UNION ALL
-                SELECT t.operation_id, pair.value ->> 0, pair.value ->> 1
-                FROM receipt t JOIN operation o ON o.id = t.operation_id AND o.kind = 'restore',
-                     json_each(t.document, '$.returned') pair
-            ) every GROUP BY base_id, line
+            SELECT base_id, pair ->> 0 AS line, sum(pair ->> 1) AS back FROM ({_BACK_SQLITE}) every GROUP BY 1, 2
         ) b LEFT JOIN (
             SELECT s.operation_id, line.value ->> 'number' AS line, CASE
                 WHEN line.value ->> 'number' <> 0 AND coalesce(line.value ->> 'quantity_thousandths', 1000) > 0
@@ -408,6 +407,50 @@ _AFTERWARDS = (
               AND (s.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
                 OR s.operation_id IN (SELECT id FROM operation WHERE kind = 'restore'))
         ) s ON s.operation_id = b.base_id AND s.line = b.line WHERE b.back > coalesce(s.size, 0)
+        """,
+    ),
+    Law(
+        "no_part_returns_twice",
+        "no part of a sold line comes back in two returns that stand",
+        "operation {base_id}, line {line}: from {start} it had come back up to {taken}",
+        f"""
+        SELECT base_id, line, start, taken FROM (
+            SELECT base_id, (pair ->> 0)::bigint AS line, (span ->> 0)::numeric AS start,
+                   max((span ->> 1)::numeric) OVER (
+                       PARTITION BY base_id, (pair ->> 0)::bigint ORDER BY (span ->> 0)::numeric, (span ->> 1)::numeric
+                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                   ) AS taken
+            FROM ({_BACK}) every, json_array_elements(pair -> 3) span
+        ) spans WHERE taken > start
+        """,
+        sqlite=f"""
+        SELECT base_id, line, start, taken FROM (
+            SELECT base_id, pair ->> 0 AS line, span.value ->> 0 AS start,
+                   max(span.value ->> 1) OVER (
+                       PARTITION BY base_id, pair ->> 0 ORDER BY span.value ->> 0, span.value ->> 1
+                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                   ) AS taken
+            FROM ({_BACK_SQLITE}) every, json_each(pair, '$[3]') span
+        ) spans WHERE taken > start
+        """,
+    ),
+    Law(
+        "returns_bring_no_more_than_their_sale",
+        "returns of a sale that stand give back and take back no more in a unit than the sale paid, gave and loaded",
+        "operation {base_id}: {kind} {unit} {sold}, returns {back}",
+        """
+        SELECT base_id, kind, unit, sum(sold) AS sold, sum(back) AS back FROM (
+            SELECT t.base_id, a.kind, a.unit, 0 AS sold, e.amount AS back
+            FROM receipt t JOIN entry e ON e.operation_id = t.operation_id JOIN account a ON a.id = e.account_id
+            WHERE t.base_id IS NOT NULL AND a.kind IN ('issued', 'redeemed', 'cash')
+              AND t.operation_id NOT IN (SELECT reverses_id FROM operation WHERE reverses_id IS NOT NULL)
+            UNION ALL
+            SELECT e.operation_id, a.kind, a.unit, e.amount, 0 FROM entry e JOIN account a ON a.id = e.account_id
+            WHERE a.kind IN ('issued', 'redeemed', 'cash')
+              AND e.operation_id IN (SELECT base_id FROM receipt WHERE base_id IS NOT NULL)
+        ) moved GROUP BY base_id, kind, unit
+        HAVING CASE WHEN sum(sold) < 0 THEN sum(back) < 0 OR sum(sold) + sum(back) > 0
+                    ELSE sum(back) > 0 OR sum(sold) + sum(back) < 0 END
         """,
     ),
     Law(

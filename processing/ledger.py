@@ -38,6 +38,7 @@ from processing.database import Database, Row, Statement, array, run, to_json, w
 from processing.directory import Directory
 from processing.documents import decode_document
 from processing.errors import Busy
+from processing.events import Stamps, Subscription, enqueue
 from processing.ids import Ids
 from processing.lots import Lot
 from processing.names import derived
@@ -81,6 +82,9 @@ class Work:
     vault: Vault
     ids: Ids
     known_tills: set[tuple[int, str]] = field(default_factory=set)
+    # Who is told of what a batch changes.
+    subscriptions: tuple[Subscription, ...] = ()
+    stamps: Stamps = field(default_factory=Stamps)
 
 
 def refs_of(command: Command[Any]) -> list[Ref]:
@@ -246,6 +250,8 @@ def _read(
     if "activity" in found or "birthdays" in found:
         activity_rows, members, born = (found.get(name, []) for name in ("activity", "members", "birthdays"))
         state.pasts.learn(work.vault, work.directory.units, activity_rows, members, born)
+    if work.subscriptions:
+        state.remember()
     state.end_due_holds()
 
 
@@ -477,6 +483,8 @@ def array_of_pairs(keys: Iterable[tuple[int, str]]) -> str:
 
 def write_state(connection: Connection, work: Work, state: State) -> None:
     """The difference between what was read and what the handlers made of it, as a few statements."""
+    if work.subscriptions:
+        enqueue(state, work.subscriptions, work.stamps)
     unused = sorted(key for key, claim in state.claims.items() if claim.is_fresh)
     if unused:
         run(connection, [(selects.RELEASE, {"keys": array_of_pairs(unused)})])

@@ -1,20 +1,23 @@
-"""Bring a database's schema up to this version of the program."""
+"""Bring a database's schema up to this version of the program.
+
+Alembic is imported when it is wanted: it is a good part of a process's start, and most processes never migrate.
+"""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from processing.database import Database, is_lock_timeout, sqlstate
 from processing.errors import ConfigError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 FOLDER = Path(__file__).parent / "migrations"
 
@@ -29,6 +32,8 @@ log = structlog.get_logger()
 
 
 def _config(connection: Connection | None = None) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -52,13 +57,15 @@ def upgrade(database: Database) -> tuple[str | None, str | None]:
 
 
 def _upgrade(database: Database) -> tuple[str | None, str | None]:
+    from alembic import command
+
     with database.transaction() as connection:
-        before = MigrationContext.configure(connection).get_current_revision()
+        before = _revision(connection)
         check_known(before)
         if not database.is_sqlite:
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'")
         command.upgrade(_config(connection), "head")
-        after = MigrationContext.configure(connection).get_current_revision()
+        after = _revision(connection)
     return before, after
 
 
@@ -69,16 +76,26 @@ def _met_a_lock(error: DBAPIError) -> bool:
 def revision(database: Database) -> str | None:
     """The database's revision; ``None`` for one that was never migrated."""
     with database.reading() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def head() -> str | None:
     """The revision that this version of the program works with."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def check_known(found: str | None) -> None:
     """Errors: ConfigError for a revision that only a newer version of the program knows."""
+    from alembic.script import ScriptDirectory
+
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found is not None and found not in known:
         raise ConfigError(f"the database has revision {found}, which is newer than this version of the program")

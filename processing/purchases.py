@@ -8,13 +8,14 @@ from datetime import date
 from typing import Any
 
 from processing import accruals, limits, payments, visits
-from processing.allocation import payable_total
+from processing.allocation import lines_of, payable_total
 from processing.cards import check_pin, check_usable
 from processing.commands import CardUse, PostReceipt, Receipt
 from processing.directory import StoreInfo
 from processing.documents import ReceiptDocument, keep, kept
 from processing.errors import BadAmount, CardNotFound, HoldEnded, HoldNotFound, LimitExceeded, Refusal
 from processing.lots import available
+from processing.paid_lines import paid_lines
 from processing.plans import (
     DISCOUNT_DIFFERS,
     HOLD_ENDED,
@@ -34,7 +35,7 @@ from processing.plans import (
 from processing.programme.compiled import Moment
 from processing.programme.decide import Decision, decide
 from processing.programme.payment import limit as payment_limit
-from processing.results import CardMovement, ReceiptPosted
+from processing.results import CardMovement, PaidLine, ReceiptPosted
 from processing.state import CAPTURED, OPEN, RELEASED, Card, Hold, State
 from processing.units import MONEY, points_worth, worth
 
@@ -93,7 +94,14 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     keep(state, operation_id, kept(store, command.receipt, document))
     state.see_till(store, command.receipt.till)
     movements = tuple(movement for use in uses for movement in _movements(state, use))
-    return ReceiptPosted(operation_id=operation_id, at=state.now, cards=movements, flags=tuple(flags))
+    paid = _paid(state, command.receipt, uses)
+    return ReceiptPosted(operation_id=operation_id, at=state.now, cards=movements, flags=tuple(flags), paid=paid)
+
+
+def _paid(state: State, receipt: Receipt, uses: Sequence[Use]) -> tuple[PaidLine, ...]:
+    """What cards pay of each line."""
+    paying = [(use.card.wallet_id if use.card else 0, use.programme, use.redeemed) for use in uses if use.redeemed]
+    return paid_lines(state.directory, lines_of(receipt), paying) if paying else ()
 
 
 def _use(state: State, command: PostReceipt, ask: CardUse, flags: list[str]) -> Use:

@@ -9,20 +9,21 @@ from typing import Any
 
 from msgspec import structs
 
-from processing.allocation import numbered, payable_total
+from processing.allocation import lines_of, numbered, payable_total
 from processing.cards import why_unusable
 from processing.commands import MAX_CARDS, MAX_LINES, CardUse, ExplainQuote, Line, Quote, ReadHold, Receipt
 from processing.database import Row
 from processing.errors import BadAmount, HoldEnded, HoldNotFound, TooLarge
 from processing.faces import balances_of, faces_of_cards, wallet_of
-from processing.plans import NOT_USABLE, TILL_COMPUTED, check_amounts, part_of
+from processing.paid_lines import paid_lines
+from processing.plans import NOT_USABLE, TILL_COMPUTED, add, check_amounts, part_of
 from processing.programme.compiled import Moment, Programme
 from processing.programme.decide import Decision, Earning, Part, decide
 from processing.programme.facts import Facts
 from processing.programme.payment import Payable, allowed, payable
 from processing.reading import Reading
 from processing.records import read_hold
-from processing.results import Balance, Quoted, QuotedCard, QuotedLine
+from processing.results import Balance, PaidLine, Quoted, QuotedCard, QuotedLine
 from processing.units import MAX_AMOUNT
 from processing.wording import card_texts
 
@@ -110,7 +111,20 @@ def quote(reading: Reading, query: Quote) -> Quoted:
             _story(use, earning, story)
             for use, earning, story in zip(uses, decision.earnings, decision.explanation, strict=True)
         ),
+        paid=_paid(reading, found),
     )
+
+
+def _paid(reading: Reading, found: Decided) -> tuple[PaidLine, ...]:
+    """What cards would pay of each line with our discounts taken off, as the receipt will be told."""
+    off = dict(zip((line.number for line in found.decision.lines), found.decision.discounts, strict=True))
+    lines = [structs.replace(line, sum_minor=line.sum_minor - off[line.number]) for line in lines_of(found.receipt)]
+    paying = []
+    for use in found.uses:
+        redeemed: dict[str, int] = {}
+        add(redeemed, () if use.usable else use.ask.redeem)
+        paying.append((use.account, use.programme, redeemed))
+    return paid_lines(reading.work.directory, lines, paying)
 
 
 _NOTHING = Payable(0, 0)

@@ -111,8 +111,16 @@ class QuotedCard(msgspec.Struct, frozen=True, kw_only=True):
     texts: tuple[TextTold, ...] = ()
 
 
+class PaidLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of a line points pay, and what money of cards does, both in minor money; line 0 is the whole receipt."""
+
+    number: int
+    points_minor: int = 0
+    card_money_minor: int = 0
+
+
 class Quoted(Result, frozen=True, tag=True, kw_only=True):
-    """``explanation`` as an operation would keep it, one per card."""
+    """``explanation`` as an operation would keep it, one per card; ``paid`` is what ``redeem`` would pay, by line."""
 
     at: datetime
     total_minor: int
@@ -120,6 +128,7 @@ class Quoted(Result, frozen=True, tag=True, kw_only=True):
     cards: tuple[QuotedCard, ...]
     discount_minor: int = 0
     explanation: tuple[dict[str, Any], ...] = ()
+    paid: tuple[PaidLine, ...] = ()
 
 
 class Balances(Result, frozen=True, tag=True, kw_only=True):
@@ -345,12 +354,16 @@ class CardMovement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceiptPosted(Result, frozen=True, tag=True, kw_only=True):
-    """``flags`` tell the operator what was unusual: superseded, card_not_usable, debt, suspense ..."""
+    """``flags`` tell the operator what was unusual: superseded, card_not_usable, debt, suspense ...
+
+    ``paid``: the lines that cards have paid a part of, as a till prints them.
+    """
 
     operation_id: int
     at: datetime
     cards: tuple[CardMovement, ...] = ()
     flags: tuple[str, ...] = ()
+    paid: tuple[PaidLine, ...] = ()
 
 
 class ReceiptVoided(Result, frozen=True, tag=True, kw_only=True):

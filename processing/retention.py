@@ -1,4 +1,4 @@
-"""What is thrown away in time, one bite a call: codes that were sent to phones, and holds that ended long ago.
+"""What is thrown away in time, one bite a call: codes sent to phones, holds that ended long ago, old sign-ins.
 
 Books are never pruned, and neither are corrections that wait for their second person. Ids grow with time, so
 the oldest rows stand in front; a bite looks at the front only, and needs no index of its own.
@@ -12,11 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, select
 
 from processing.database import Database
-from processing.tables import confirmation_code, hold, hold_pin
+from processing.tables import confirmation_code, hold, hold_pin, session, sign_in_failure
 
 BITE_ROWS = 1_000
 # Rows come in blocks of ids, one block a process: a few younger ones may stand before older ones.
 FRONT_ROWS = 20_000
+# So long after its end a session is still known; and so long failures count (gateway/console/throttle.py).
+KEEP_SESSIONS = timedelta(days=30)
+KEEP_FAILURES = timedelta(days=1)
 
 
 def prune_codes(database: Database, keep_days: int) -> int:
@@ -36,6 +39,20 @@ def prune_holds(database: Database, keep_days: int) -> int:
             connection.execute(delete(hold_pin).where(hold_pin.c.hold_id.in_(ids)))
             connection.execute(delete(hold).where(hold.c.id.in_(ids)))
     return len(ids)
+
+
+def prune_sign_ins(database: Database) -> int:
+    """Delete one bite of the sessions that ended long ago, and of failures that count no more; how many."""
+    with database.transaction() as connection:
+        now = database.now(connection)
+        done = 0
+        for table, key, at, keep in (
+            (session, session.c.token_sha256, session.c.ends_at, KEEP_SESSIONS),
+            (sign_in_failure, sign_in_failure.c.subject, sign_in_failure.c.last_at, KEEP_FAILURES),
+        ):
+            old = select(key).where(at < now - keep).limit(BITE_ROWS).with_for_update(skip_locked=True)
+            done += connection.execute(delete(table).where(key.in_(list(connection.execute(old).scalars())))).rowcount
+    return done
 
 
 def _cutoff(database: Database, connection: Connection, keep_days: int) -> datetime:

@@ -106,7 +106,7 @@ def _with_sale(
         flags=flags,
         explanation=[_story(sale.operation_id, counted, policy, plan)],
     )
-    back = tuple(Back(line.number, line.now, line.sum_minor) for line in counted)
+    back = tuple(Back(line.number, line.now, line.sum_minor, line.spans) for line in counted)
     points = {
         (undoing.account.wallet_id, undoing.account.unit): (sum(undoing.drawn.values()), sum(undoing.gained.values()))
         for undoing in undoings
@@ -166,16 +166,12 @@ def _undoings(
         drawn, gained = _spread(state, sale, document)
     found: dict[int, _Undoing] = {}
     for kind, some in (("drawn", drawn), ("gained", gained), ("loaded", document.loaded)):
-        by_account: dict[int, list[Share]] = {}
         # What was paid last comes back first, a debt above all; what was earned is taken before what it repaid.
-        for share in reversed(some) if kind == "drawn" else some:
-            by_account.setdefault(share.account_id, []).append(share)
-        for of_account in by_account.values():
-            for share, amount in undone(of_account, by_number):
-                if amount:
-                    account, lot = living(state, share.account_id, share.lot_id)
-                    part = getattr(found.setdefault(account.id, _Undoing(account)), kind)
-                    part[lot.id] = part.get(lot.id, 0) + amount
+        for share, amount in undone(some[::-1] if kind == "drawn" else some, by_number):
+            if amount:
+                account, lot = living(state, share.account_id, share.lot_id)
+                part = getattr(found.setdefault(account.id, _Undoing(account)), kind)
+                part[lot.id] = part.get(lot.id, 0) + amount
     return list(found.values())
 
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from processing.tables import data_key, exchange_log, person
+from processing.tables import data_key, exchange_log, outbox_attempt, person
 
 PERSON = "person"
 EXCHANGE_LOG = "exchange_log"
@@ -177,7 +177,7 @@ def key_uses(connection: Connection) -> list[KeyUse]:
 
 
 # One column of each table whose rows carry a data key's id; nothing is encrypted for ``credentials`` yet.
-_HEADED = (person.c.wrapped_key, exchange_log.c.request)
+_HEADED = (person.c.wrapped_key, exchange_log.c.request, outbox_attempt.c.request)
 
 
 def _rows_by_header(connection: Connection, column: ColumnElement[bytes]) -> list[tuple[bytes, int]]:

@@ -7,7 +7,7 @@ it does, so that a refused command drops only its own changes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -178,6 +178,16 @@ class Booked:
     amount: int
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a batch found, as far as somebody wants to be told of changes: statuses of cards and balances of accounts
+    by id, tiers by wallet and programme."""
+
+    statuses: Mapping[int, str] = field(default_factory=dict)
+    balances: Mapping[int, int] = field(default_factory=dict)
+    tiers: Mapping[tuple[int, str], str] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class State:
     """Everything one batch has locked and read, and everything it will write."""
@@ -211,6 +221,7 @@ class State:
     # How many cards of a product of value there are, as far as it matters.
     issued: dict[str, int] = field(default_factory=dict)
     spare_numbers: dict[str, list[str]] = field(default_factory=dict)
+    before: Before = field(default_factory=Before)
 
     new_accounts: dict[int, Account] = field(default_factory=dict)
     new_cards: dict[int, Card] = field(default_factory=dict)
@@ -229,6 +240,14 @@ class State:
     changed_wallets: dict[int, Wallet] = field(default_factory=dict)
 
     # Reading ------------------------------------------------------------------------------------------------
+
+    def remember(self) -> None:
+        """Keep what was found, to tell what has changed."""
+        self.before = Before(
+            {card.id: card.status for card in self.cards_by_id.values()},
+            {account.id: account.balance for account in self.accounts_by_id.values()},
+            {place: member.held.tier for place, member in self.pasts.members.items()},
+        )
 
     def audit(self, command: Command[Any], action: str, target: str, **details: Any) -> None:
         """Remember an administrative change, without personal data."""
@@ -538,5 +557,7 @@ def canonical(ref: Ref) -> Ref:
 
 # What a batch changes; the rest of its state is given.
 _MUTABLE = tuple(
-    each.name for each in fields(State) if each.name not in ("now", "directory", "vault", "ids", "spare_numbers")
+    each.name
+    for each in fields(State)
+    if each.name not in ("now", "directory", "vault", "ids", "spare_numbers", "before")
 )

@@ -549,6 +549,113 @@ data_key = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+# What has to reach a store or a partner system: one ordered queue a link. Written with its cause, read by workers.
+outbox_message = Table(
+    "outbox_message",
+    metadata,
+    # Of time (processing/outbox.py), so that a link's messages are in the order in which their causes were booked.
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("link", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),
+    # Of what the message tells the absolute value; of two with the same subject only the later one counts.
+    Column("subject", String(64)),
+    Column("body", Document, nullable=False),
+    # pending, delivered, dead, cancelled
+    Column("state", String(10), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # Why the last attempt failed, or why it was cancelled.
+    Column("reason", String(255)),
+    Column("done_at", Instant),
+    # The message of which this is sent again.
+    Column("replays_id", BigInteger),
+    Index("ix_outbox_message_link", "link", "id"),
+    Index(
+        "ix_outbox_message_pending",
+        "link",
+        "id",
+        postgresql_where=text("state = 'pending'"),
+        sqlite_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_outbox_message_dead",
+        "link",
+        "id",
+        postgresql_where=text("state = 'dead'"),
+        sqlite_where=text("state = 'dead'"),
+    ),
+)
+
+# The state of a link's queue (way "push") or of its asking for news ("pull"). Only workers and operators write it.
+outbox_lane = Table(
+    "outbox_lane",
+    metadata,
+    Column("link", String(64), primary_key=True),
+    Column("way", String(4), primary_key=True),
+    # Not before; empty: as soon as there is something.
+    Column("due_at", Instant),
+    # Whoever claims a lane has it until then; its completion counts only with the token of its claim.
+    Column("lease_until", Instant),
+    Column("token", BigInteger, nullable=False),
+    Column("worker", String(64)),
+    # Messages up to this one are under way while the lease lasts.
+    Column("in_flight_to", BigInteger),
+    # Up to here nothing is pending, as far as anybody knows: where to begin looking.
+    Column("seek", BigInteger, nullable=False),
+    # Since the last success.
+    Column("failures", Integer, nullable=False),
+    # closed, open, half_open
+    Column("breaker", String(10), nullable=False),
+    Column("failed_since", Instant),
+    Column("paused_until", Instant),
+    Column("paused_by", String(64)),
+    Column("pause_reason", String(255)),
+    # The dead message behind which the others wait, where their order must not be broken.
+    Column("blocked_by", BigInteger),
+    Column("last_error", String(32)),
+    Column("last_detail", String(255)),
+    Column("last_failure_at", Instant),
+    Column("last_success_at", Instant),
+    # Where the next pull begins.
+    Column("state", Document),
+    postgresql_with={"fillfactor": 50},
+)
+
+# Every attempt to deliver, with what was said and heard.
+outbox_attempt = Table(
+    "outbox_attempt",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("link", String(64), nullable=False),
+    Column("way", String(4), nullable=False),
+    # The first and the last message of it, and how many; none for a pull.
+    Column("message_id", BigInteger),
+    Column("last_id", BigInteger),
+    Column("messages", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("took_us", BigInteger, nullable=False),
+    # delivered, link_down, link_refused, bad_reply, not_yet, failed, lease_lost
+    Column("outcome", String(32), nullable=False),
+    Column("detail", String(255)),
+    Column("worker", String(64), nullable=False),
+    # The last call and its reply: zstd, then AES-256-GCM like the exchange log.
+    Column("request", LargeBinary),
+    Column("answer", LargeBinary),
+    Index(None, "link", "id"),
+    Index(None, "at"),
+)
+
+# Of absolute values the newest that was delivered.
+outbox_version = Table(
+    "outbox_version",
+    metadata,
+    Column("link", String(64), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("subject", String(64), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    postgresql_with={"fillfactor": 70},
+)
+
 exchange_log = Table(
     "exchange_log",
     metadata,
@@ -579,4 +686,47 @@ api_client = Table(
     Column("requests_per_minute", Integer),
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+)
+
+# People who log in to the pages ------------------------------------------------------------------------------
+
+operator = Table(
+    "operator",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("name", String(40), nullable=False, unique=True),
+    # argon2id, with its parameters in it
+    Column("password_hash", String(255), nullable=False),
+    # The password is somebody else's idea: it is good for one sign-in.
+    Column("must_change", Boolean, nullable=False),
+    Column("role", String(16), nullable=False),
+    # Codes of the stores and partners whose links this person sees; both empty: all.
+    Column("stores", JSON),
+    Column("partners", JSON),
+    Column("language", String(2), nullable=False),
+    Column("theme", String(5), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("suspended_at", Instant),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("token_sha256", LargeBinary(32), primary_key=True),
+    Column("operator_id", Id, nullable=False, index=True),
+    Column("source", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # Written down now and then; whoever is not seen for long is out.
+    Column("seen_at", Instant, nullable=False),
+    # Not beyond, however busy; earlier for who signs out.
+    Column("ends_at", Instant, nullable=False),
+)
+
+sign_in_failure = Table(
+    "sign_in_failure",
+    metadata,
+    # SHA-256 of a name, of where somebody came from, or of both: what is typed as a name may be a password.
+    Column("subject", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", Instant, nullable=False, index=True),
 )

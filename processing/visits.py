@@ -12,7 +12,7 @@ from datetime import date, datetime
 import msgspec
 
 from processing.activity import Activity, less, local_day, together
-from processing.allocation import Back, Counted, Share, lines_of, size, undone, weights
+from processing.allocation import Back, Counted, Share, is_all, lines_of, undone, weights
 from processing.commands import Receipt
 from processing.directory import StoreInfo
 from processing.documents import Extended, ReceiptDocument, document_of
@@ -109,12 +109,7 @@ def count_back(
     ``points``: by (wallet, unit) what the return gives back and takes. Other receipts are never worked out anew.
     """
     by_number = {line.number: line for line in counted}
-    is_all = all(
-        (before[line.number].amount if line.number in before else 0)
-        + (by_number[line.number].now if line.number in by_number else 0)
-        >= size(line)
-        for line in lines_of(document.receipt)
-    )
+    is_last = is_all(lines_of(document.receipt), before, by_number)
     done: list[Activity] = []
     left = {(each.wallet_id, each.day, each.name): each for each in added_by(state, sale_id, document)}
     # Two wallets of the sale may be one today.
@@ -126,15 +121,15 @@ def count_back(
             own = [share for share in document.turnover if _home(state, share.account_id) == wallet_id]
             if not own and each.turnover_minor:
                 own = [Share(wallet_id, 0, _own_money(document.receipt))]
-            # The last return takes what there is, also where another one between was undone.
-            money = rest.turnover_minor if is_all else sum(amount for _, amount in undone(own, by_number))
+            # The last return takes what there is, also where those before it did not tell which parts they took.
+            money = rest.turnover_minor if is_last else sum(amount for _, amount in undone(own, by_number))
             given, taken = points.get((wallet_id, each.name), (0, 0))
-        done.append(Activity(wallet_id, each.day, each.name, -money, -rest.visits if is_all else 0, -taken, -given))
+        done.append(Activity(wallet_id, each.day, each.name, -money, -rest.visits if is_last else 0, -taken, -given))
     found = together(done)
     sold_at = _sold_at(state, sale_id)
     _recount(state, sold_at, found, sale_id)
     _tally(state, sold_at, document.receipt, found)
-    return found, tuple(_turned(each) for each in document.extended if _shorten(state, each)) if is_all else ()
+    return found, tuple(_turned(each) for each in document.extended if _shorten(state, each)) if is_last else ()
 
 
 def undo(state: State, operation_id: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -107,16 +107,43 @@ def _fresh(template: Books, database: Database) -> Iterator[Books]:
         database.dispose()
 
 
-@pytest.fixture(params=BACKENDS)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A migrated database with nothing in it; on both databases."""
-    if request.param == "sqlite":
-        opened = Database(f"sqlite:///{tmp_path / 'empty.db'}")
-    else:
+Migrated = Callable[[str, Path, str], str]
+
+
+@pytest.fixture(scope="session")
+def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Migrated:
+    """Makes a migrated database with nothing in it, of a kind, in a folder or under a name; its URL.
+
+    It is copied: migrating takes many times as long.
+    """
+    templates: dict[str, str] = {}
+
+    def template(backend: str) -> str:
+        if backend not in templates:
+            if backend == "sqlite":
+                templates[backend] = str(tmp_path_factory.mktemp("migrated") / "empty.db")
+                database = Database(f"sqlite:///{templates[backend]}")
+            else:
+                templates[backend] = "migrated"
+                database = Database(request.getfixturevalue("postgres").create_database("migrated"))
+            upgrade(database)
+            database.dispose()
+        return templates[backend]
+
+    def make(backend: str, folder: Path, name: str) -> str:
+        if backend == "sqlite":
+            return f"sqlite:///{shutil.copy(template(backend), folder / f'{name}.db')}"
         server: Server = request.getfixturevalue("postgres")
-        server.drop_database("empty")
-        opened = Database(server.create_database("empty"))
-    upgrade(opened)
+        server.drop_database(name)
+        return server.create_database(name, like=template(backend))
+
+    return make
+
+
+@pytest.fixture(params=BACKENDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path, migrated: Migrated) -> Iterator[Database]:
+    """A migrated database with nothing in it; on both databases."""
+    opened = Database(migrated(request.param, tmp_path, "empty"))
     yield opened
     opened.dispose()
 

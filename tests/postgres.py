@@ -49,9 +49,10 @@ class Server:
     pid: int | None
     prefix: str
 
-    def create_database(self, name: str) -> str:
-        """A new, empty database; its SQLAlchemy URL."""
-        self._execute(sql.SQL("CREATE DATABASE {}").format(self._identifier(name)))
+    def create_database(self, name: str, like: str = "") -> str:
+        """A new database, empty or a copy of another one that nobody is connected to; its SQLAlchemy URL."""
+        template = sql.SQL(" TEMPLATE {}").format(self._identifier(like)) if like else sql.SQL("")
+        self._execute(sql.SQL("CREATE DATABASE {}{}").format(self._identifier(name), template))
         return self.database_url(name)
 
     def drop_database(self, name: str) -> None:

@@ -32,7 +32,7 @@ ALLOWED = {
     },
     "adapters": {"lxml", "marshmallow", "msgspec", "processing", "segno"},
 }
-VOCABULARY = {"processing.commands", "processing.results", "processing.errors", "processing.units"}
+VOCABULARY = {"processing.commands", "processing.results", "processing.errors", "processing.events", "processing.units"}
 # Same bytes, same asks: no clock, no chance, no network, no files.
 OUTSIDE_WORLD = {
     "asyncio",
@@ -55,11 +55,19 @@ OUTSIDE_WORLD = {
 KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}
 # Where the gateway meets the database: the composition root, and what keeps, shows or names it.
 MEETS_THE_DATABASE = {
+    "gateway.alerts",
     "gateway.api.clients",
     "gateway.api.pages",
+    "gateway.api.queues",
     "gateway.app",
     "gateway.backup",
     "gateway.cli",
+    "gateway.cli_queue",
+    "gateway.console.figures",
+    "gateway.console.operators",
+    "gateway.console.search",
+    "gateway.console.sessions",
+    "gateway.console.throttle",
     "gateway.erasure",
     "gateway.exchange_log",
     "gateway.exchange_view",

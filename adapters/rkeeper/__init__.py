@@ -8,7 +8,7 @@ conversations.
 
 from __future__ import annotations
 
-from adapters.contract import Adapter, Auth, Route
+from adapters.contract import ADVANCE, LINE_DISCOUNT, TENDER, Adapter, Auth, FiscalWays, Route
 from adapters.rkeeper.options import RkeeperOptions
 from adapters.rkeeper.refusals import refuse
 from adapters.rkeeper.talks import card_info, find, license_info, picture, transactions
@@ -53,4 +53,6 @@ ADAPTER = Adapter(
     private=frozenset(PRIVATE),
     # Ids of operations, and when they were booked (TRRESPONSE).
     volatile=frozenset({"ext_id", "dts"}),
+    # By the fiscal type of the currency (docs/cookbook.md): "Print discount", or a form of payment.
+    fiscal=FiscalWays(points=(LINE_DISCOUNT, TENDER), gift_cards=(ADVANCE, TENDER)),
 )

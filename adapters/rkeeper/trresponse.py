@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.contract import Link
+from adapters.contract import TENDER, Link
 from adapters.parsing import minor
 from adapters.rkeeper.answers import DECLARATION
 from adapters.rkeeper.messages import (
@@ -78,7 +78,7 @@ def transactions_answer(done: Done, message: Message, link: Link, tongue: str) -
     """The answer to a package that was carried out."""
     rows = _rows(done, message, link.options)
     for row in _first_of_each_card(rows):
-        row.slip = _slip(done, row.movements, link.options, tongue)
+        row.slip = _slip(done, row.movements, link, tongue)
     told = "".join(_transaction(done.operation_id, place, row) for place, row in enumerate(rows, 1))
     notices = [line(NOTICES[flag], tongue) for flag in getattr(done, "flags", ()) if flag in NOTICES]
     notice = f' err_text="{quoted(fitted(". ".join(dict.fromkeys(notices)), TEXT_BYTES))}"' if notices else ""
@@ -275,8 +275,9 @@ def _first_of_each_card(rows: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _slip(done: Done, movements: Sequence[CardMovement], options: Options, tongue: str) -> str:
-    """What the guest reads; empty when nothing moved."""
+def _slip(done: Done, movements: Sequence[CardMovement], link: Link, tongue: str) -> str:
+    """What the guest reads; empty when nothing moved. What the fiscal receipt tells as a payment is one here too."""
+    options = link.options
     moved = [movement for movement in movements if movement.earned or movement.redeemed]
     if not moved:
         return ""
@@ -286,7 +287,8 @@ def _slip(done: Done, movements: Sequence[CardMovement], options: Options, tongu
     for movement in moved:
         if not isinstance(done, ReceiptVoided):
             came = _came(done, movement, options)
-            told = (("redeemed", movement.redeemed), (came, movement.earned))
+            went = "paid" if link.fiscal.get(movement.unit) == TENDER else "redeemed"
+            told = ((went, movement.redeemed), (came, movement.earned))
             rows += [line(name, tongue, _amount(movement, of, several, names)) for name, of in told if of]
         rows.append(line("balance", tongue, _amount(movement, movement.available, several, names)))
     return fitted("\n".join(rows), TEXT_BYTES, CONTROLS_BUT_FEEDS)

@@ -24,6 +24,7 @@ from gateway.api import (
     holders,
     holds,
     operations,
+    queues,
     receipts,
     reports,
 )
@@ -51,6 +52,7 @@ SECTIONS = (
     chain.section,
     exchange.section,
     audit.section,
+    queues.section,
     reports.section,
 )
 

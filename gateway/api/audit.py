@@ -13,12 +13,13 @@ from gateway.api import fields as f
 from gateway.api.operations import SpanSchema, next_cursor, question_of, span_of, store_codes
 from gateway.api.section import Section, rest
 from gateway.mask import mask
+from processing.audit import ACTIONS
 
 section = Section("audit", "Administrative changes")
 
 
 class AuditQuerySchema(SpanSchema):
-    action = f.code("only this action", example="card_blocked")
+    action = f.one_of(*ACTIONS, describe="only this action", example="card_blocked")
 
 
 class AuditedSchema(f.Told):

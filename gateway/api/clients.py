@@ -15,6 +15,8 @@ from processing.errors import ConfigError
 
 # A change of the whole chain, not of a store.
 NO_STORE = 0
+# What stands in front of people's names in the audit log.
+RESERVED = ("cli", "console")
 
 
 def find(database: Database, digest: bytes) -> ApiClient | None:
@@ -34,6 +36,8 @@ def add(
 ) -> str:
     """The key of a new client; only its SHA-256 is kept. Errors: ConfigError."""
     _check_scopes(scopes)
+    if name in RESERVED:
+        raise ConfigError(f"{name!r} is how the audit log names our own people; take another name")
     table, key = tables.api_client, new_api_key()
     with database.transaction() as connection:
         known = set(connection.execute(select(tables.store.c.code)).scalars())

@@ -41,6 +41,7 @@ class RecordedSchema(f.Told):
     status = f.told_whole("of HTTP")
     took_us = f.told_whole("microseconds")
     head = f.told("method, path without the secret, content type")
+    reason = f.told("of bad_message and too_large: which element, and what was expected there; else empty")
     request = f.told("the body, masked")
     answer = f.told("the answer, masked")
     problem = f.told("why the message cannot be opened; empty")
@@ -92,6 +93,7 @@ def _told(recorded: Recorded, private: frozenset[str]) -> SimpleNamespace:
         took_us=recorded.took_us,
         # The head as well: what a stranger tried there may be anything.
         head=_masked(head.encode("utf-8", "replace"), private) if not recorded.problem else "",
+        reason=_masked(request.reason.encode(), private),
         request=_masked(request.body, private),
         answer=_masked(recorded.answer, private),
         problem=recorded.problem,

@@ -386,6 +386,17 @@ class Worked(fields.List[Any]):
         return self._work(obj)
 
 
+class Part(fields.Nested):
+    """A part that ``work`` makes of the whole answer."""
+
+    def __init__(self, part: type[Schema], work: Callable[[Any], dict[str, Any]], describe: str) -> None:
+        super().__init__(part, **_required(describe, {}))
+        self._work = work
+
+    def get_value(self, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._work(obj)
+
+
 def told_texts(describe: str = "") -> fields.List[Any]:
     return fields.List(fields.String(), **_required(describe, {}))
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from marshmallow import Schema, ValidationError, fields, validate
 
+from adapters.contract import LINE_DISCOUNT
 from gateway.api import cursors, pages
 from gateway.api import fields as f
 from gateway.api.amounts import QUANTITY_SCALE
@@ -24,7 +25,7 @@ from gateway.api.schemas import (
 from gateway.api.section import CommandBody, Made, QueryBody, Section, ask_one, client, rest, rest_key
 from processing import commands
 from processing.commands import MAX_CARDS, MAX_KEY, MAX_LINES, ReadReceipt
-from processing.results import ReceiptReturned, ReceiptTold, ReturnedLine
+from processing.results import Quoted, ReceiptPosted, ReceiptReturned, ReceiptTold, ReturnedLine
 from processing.units import major
 
 section = Section("receipts", "Purchases and returns")
@@ -119,9 +120,45 @@ class PostReceiptSchema(_WithReceipt):
     example = example(receipt=RECEIPT, cards=[USE])
 
 
-class ReceiptPostedSchema(BookedSchema):
+class FiscalLineSchema(f.Told):
+    number = f.told_whole("of the line; 0: the receipt as a whole")
+    points_minor = f.told_money("what points take off its price", data_key="points")
+
+
+class FiscalTenderSchema(f.Told):
+    of = f.told("points or gift_cards")
+    way = f.told("advance (the offset of an advance) or tender")
+    amount_minor = f.told_money("what is paid so", data_key="amount")
+
+
+class FiscalSchema(f.Told):
+    points = f.told("how points stand on the fiscal receipt: line_discount or tender")
+    gift_cards = f.told("how gift cards do: advance or tender")
+    lines = f.told_some(FiscalLineSchema, "with line_discount: the lines whose price points lower")
+    tenders = f.told_some(FiscalTenderSchema, "forms of payment to print besides money")
+
+
+def fiscal_of(told: ReceiptPosted | Quoted) -> dict[str, Any]:
+    """What cards pay, as the fiscal receipt tells it: off the lines, or as a form of payment."""
+    said = rest().settings.fiscal
+    off = said.points == LINE_DISCOUNT
+    points, money = sum(line.points_minor for line in told.paid), sum(line.card_money_minor for line in told.paid)
+    tenders = [("points", said.points, 0 if off else points), ("gift_cards", said.gift_cards, money)]
+    return {
+        "points": said.points,
+        "gift_cards": said.gift_cards,
+        "lines": [line for line in told.paid if off and line.points_minor],
+        "tenders": [{"of": of, "way": way, "amount_minor": amount} for of, way, amount in tenders if amount],
+    }
+
+
+class _BookedReceiptSchema(BookedSchema):
     cards = f.told_some(CardMovementSchema)
     flags = f.told_texts("what was unusual, for the operator")
+
+
+class ReceiptPostedSchema(_BookedReceiptSchema):
+    fiscal = f.Part(FiscalSchema, fiscal_of, "how the fiscal receipt tells what cards have paid")
 
 
 class VoidReceiptSchema(CommandBody):
@@ -208,7 +245,7 @@ def receipt_of(told: ReceiptTold) -> commands.Receipt:
     return msgspec.convert(told.document["receipt"], commands.Receipt, strict=False)
 
 
-class ReceiptReturnedSchema(ReceiptPostedSchema):
+class ReceiptReturnedSchema(_BookedReceiptSchema):
     lines = f.Worked(ReturnedLineSchema, returned_lines, "what came back of the sale")
     keep_back_minor = f.told_money(
         "what the till keeps of the refund for points that are spent already", data_key="keep_back"
@@ -299,6 +336,7 @@ class QuotedSchema(f.Told):
     discount_minor = f.told_money("what the rules take off", data_key="discount")
     lines = f.told_some(QuotedLineSchema)
     cards = f.told_some(QuotedCardSchema)
+    fiscal = f.Part(FiscalSchema, fiscal_of, "how the fiscal receipt would tell what `redeem` of the cards pays")
     explanation = fields.Raw(required=True, metadata={"description": "why, one object per card; amounts as decided"})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from sqlalchemy.engine import URL, make_url
 
 from gateway import app, settings
 from gateway.app import Parts
+from gateway.console import operators, passwords
+from gateway.console.rights import OWNER
 from gateway.master_keys import load_keys
 from gateway.settings import Settings
 from processing import directory, migrate, tables
@@ -38,6 +40,7 @@ CONFIG = Path(__file__).parent / "config"
 STORE, PRODUCT, GIFT, POINTS, DEPOSIT = "nevsky", "guest", "gift", "BONUS", "RUB"
 SCALE = 2
 API_CLIENT, ALL_SCOPES = "demo", ["*"]
+OPERATOR = "demo"
 
 # Secrets of links, by the variables that the configuration names.
 LINK_SECRETS = {"rkeeper": "TILLGATE_DEMO_RKEEPER"}
@@ -81,6 +84,8 @@ class DemoChain:
 
     parts: Parts
     api_key: str
+    # Of the person OPERATOR, who signs in to the pages.
+    password: str = field(repr=False)
     secrets: Mapping[str, str]
     environ: Mapping[str, str]
 
@@ -112,7 +117,9 @@ def open_chain(database_url: str, environ: Mapping[str, str]) -> DemoChain:
     _execute(parts, [command for card in CARDS for command in _opening(card)])
     api_key = f"tg_{_derived(keys.master, 'api key').hex()[:40]}"
     _register_client(database, api_key)
-    return DemoChain(parts, api_key, secrets, environ)
+    password = _derived(keys.master, "console").hex()[:20]
+    _register_operator(database, password)
+    return DemoChain(parts, api_key, password, secrets, environ)
 
 
 def with_keys(database_url: str, environ: Mapping[str, str], state: Path) -> dict[str, str]:
@@ -193,3 +200,13 @@ def _register_client(database: Database, api_key: str) -> None:
         last = connection.execute(select(func.max(client.c.id))).scalar()
         own = {"id": (last or 0) + 1, "name": API_CLIENT, "created_at": database.now(connection)}
         connection.execute(insert(client).values(own | row))
+
+
+def _register_operator(database: Database, password: str) -> None:
+    """Somebody who may see and do everything on the pages."""
+    with database.reading() as connection:
+        known = operators.by_name(connection, OPERATOR)
+    if known is None:
+        operators.add(database, "demo", OPERATOR, OWNER, password=password)
+    elif not passwords.is_right(password, known.password_hash):
+        operators.set_password(database, "demo", OPERATOR, password)

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from gateway.demo.chain import CONFIG as CHAIN
-from gateway.demo.chain import DEPOSIT, POINTS, DemoCard, DemoChain, available, open_chain, with_keys
+from gateway.demo.chain import DEPOSIT, OPERATOR, POINTS, DemoCard, DemoChain, available, open_chain, with_keys
 from gateway.demo.play import play
 from gateway.demo.server import Server, serving
 from gateway.environment import COMMITTER, CONFIG, DATABASE_URL
@@ -78,6 +78,7 @@ def facts(chain: DemoChain, server: Server) -> dict[str, Any]:
     return {
         "base_url": server.base_url,
         "api_key": chain.api_key,
+        "console": {"url": f"{server.base_url}/console/", "name": OPERATOR, "password": chain.password},
         "links": [
             {"code": code, "adapter": link.adapter, "url": _door(chain, server, code), "credentials": credentials}
             for code, link in chain.parts.settings.links.items()
@@ -114,6 +115,7 @@ def _addresses(chain: DemoChain, server: Server, log: Path | None) -> Iterator[s
     for code, link in chain.parts.settings.links.items():
         yield f"{link.adapter:<10}{_door(chain, server, code)}/getcardinfoex, .../transactionsex"
     yield f"API       {server.base_url}/api/v1  (described at {server.base_url}/api/docs)"
+    yield f"console   {server.base_url}/console/  (name {OPERATOR}, password {chain.password})"
     yield f"API key   {chain.api_key}"
     yield f"stores    {', '.join(store.code for store in chain.parts.settings.chain.stores)}"
     yield f"codes     of confirmation are printed {f'in {log}' if log else 'here'}"

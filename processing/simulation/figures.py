@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, String, column
 
 from processing import activity, selects, tables
 from processing.activity import Pasts
-from processing.allocation import GOODS, Back, lines_of, size
+from processing.allocation import GOODS, Back, came_back, lines_of, parts
 from processing.commands import Line
 from processing.database import Row, Statement, array, run
 from processing.directory import ADJUSTED, EXPIRED, ISSUED, REDEEMED
@@ -25,6 +25,7 @@ from processing.execute import Core
 from processing.plans import NOT_USABLE, TILL_COMPUTED
 from processing.programme.compiled import DISCOUNT, Programme
 from processing.simulation.play import Run
+from processing.spans import portion
 from processing.units import HUNDREDTHS_OF_PERCENT, proportion, worth
 
 # Sales, or wallets, of one look.
@@ -245,10 +246,8 @@ def _fire(stories: Iterable[Mapping[str, Any]], tally: _Tally) -> None:
 
 def _kept(document: ReceiptDocument, returned: Iterable[Back]) -> tuple[int, int]:
     """What the goods of a receipt that stayed with the customer cost, and what was off."""
-    back: dict[int, int] = {}
-    for each in returned:
-        back[each.number] = back.get(each.number, 0) + each.amount
     receipt = document.receipt
+    back = came_back(lines_of(receipt), returned)
     turnover = off = 0
     for line in lines_of(receipt):
         if line.kind == GOODS:
@@ -258,10 +257,8 @@ def _kept(document: ReceiptDocument, returned: Iterable[Back]) -> tuple[int, int
     return turnover, off
 
 
-def _stayed(line: Line, amount: int, back: Mapping[int, int]) -> int:
-    whole = size(line)
-    gone = min(back.get(line.number, 0), whole)
-    return amount - proportion(amount, gone, whole) if whole else amount
+def _stayed(line: Line, amount: int, back: Mapping[int, Back]) -> int:
+    return amount - portion(back[line.number].spans, parts(line), amount) if line.number in back else amount
 
 
 def _tiers(one: Run, tally: _Tally) -> tuple[TierFigures, ...]:

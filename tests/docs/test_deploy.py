@@ -107,7 +107,7 @@ def test_nginx_waits_longer_than_the_program_and_keeps_connections_shorter() -> 
 def test_nginx_lets_through_what_a_route_takes_and_no_inner_page() -> None:
     (megabytes,) = re.findall(r"client_max_body_size\s+(\d+)m;", NGINX)
     assert int(megabytes) << 20 > DEFAULT_MAX_BODY
-    assert set(re.findall(r"^\s*location (\S+)", NGINX, re.MULTILINE)) == {"/", "/pos/", "/api/"}
+    assert set(re.findall(r"^\s*location (\S+)", NGINX, re.MULTILINE)) == {"/", "/pos/", "/api/", "/console/"}
     assert "return 404;" in NGINX
 
 

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -26,6 +27,7 @@ from adapters.testing import CannedCore, converse
 from adapters.texts import REFUSALS
 from gateway import cli, metrics, schemas, settings
 from processing import claims, commands, directory, results, state
+from processing.audit import ACTIONS
 from processing.chores import CHORES
 from processing.errors import CardNotFound, by_code
 from processing.laws import LAWS
@@ -338,6 +340,8 @@ def audited() -> set[str]:
         for module, call in calls("record", package):
             if "audit" in ast.unparse(call.func):
                 found |= set(constants(module, call.args[3]))
+    for module, call in calls("_changing", "gateway"):
+        found |= {each for part in call.args[:2] if isinstance(part, ast.Constant) for each in constants(module, part)}
     return found
 
 
@@ -346,7 +350,7 @@ def test_every_audited_action_is_told() -> None:
     assert {"card_blocked", "pin_set", "client_added", "holders_merged"} <= found
     rows = section(page("security.md"), "Audit log")
     told = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\|([^|]*)\|", rows, re.MULTILINE))))
-    assert told == found
+    assert told == found == set(ACTIONS)
 
 
 # Worked examples ------------------------------------------------------------------------------------------------
@@ -397,6 +401,10 @@ FILES = {
 }
 
 
+# What the keys of a mapping are.
+KEYED_BY = {"units": "UNIT", "fiscal": "family"}
+
+
 def setting_keys(schema: marshmallow.Schema, path: str = "") -> Iterator[str]:
     """Every key that the schema takes: ``stores[].zone``, ``units.<UNIT>.scale``."""
     for name, field in schema.fields.items():
@@ -409,7 +417,7 @@ def _keys_of(field: Any, path: str) -> Iterator[str]:
     elif isinstance(field, marshmallow.fields.List) and isinstance(field.inner, marshmallow.fields.Nested):
         yield from _keys_of(field.inner, f"{path}[]")
     elif isinstance(field, marshmallow.fields.Dict) and isinstance(field.value_field, marshmallow.fields.Nested):
-        yield from _keys_of(field.value_field, f"{path}.<UNIT>")
+        yield from _keys_of(field.value_field, f"{path}.<{KEYED_BY[path]}>")
     else:
         yield path
 
@@ -441,13 +449,16 @@ def test_no_setting_is_told_that_does_not_exist() -> None:
 def test_defaults_of_the_gateway_are_told() -> None:
     told = section(page("configuration.md"), "gateway.yaml")
     defaults: dict[str, Any] = {}
-    for field in dataclass_fields(settings.GatewaySettings):
-        value = getattr(settings.GatewaySettings(), field.name)
-        if isinstance(value, int):
-            defaults[field.name] = value
-        else:
-            defaults |= {f"{field.name}.{f.name}": getattr(value, f.name) for f in dataclass_fields(value)}
-    assert set(defaults) == {key for file, key in SETTINGS if file == "gateway.yaml"}
+
+    def keep(path: str, value: Any) -> None:
+        if is_dataclass(value):
+            for field in dataclass_fields(value):
+                keep(f"{path}.{field.name}", getattr(value, field.name))
+        elif not any(key.startswith(f"{path[1:]}[]") for _, key in SETTINGS):
+            defaults[path[1:]] = value
+
+    keep("", settings.GatewaySettings())
+    assert set(defaults) == {key for file, key in SETTINGS if file == "gateway.yaml" and "[]" not in key}
     for key, value in defaults.items():
         assert f"| {default(value)} |" in row(told, key), key
 
@@ -456,7 +467,7 @@ def default(value: Any) -> str:
     """A default as the page writes it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if value == "" or isinstance(value, Mapping):
+    if value in ("", ()) or isinstance(value, Mapping):
         return "empty"
     return f"`{value}`" if isinstance(value, str) else str(value)
 

@@ -23,6 +23,7 @@ from processing import migrate
 from processing.database import Database
 from processing.errors import ConfigError
 from processing.secrets import load_vault
+from tests.conftest import Migrated
 from tests.postgres import Server
 from tests.processing.books import check_laws, rows
 from tests.served import Tills, body_of, receipts, serving, tillgate
@@ -59,8 +60,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def seeded(place: Place) -> Place:
+def seeded(place: Place, tmp_path: Path, migrated: Migrated) -> Place:
     """With a chain and cards, and nobody who serves them."""
+    is_sqlite = place.url.startswith("sqlite")
+    assert (
+        migrated("sqlite" if is_sqlite else "postgresql", tmp_path, "books" if is_sqlite else "backed_up") == place.url
+    )
     database = Database(place.url)
     settings = load_settings(place.config, place.environ)
     app.prepare(settings, database)

@@ -22,6 +22,7 @@ from gateway.environment import CONFIG, DATABASE_URL
 from gateway.settings import load
 from processing.database import Database
 from processing.verify import LAWS
+from tests.conftest import Migrated
 from tests.postgres import Server
 from tests.processing.books import rows
 
@@ -56,6 +57,7 @@ def tillgate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
             monkeypatch.delenv(name)
 
     def run(*arguments: str | Path, **environ: str) -> Said:
+        capsys.readouterr()  # what was said while the database was made
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["tillgate", *map(str, arguments)])
             for name, value in environ.items():
@@ -294,8 +296,9 @@ def schema(url: str) -> list[object]:
 
 
 @pytest.fixture
-def served(url: str, config: Path) -> Iterator[str]:
-    """A database with a card and two messages in its log: a receipt, and one with a private text."""
+def served(request: pytest.FixtureRequest, url: str, tmp_path: Path, config: Path, migrated: Migrated) -> Iterator[str]:
+    """A database with a card and three messages in its log: nonsense, a receipt, and one with a private text."""
+    assert migrated(request.node.callspec.params["url"], tmp_path, "books" if "sqlite" in url else "cli") == url
     database = Database(url)
     settings = load(config, SECRETS)
     app.prepare(settings, database)
@@ -305,6 +308,7 @@ def served(url: str, config: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "Finalize", lambda _, what, args=(), **__: at_end.append(lambda: what(*args)))
         till = app.create_app(parts).test_client()
+    till.post(TRANSACTIONS, data=b"<ROOT/>")
     receipts = messages.receipts(TRANSACTIONS, "localhost", cards, "C0FFEE01")
     (request,) = itertools.islice(receipts, 1, 2)
     assert b'Result="0"' in till.post(TRANSACTIONS, data=request.partition(b"\r\n\r\n")[2]).data
@@ -347,6 +351,7 @@ def test_log_shows_messages_with_private_fields_masked(tillgate: Command, served
     private = ("Смирнова", "5550009999", str(seed.FIRST_NUMBER), seed.SECRET)
     assert [word for word in private if word in said.out] == []
     assert "***9999" in said.out
+    assert "  why  ROOT: expected TransactionsEx records or a CHECK\n" in said.out
 
 
 def test_log_is_narrowed_by_outcome_number_and_time(tillgate: Command, served: str, config: Path) -> None:

@@ -10,18 +10,18 @@ from click.testing import CliRunner, Result
 from gateway import cli
 from gateway.api import clients
 from gateway.auth import key_digest
-from processing import directory, migrate
+from processing import directory
 from processing.database import Database
+from tests.conftest import Migrated
 from tests.processing.books import CHAIN, MOSCOW, PROGRAMMES
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated: Migrated) -> str:
     """A database with a chain in it."""
     monkeypatch.setattr(cli, "configure", lambda: None)
-    told = f"sqlite:///{tmp_path / 'clients.db'}"
+    told = migrated("sqlite", tmp_path, "clients")
     database = Database(told)
-    migrate.upgrade(database)
     directory.sync(database, CHAIN, PROGRAMMES)
     database.dispose()
     return told

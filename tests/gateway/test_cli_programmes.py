@@ -17,10 +17,11 @@ from gateway import cli
 from gateway.programme_difference import differences
 from gateway.settings import load_chain, read_programme
 from gateway.yaml_files import read_yaml
-from processing import audit, directory, migrate
+from processing import audit, directory
 from processing.database import Database
 from processing.directory import Version
 from processing.programme.document import ProgrammeDocument
+from tests.conftest import Migrated
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 Run = Callable[..., Result]
@@ -37,15 +38,20 @@ def said(config: Path) -> dict[str, ProgrammeDocument]:
     return {path.stem: read_programme(path, chain) for path in (config / "programmes").glob("*.yaml")}
 
 
-@pytest.fixture
-def url(tmp_path: Path, config: Path) -> str:
-    """A database in step with the configuration."""
-    told = f"sqlite:///{tmp_path / 'programmes.db'}"
-    database = Database(told)
-    migrate.upgrade(database)
-    directory.sync(database, load_chain(config), said(config))
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, migrated: Migrated) -> Path:
+    """The file of a database in step with the sample configuration."""
+    folder = tmp_path_factory.mktemp("programmes")
+    database = Database(migrated("sqlite", folder, "template"))
+    directory.sync(database, load_chain(CONFIGS), said(CONFIGS))
     database.dispose()
-    return told
+    return folder / "template.db"
+
+
+@pytest.fixture
+def url(tmp_path: Path, template: Path) -> str:
+    """A database in step with the configuration."""
+    return f"sqlite:///{shutil.copy(template, tmp_path / 'programmes.db')}"
 
 
 @pytest.fixture

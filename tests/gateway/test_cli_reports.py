@@ -6,9 +6,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,7 +18,7 @@ from gateway.settings import load
 from processing.commands import Adjust, Amount, IssueCard, Redeem, Ref
 from processing.database import Database
 from processing.liability import LIABILITY_COLUMNS
-from tests.postgres import Server
+from tests.conftest import Migrated
 
 SECRETS = {
     "TILLGATE_MASTER_KEY": "bTFtbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0=",
@@ -31,23 +30,10 @@ SPAN = ("--from", str(TODAY - timedelta(days=2)), "--to", str(TODAY + timedelta(
 Report = Callable[..., Result]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'books.db'}"
-        return
-    server: Server = request.getfixturevalue("postgres")
-    server.drop_database("reports")
-    yield server.create_database("reports")
-    server.drop_database("reports")
-
-
-@pytest.fixture
-def report(url: str, monkeypatch: pytest.MonkeyPatch) -> Report:
-    """The command on the demo's chain, where 12.50 of one partner's 40.00 points were spent at another."""
-    monkeypatch.setattr(cli, "configure", lambda: None)
-    for name in [name for name in os.environ if name.startswith("TILLGATE_")]:
-        monkeypatch.delenv(name)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated: Migrated) -> str:
+    """The demo's chain, where 12.50 of one partner's 40.00 points were spent at another; it is only read."""
+    url = migrated(request.param, tmp_path_factory.mktemp("reports"), "reports")
     database = Database(url)
     settings = load(str(CONFIG), SECRETS)
     app.prepare(settings, database)
@@ -60,6 +46,15 @@ def report(url: str, monkeypatch: pytest.MonkeyPatch) -> Report:
     ):
         core.execute([command])
     database.dispose()
+    return url
+
+
+@pytest.fixture
+def report(url: str, monkeypatch: pytest.MonkeyPatch) -> Report:
+    """The command on that chain."""
+    monkeypatch.setattr(cli, "configure", lambda: None)
+    for name in [name for name in os.environ if name.startswith("TILLGATE_")]:
+        monkeypatch.delenv(name)
 
     def run(*arguments: str) -> Result:
         told = ["report", *arguments, "--config", str(CONFIG), "--database-url", url]

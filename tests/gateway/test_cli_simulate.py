@@ -21,9 +21,9 @@ from processing.commands import CardUse, IssueCard, Line, PostReceipt, Receipt, 
 from processing.database import Database
 from processing.directory import sync
 from processing.execute import Core
-from processing.migrate import upgrade
 from processing.secrets import load_vault
 from processing.tables import metadata
+from tests.conftest import Migrated
 from tests.processing.books import KEYS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -240,10 +240,9 @@ def test_missing_files_are_named(simulate: Command, receipts: Write) -> None:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(tmp_path: Path, migrated: Migrated) -> Iterator[Database]:
     """Books of the sample chain: a guest who has bought for 9,000 and for 1,000."""
-    found = Database(f"sqlite:///{tmp_path / 'books.db'}")
-    upgrade(found)
+    found = Database(migrated("sqlite", tmp_path, "books"))
     with found.transaction() as connection:
         vault = load_vault(connection, KEYS)
     chain = load_chain(CONFIGS)

@@ -110,7 +110,13 @@ def test_its_addresses_tell_what_a_newcomer_needs(tmp_path: Path) -> None:
     chain = open_chain(f"sqlite:///{tmp_path / 'demo.db'}", {})
     server: Any = SimpleNamespace(base_url="http://127.0.0.1:1")
     playing, serving = ("\n".join(_addresses(chain, server, log)) for log in (tmp_path / "server.log", None))
-    for shown in ("http://127.0.0.1:1/api/docs", "http://127.0.0.1:1/api/v1", "nevsky, garden, coffee", chain.api_key):
+    for shown in (
+        "http://127.0.0.1:1/api/docs",
+        "http://127.0.0.1:1/api/v1",
+        "nevsky, garden, coffee",
+        chain.api_key,
+        chain.password,
+    ):
         assert shown in playing
     assert f"in {tmp_path / 'server.log'}" in playing
     assert "codes     of confirmation are printed here" in serving

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +101,13 @@ def test_unreadable_message_is_kept(engine: Engine, opened: ExchangeLog) -> None
 def test_path_of_broken_bytes_is_kept_as_far_as_it_goes() -> None:
     packed = pack_request("POST", "/card\udcff", "text/xml", b"x")
     assert module._decode(packed) == module.Request("POST", "/card?", "text/xml", b"x")
+
+
+def test_a_reason_is_kept_within_its_bound_and_rows_from_before_it_have_none() -> None:
+    packed = pack_request("POST", "/", "text/xml", b"x", "Summa: expected kopecks " * 100)
+    assert len(module._decode(packed).reason) == module.MAX_REASON
+    before = msgspec.msgpack.encode(["POST", "/", "text/xml", b"x"])
+    assert module._decode(before).reason == ""
 
 
 def test_stored_row_shows_nothing_of_the_message(engine: Engine, opened: ExchangeLog) -> None:

@@ -15,10 +15,9 @@ from gateway.cli import main
 from gateway.master_keys import load_keys
 from processing.database import Database
 from processing.errors import ConfigError
-from processing.migrate import upgrade
 from processing.secrets import EXCHANGE_LOG, SecretsError, Vault, load_vault
 from processing.tables import exchange_log, holder, person, wallet
-from tests.postgres import Server
+from tests.conftest import Migrated
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ENVIRON = {
@@ -28,18 +27,13 @@ ENVIRON = {
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'keyed.db'}"
-    server: Server = request.getfixturevalue("postgres")
-    server.drop_database("keyed")
-    return server.create_database("keyed")
+def url(request: pytest.FixtureRequest, tmp_path: Path, migrated: Migrated) -> str:
+    return migrated(request.param, tmp_path, "keyed")
 
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
     opened = Database(url)
-    upgrade(opened)
     yield opened
     opened.dispose()
 

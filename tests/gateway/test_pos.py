@@ -542,6 +542,13 @@ def test_unreadable_message_is_refused_and_its_value_stays_out_of_our_log(till: 
     assert INNER not in repr(said)
 
 
+def test_why_a_message_was_not_understood_is_kept_without_what_stood_there(till: Till) -> None:
+    till.send("misread")
+    assert till.row["request"].reason == "body: no number"
+    till.send("look", b"blocked")
+    assert [row["request"].reason for row in till.log.rows] == ["body: no number", ""]
+
+
 @pytest.mark.parametrize("path", ["twice", "stumble", "late", "mistake"])
 def test_bug_is_a_500_without_inner_detail_and_recorded_as_failed(till: Till, said: list[Any], path: str) -> None:
     heard = till.send(path, b"1")

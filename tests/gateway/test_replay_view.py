@@ -47,7 +47,7 @@ def test_these_are_the_same_document(before: bytes, after: bytes) -> None:
     ],
 )
 def test_these_are_not(before: bytes, after: bytes) -> None:
-    assert any(line.startswith("+") or line.startswith("-") for line in difference(before, after))
+    assert any(line.startswith(("+", "-")) for line in difference(before, after))
 
 
 def test_a_private_value_that_changed_shows_as_stars() -> None:

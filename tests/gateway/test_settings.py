@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from marshmallow import RAISE, Schema, fields, validate
 
-from adapters.contract import Adapter, Auth, Route
-from gateway.settings import GatewaySettings, Settings, load
+from adapters.contract import Adapter, Auth, FiscalWays, Route
+from gateway.settings import Fiscal, GatewaySettings, Settings, load
 from processing.chain import Partner, Product, Store
 from processing.errors import ConfigError
 from processing.programme.document import Percent, simple
@@ -140,6 +140,29 @@ def test_only_cards_of_value_are_sold_for_an_amount(directory: Path, change: Cha
     change("chain.yaml", "    value: true\n", "    value: false\n")
     (problem,) = problems(directory)
     assert problem == "chain.yaml: products.1.value_unit: expected value: true, for cards that carry money"
+
+
+def test_each_till_family_has_its_way_on_the_fiscal_receipt(directory: Path, change: Change) -> None:
+    told = good(directory)
+    assert told.fiscal == Fiscal("line_discount", "advance")
+    assert told.links["bistro"].fiscal == {"RUB": "advance", "BONUS": "line_discount", "COIN": "line_discount"}
+    change("chain.yaml", "  rkeeper: {points: line_discount,", "  rkeeper: {points: tender,")
+    told = good(directory)
+    assert told.fiscal.points == "line_discount"
+    assert told.links["bistro"].fiscal == {"RUB": "advance", "BONUS": "tender", "COIN": "tender"}
+
+
+def test_what_a_till_family_cannot_print_is_refused(directory: Path, change: Change) -> None:
+    change(
+        "chain.yaml", "  rkeeper: {points: line_discount,", "  rkeper: {points: tender}\n  rkeeper: {points: tender,"
+    )
+    only_discounts = replace(FAKE, fiscal=FiscalWays(points=("line_discount",)))
+    with pytest.raises(ConfigError) as caught:
+        load(directory, ENVIRON, {"rkeeper": only_discounts})
+    assert [re.sub(r"yaml:\d+:", "yaml:", line) for line in str(caught.value).splitlines()] == [
+        "chain.yaml: fiscal.rkeper: found 'rkeper', expected a till family (rest, rkeeper); did you mean 'rkeeper'?",
+        "chain.yaml: fiscal.rkeeper.points: found 'tender', expected line_discount: all that its tills can print",
+    ]
 
 
 def test_problem_names_the_line_of_what_is_wrong(directory: Path, change: Change) -> None:

@@ -27,6 +27,7 @@ from gateway.settings import load
 from gateway.worker import BACKLOG_PAUSE_SECONDS, EXCHANGE_LOG, JITTER, MAX_BITES, MAX_OUTAGE_SECONDS, Worker, worker_of
 from processing.database import Database
 from processing.tables import exchange_log
+from tests.conftest import Migrated
 from tests.postgres import Server, libpq
 from tests.processing.books import rows
 from tests.served import PATIENCE_SECONDS, program, serving, surroundings, tillgate
@@ -184,12 +185,8 @@ ENVIRON = {
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'worked.db'}"
-    server: Server = request.getfixturevalue("postgres")
-    server.drop_database("worked")
-    return server.create_database("worked")
+def url(request: pytest.FixtureRequest, tmp_path: Path, migrated: Migrated) -> str:
+    return migrated(request.param, tmp_path, "worked")
 
 
 @pytest.fixture

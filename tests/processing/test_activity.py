@@ -114,7 +114,8 @@ class Sale:
     own: dict[int, list[int]]
     earned: Counter[int]
     redeemed: Counter[int]
-    back: Counter[int] = field(default_factory=Counter)
+    # By return and line: which thousandths of it came back.
+    places: dict[str, dict[int, list[int]]] = field(default_factory=dict)
     returns: dict[str, ReceiptReturned] = field(default_factory=dict)
     # By return: what it took of the wallets' own money; which of them took the visit.
     taken: dict[str, Counter[int]] = field(default_factory=dict)
@@ -122,32 +123,37 @@ class Sale:
 
     @property
     def left(self) -> list[tuple[Line, int]]:
-        rest = [(line, line.quantity_thousandths - self.back[line.number]) for line in self.lines]
-        return [(line, pieces) for line, pieces in rest if pieces]
+        return [(line, len(free)) for line in self.lines if (free := self.free(line))]
+
+    def free(self, line: Line) -> list[int]:
+        """The thousandths that no return has; the next one takes the first of them."""
+        taken = {place for places in self.places.values() for place in places.get(line.number, ())}
+        return [place for place in range(line.quantity_thousandths) if place not in taken]
 
     def turnover(self, wallet: int) -> int:
         return sum(self.own[wallet]) - sum(taken[wallet] for taken in self.taken.values())
 
     def take_back(self, key: str, answer: ReceiptReturned) -> None:
-        """So much of a line's own money as of the line, rounded down over all steps; the last one takes the rest."""
+        """Of a line's own money what lies on the thousandths that come back; the last one takes the rest."""
         taken: Counter[int] = Counter()
         rest = {wallet: self.turnover(wallet) for wallet in self.own}
         by_number = {line.number: n for n, line in enumerate(self.lines)}
+        places = {}
         for back in answer.lines:
             n = by_number[back.number]
-            size, before = self.lines[n].quantity_thousandths, self.back[back.number]
+            size, now = self.lines[n].quantity_thousandths, self.free(self.lines[n])[: back.amount]
             for wallet, own in self.own.items():
-                taken[wallet] += proportion(own[n], before + back.amount, size) - proportion(own[n], before, size)
-            self.back[back.number] += back.amount
+                for place in now:
+                    taken[wallet] += proportion(own[n], place + 1, size) - proportion(own[n], place, size)
+            places[back.number] = now
+        self.places[key] = places
         if not self.left:
             taken = Counter(rest)
             self.emptied_by = self.emptied_by or key
         self.returns[key], self.taken[key] = answer, taken
 
     def undo_return(self, key: str) -> None:
-        for line in self.returns.pop(key).lines:
-            self.back[line.number] -= line.amount
-        del self.taken[key]
+        del self.returns[key], self.places[key], self.taken[key]
         self.emptied_by = "" if self.emptied_by == key else self.emptied_by
 
 

@@ -73,6 +73,10 @@ PENDING = (
     "INSERT INTO pending_adjustment (store_id, key, command, asked_by, asked_at, state, decided_by)"
     " SELECT store_id, key, '{{}}', 'anna', stamp, {state}, {decided} FROM request_key WHERE key = 'plain'"
 )
+MORE_BACK = (
+    "UPDATE entry SET amount = amount + {amount} WHERE account_id IN (SELECT id FROM account WHERE kind = '{kind}')"
+    " AND operation_id IN (SELECT operation_id FROM receipt WHERE base_id IS NOT NULL)"
+)
 
 CORRUPTIONS = (
     Broken("operations_balance", f"UPDATE entry SET amount = amount + 1 WHERE operation_id = {RECEIPT} AND n = 0"),
@@ -183,6 +187,14 @@ CORRUPTIONS = (
         "no_line_returns_more_than_it_was",
         'UPDATE receipt SET document = \'{"receipt": {}, "returned": [[7, 1]]}\' WHERE base_id IS NOT NULL',
     ),
+    Broken(
+        "no_part_returns_twice",
+        'UPDATE receipt SET document = \'{"receipt": {}, "returned": [[1, 1, 0, [[5, 9], [0, 6]]]]}\''
+        " WHERE base_id IS NOT NULL",
+    ),
+    Broken("returns_bring_no_more_than_their_sale", MORE_BACK.format(kind="redeemed", amount=-1_000)),
+    Broken("returns_bring_no_more_than_their_sale", MORE_BACK.format(kind="issued", amount=100_000)),
+    Broken("returns_bring_no_more_than_their_sale", MORE_BACK.format(kind="issued", amount=-1_000)),
     Broken(
         "expiry_follows_its_lot",
         "UPDATE lot SET expires_at = NULL WHERE id IN (SELECT lot_id FROM entry e JOIN operation o"

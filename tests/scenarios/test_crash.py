@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import app, settings
 from processing.database import Database
 from processing.verify import verify
 from tests.postgres import Server
@@ -28,8 +29,8 @@ import messages
 import seed
 
 HOST = "127.0.0.1"
-RECEIPTS, CARDS, CLIENTS = 400, 40, 8
-KILL_AFTER = (60, 150)
+RECEIPTS, CARDS, CLIENTS = 200, 40, 8
+KILL_AFTER = (40, 100)
 """Answers after which the server is killed, in the first run and in the second."""
 
 REDEEMED = """
@@ -121,8 +122,9 @@ def committed(database: Database) -> list[int]:
 def test_receipts_are_booked_exactly_once_over_kills_in_the_middle_of_load(url: str, tmp_path: Path) -> None:
     config, port = tmp_path / "configs", load.free_port()
     environment = seed.write_config(config)
-    with serving(config, url, port, environment):
-        pass
+    prepared = Database(url)
+    app.prepare(settings.load(config, environment), prepared)
+    prepared.dispose()
     path = f"/pos/{seed.LINK}/{seed.SECRET}/transactionsex"
     requests = messages.receipts(path, HOST, seed.seed(url, CARDS), "C0FFEE01")
     bodies = [request.partition(b"\r\n\r\n")[2] for request in itertools.islice(requests, RECEIPTS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,6 +56,15 @@ def off(amount: str, uni: int, card: str = "55") -> str:
 
 
 # Slips
+
+
+@pytest.mark.parametrize(("way", "words"), [("line_discount", "Redeemed 300.00"), ("tender", "Paid 300.00")])
+def test_what_is_a_payment_on_the_fiscal_receipt_is_one_on_the_slip(way: str, words: str) -> None:
+    sale = posted(movement("55", 7, redeemed=30_000))
+    body = message(record(0, -30_000), check=check(1, paid("13", "-300.00", 4)))
+    own = replace(link(language="en"), fiscal={"BONUS": way, "RUB": "advance"})
+    said = converse(ADAPTER, request(body), own, lambda _: [sale]).response.body
+    assert f'slip="{words}&#10;Balance 0.00"'.encode() in said
 
 
 def test_the_slip_stands_once_on_the_first_record_of_its_card() -> None:

@@ -36,7 +36,8 @@ NOT_AT_REST = {
     "VoidReceipt": {"receipts_only"},
 }
 # In the books' own words; REST shows the receipt in its place.
-NOT_TOLD = {"replayed", "base_id", "document", "scale"}
+# `paid` is told as `fiscal`, in the way that the chain has chosen.
+NOT_TOLD = {"replayed", "base_id", "document", "scale", "paid"}
 
 
 def schemas_of(base: type[Schema]) -> Iterator[type[Schema]]:

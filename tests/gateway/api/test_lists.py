@@ -140,7 +140,8 @@ def logged(parts: Parts) -> None:
     first = datetime.now(UTC) - timedelta(minutes=1)
     for n in range(7):
         body = f'<Card Number="{CARD}" Phone="{PHONE}" n="{n}"/>'.encode()
-        request = pack_request("POST", f"/card/{CARD}", f"text/xml; x={PHONE}", body)
+        reason = "" if n else f"Card@{CARD}: expected a card"
+        request = pack_request("POST", f"/card/{CARD}", f"text/xml; x={PHONE}", body, reason)
         at = first + timedelta(seconds=n // 2)
         log.record("moscow", at, f"id-{n}", "card", "ok" if n else "failed", 200, 1_000, request, body)
     assert log.close(20)
@@ -161,6 +162,8 @@ def test_the_exchange_log_pages_newest_first(rest: Client, logged: None) -> None
     assert [one["request_id"] for one in found] == [f"id-{n}" for n in (6, 5, 4, 3, 2, 1, 0)]
     failed = rest.get("/links/moscow/exchange-log", outcome="failed").ok()["messages"]
     assert [one["request_id"] for one in failed] == ["id-0"]
+    assert failed[0]["reason"].startswith("Card@***") and failed[0]["reason"].endswith(": expected a card")
+    assert found[0]["reason"] == ""
     assert rest.get("/links/almaty/exchange-log").ok()["messages"] == []
     cursor = rest.get("/links/moscow/exchange-log", limit=2).ok()["cursor"]
     assert rest.get("/links/almaty/exchange-log", cursor=cursor).fields == {"cursor"}
@@ -193,6 +196,7 @@ def test_products_tell_their_numbers_and_what_they_are_sold_for(rest: Client) ->
     [
         ("/operations", {"kind": "recepit"}, "receipt, return, void"),
         ("/links/moscow/exchange-log", {"outcome": "okay"}, "card_not_found"),
+        ("/audit", {"action": "card_bloked"}, "card_blocked, card_closed"),
         ("/adjustments", {"store": MOSCOW, "state": "waiting"}, "pending, approved, rejected"),
     ],
 )

@@ -22,7 +22,7 @@ from tests.processing.books import MOSCOW, PLAIN, POINTS, URAL, Books, top_up
 # Nothing here depends on the database (conftest.py).
 ON_SQLITE_ONLY = True
 
-FEW, MANY = 3, 40
+FEW, MANY = 2, 40
 # What is well-formed may still be refused: a cursor of another list, a unit that the chain has not.
 CHECKS = [
     not_a_server_error,

@@ -164,9 +164,9 @@ class Oracle:
     def post_return(self, command: ReturnReceipt, made: Head) -> None:
         head = self.bank.head(command.sale_store or command.store, command.sale)
         if head.state == "posted" and head.kind == "receipt":
-            made.answer, made.moves, counts = returns.of_sale(self.bank, command, head)
+            made.answer, made.moves, places = returns.of_sale(self.bank, command, head)
             made.sale, made.programme = head.sale, head.programme
-            head.sale.back.append((made, counts))
+            head.sale.back.append((made, places))
         else:
             made.answer, made.moves, made.programme = returns.without_sale(self.bank, command)
 

@@ -1,7 +1,7 @@
 """Receipts and returns: what they move, line by line. What their keys stand for is in ``oracle/keys.py``.
 
-A sale keeps which lot paid which line and which lot each line earned into. A return reads that and nothing else: of
-what an account paid for a line, or got for it, exactly ``amount * returned // size`` is undone after any steps.
+A sale keeps which lot paid which line and which lot each line earned into. A return reads that and nothing else: it
+takes the lowest places of a line that are free, and undoes what of the line's points lies on just these places.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from tests.processing.oracle.value import captured
 
 Parts = list[tuple[int, int]]
 """(line number, amount) pairs."""
+Places = dict[int, list[int]]
+"""By line the places that came back: each a thousandth of a piece or a kopeck, numbered from 0."""
 
 
 @dataclass
@@ -34,31 +36,33 @@ class Share:
 
 @dataclass
 class Sale:
-    """A receipt that stands; ``back`` is how much of each line has come back, by the return.
+    """A receipt that stands; ``back`` is which places of its lines have come back, by the return.
 
     ``absorbed``: what came back before the sale was voided and restored, and is no return of its own any more.
     """
 
     lines: Sequence[Line]
     shares: list[Share] = field(default_factory=list)
-    back: list[tuple[Head, dict[int, int]]] = field(default_factory=list)
-    absorbed: dict[int, int] = field(default_factory=dict)
+    back: list[tuple[Head, Places]] = field(default_factory=list)
+    absorbed: list[Places] = field(default_factory=list)
     programme: Short | None = None
     holds: list[Hold] = field(default_factory=list)
 
-    def returned(self, line: int) -> int:
-        return self.absorbed.get(line, 0) + sum(counts.get(line, 0) for _, counts in self.standing())
+    def free(self, line: Line) -> list[int]:
+        """The places of a line that no return has which stands."""
+        every = [*self.absorbed, *(places for _, places in self.standing())]
+        taken = {place for places in every for place in places.get(line.number, ())}
+        return [place for place in range(size(line)) if place not in taken]
 
-    def standing(self) -> list[tuple[Head, dict[int, int]]]:
-        return [(head, counts) for head, counts in self.back if head.state == "posted"]
+    def standing(self) -> list[tuple[Head, Places]]:
+        return [(head, places) for head, places in self.back if head.state == "posted"]
 
     def absorb(self) -> list[Move]:
         """The sale is undone with the returns on it: what these moved."""
         moves: list[Move] = []
-        for head, counts in self.standing():
+        for head, places in self.standing():
             moves += head.moves
-            for line, amount in counts.items():
-                self.absorbed[line] = self.absorbed.get(line, 0) + amount
+            self.absorbed.append(places)
         self.back = []
         return moves
 
@@ -87,6 +91,10 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     for n in by_rest[: total - sum(parts)]:
         parts[n] += 1
     return parts
+
+
+def size(line: Line) -> int:
+    return line.quantity_thousandths if line.quantity_thousandths > 0 else max(line.sum_minor, 0)
 
 
 def lines_of(receipt: Receipt) -> Sequence[Line]:

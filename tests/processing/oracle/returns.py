@@ -10,56 +10,54 @@ from processing.commands import Line, ReturnLine, ReturnReceipt
 from tests.processing.books import Short
 from tests.processing.oracle.bank import STORES, UNITS, Answer, Bank, Card, Head, Refused
 from tests.processing.oracle.lots import Account, Move, Terms, Undoing, net, undo
-from tests.processing.oracle.receipts import Parts, Sale, Share, Use, decide, lines_of
+from tests.processing.oracle.receipts import Parts, Places, Sale, Share, Use, decide, lines_of, size
 
 LET_OFF = {"forgive": "forgiven", "deduct": "deducted"}
 
 
-def size(line: Line) -> int:
-    return line.quantity_thousandths if line.quantity_thousandths > 0 else max(line.sum_minor, 0)
-
-
-def of_sale(bank: Bank, command: ReturnReceipt, sale_head: Head) -> tuple[Answer, list[Move], dict[int, int]]:
-    """What a return of a sale that stands says and moves, and how much of each line came back."""
+def of_sale(bank: Bank, command: ReturnReceipt, sale_head: Head) -> tuple[Answer, list[Move], Places]:
+    """What a return of a sale that stands says and moves, and which places of each line came back."""
     flags: list[str] = []
     answer: Answer = {"word": "ReceiptReturned", "cards": [], "lines": [], "keep_back_minor": 0, "flags": flags}
     sale: Sale = sale_head.sale
-    counts = count(sale, command, flags)
-    moves, short, deducted = give_and_take(bank, command, sale_head, counts, flags)
+    places = count(sale, command, flags)
+    moves, short, deducted = give_and_take(bank, command, sale_head, places, flags)
     movements = []
     numbers = {bank.cards[number].account(unit): number for number, unit, *_ in sale_head.answer["cards"]}
     for account, number in numbers.items():
-        own = [share for share in undone(sale, counts) if share.lot.account.living is account]
+        own = [share for share in undone(sale, places) if share.lot.account.living is account]
         back = -sum(share.amount for share in own if share.amount < 0)
         taken = sum(share.amount for share in own if share.amount > 0) - short.get(account, 0)
         if own:
             movements.append([number, account.unit, back, taken])
     answer |= {
-        "lines": [[line, amount] for line, amount in counts.items()],
+        "lines": [[line, len(some)] for line, some in places.items()],
         "keep_back_minor": deducted,
         "cards": bank.movements_now(movements),
         "sale": command.sale,
         "sale_store": command.sale_store or command.store,
         "flags": sorted(set(flags)),
     }
-    return answer, moves, counts
+    return answer, moves, places
 
 
-def count(sale: Sale, command: ReturnReceipt, flags: list[str]) -> dict[int, int]:
-    """How much of each sold line comes back now, in its own measure."""
-    counts: dict[int, int] = {}
+def count(sale: Sale, command: ReturnReceipt, flags: list[str]) -> Places:
+    """Which places of each sold line come back now: the first that are free."""
+    free = {line.number: sale.free(line) for line in sale.lines}
+    places: Places = {}
     for wanted in command.lines or [ReturnLine(number=line.number) for line in sale.lines]:
-        for line, amount in asked(sale, wanted, counts, command, flags):
-            counts[line] = counts.get(line, 0) + amount
-    counts = {line: amount for line, amount in counts.items() if amount}
-    if not counts:
+        for line, amount in asked(sale, wanted, free, command, flags):
+            places.setdefault(line, []).extend(free[line][:amount])
+            free[line] = free[line][amount:]
+    places = {line: some for line, some in places.items() if some}
+    if not places:
         if not command.fact:
             raise Refused("ReturnExceeds")
         flags.append("over_returned")
-    return dict(sorted(counts.items()))
+    return dict(sorted(places.items()))
 
 
-def asked(sale: Sale, wanted: ReturnLine, counts: dict[int, int], command: ReturnReceipt, flags: list[str]) -> Parts:
+def asked(sale: Sale, wanted: ReturnLine, free: Places, command: ReturnReceipt, flags: list[str]) -> Parts:
     lines = [
         line
         for line in sale.lines
@@ -67,7 +65,7 @@ def asked(sale: Sale, wanted: ReturnLine, counts: dict[int, int], command: Retur
     ]
     if len(sale.lines) == 1 and not wanted.number:
         lines = list(sale.lines)
-    left = {line.number: size(line) - sale.returned(line.number) - counts.get(line.number, 0) for line in lines}
+    left = {line.number: len(free[line.number]) for line in lines}
     amount = measure(wanted, lines)
     if amount is None:
         if command.lines and not sum(left.values()):
@@ -106,8 +104,8 @@ def measure(wanted: ReturnLine, lines: Sequence[Line]) -> int | None:
     return wanted.sum_minor * line.quantity_thousandths // line.sum_minor if line.sum_minor else None
 
 
-def undone(sale: Sale, counts: dict[int, int]) -> list[Share]:
-    """What of the sale's shares these lines undo now.
+def undone(sale: Sale, places: Places) -> list[Share]:
+    """What of the sale's shares lies on these places.
 
     The lot that paid last gets its points back first; what was earned is taken before what it repaid.
     """
@@ -117,12 +115,11 @@ def undone(sale: Sale, counts: dict[int, int]) -> list[Share]:
         groups.setdefault((share.lot.account, share.line, share.amount < 0, share.is_load), []).append(share)
     found = []
     for (_, line, is_paid, _), shares in groups.items():
-        now, whole = counts.get(line, 0), sizes[line]
-        if not now or not whole:
-            continue
-        total, before = sum(abs(share.amount) for share in shares), sale.returned(line)
+        whole, total = sizes[line], sum(abs(share.amount) for share in shares)
         units = [share for share in (shares[::-1] if is_paid else shares) for _ in range(abs(share.amount))]
-        undone_now = units[total * before // whole : total * (before + now) // whole]
+        undone_now: list[Share] = []
+        for place in places.get(line, ()):
+            undone_now += units[total * place // whole : total * (place + 1) // whole]
         for share in shares:
             part = sum(unit is share for unit in undone_now)
             if part:
@@ -131,7 +128,7 @@ def undone(sale: Sale, counts: dict[int, int]) -> list[Share]:
 
 
 def give_and_take(
-    bank: Bank, command: ReturnReceipt, sale_head: Head, counts: dict[int, int], flags: list[str]
+    bank: Bank, command: ReturnReceipt, sale_head: Head, places: Places, flags: list[str]
 ) -> tuple[list[Move], dict[Account, int], int]:
     """Give back what paid, take back what was earned; by account: what nobody had left and was let off."""
     sale: Sale = sale_head.sale
@@ -140,7 +137,7 @@ def give_and_take(
     moves: list[Move] = []
     short: dict[Account, int] = {}
     deducted = 0
-    shares = undone(sale, counts)
+    shares = undone(sale, places)
     accounts = list(dict.fromkeys(share.lot.account.living for share in shares))
     for account in accounts:
         own = [share for share in shares if share.lot.account.living is account]

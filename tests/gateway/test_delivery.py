@@ -1,0 +1,482 @@
+"""Delivery: what the books have to tell reaches the far side once, in order, and whatever fails is seen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from adapters import webhook
+from adapters.contract import Call, HttpCall, HttpReply, Link, Reply, Session
+from gateway.delivery import Delivery, Outgoing, opened
+from gateway.delivery_policy import RELAXED, Attempts, DeliverySettings, wait_seconds
+from processing import outbox, steering, tables
+from processing.commands import BlockCard, Ref
+from processing.errors import LinkDown, LoyaltyError
+from processing.events import (
+    BALANCE_CHANGED,
+    CARD_CHANGED,
+    KINDS,
+    MESSAGE_DEAD,
+    OPERATION_POSTED,
+    Stamps,
+    Subscription,
+)
+from processing.steering import Filter
+from processing.units import major
+from tests.processing.books import MOSCOW, POINTS, URAL, Books, post, use
+
+SECRETS = {"key": "a secret of sixteen or more"}
+
+
+@dataclass
+class FarEnd:
+    """A far side that remembers what it got, and does what the test tells it: a reply, an error, or a function."""
+
+    got: list[list[dict[str, Any]]] = field(default_factory=list)
+    script: list[int | Exception | Callable[[], None]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def call(self, call: Call, session: Session | None, deadline: float) -> Reply:
+        assert isinstance(call, HttpCall) and session is not None and session.sign is not None
+        told = msgspec.json.decode(call.body)
+        with self.lock:
+            step = self.script.pop(0) if self.script else 200
+        if callable(step):
+            step()
+            step = 200
+        if isinstance(step, Exception):
+            raise step
+        if step == 200:
+            with self.lock:
+                self.got.append(told if isinstance(told, list) else [told])
+        return HttpReply(step, self.headers, b"said")
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def ids(self) -> list[str]:
+        return [event["id"] for some in self.got for event in some]
+
+
+@dataclass
+class Desk:
+    """Books that tell a link, its far end, and who delivers."""
+
+    books: Books
+    far: FarEnd
+    link: str = "crm"
+    batch: int = 1
+    kinds: frozenset[str] = frozenset({OPERATION_POSTED})
+    policy: DeliverySettings = field(default_factory=lambda: DeliverySettings(jitter_seconds=0))
+
+    def tell(self, *kinds: str, **changes: Any) -> None:
+        self.kinds = frozenset(kinds)
+        work = self.books.core.work
+        told = [each for each in work.subscriptions if each.link != self.link]
+        self.books.core.work = replace(work, subscriptions=(*told, Subscription(self.link, self.kinds, **changes)))
+
+    @property
+    def delivery(self) -> Delivery:
+        link = Link(self.link, MOSCOW, ZoneInfo("Europe/Moscow"), {"path": "/events", "batch": self.batch})
+        out = Outgoing(link, webhook.ADAPTER, self.policy, SECRETS, lambda: self.far)
+        core = self.books.core
+        return Delivery(core, core.work.vault, {self.link: out}, core.work.subscriptions, lambda: False, threads=4)
+
+    def rows(self) -> list[Any]:
+        with self.books.database.reading() as connection:
+            return list(connection.execute(select(tables.outbox_message).order_by(tables.outbox_message.c.id)))
+
+    def states(self) -> list[str]:
+        return [row.state for row in self.rows()]
+
+    def lane(self) -> steering.Queue:
+        with self.books.database.reading() as connection:
+            (found,) = [
+                each for each in steering.queues(connection, self.books.database, [self.link]) if each.way == "push"
+            ]
+        return found
+
+    def later(self, **time: int) -> None:
+        self.books.clock.forward(**time)
+
+
+@pytest.fixture
+def desk(books: Books) -> Iterator[Desk]:
+    made = Desk(books, FarEnd())
+    made.tell(OPERATION_POSTED)
+    yield made
+    books.core.work = replace(books.core.work, subscriptions=())
+
+
+def cards(books: Books, count: int) -> list[str]:
+    """So many operations booked, each of another card."""
+    return [books.card(points=100) for _ in range(count)]
+
+
+def test_what_is_booked_is_told_once_and_in_order(desk: Desk) -> None:
+    card = desk.books.card(points=100_00)
+    for n in range(4):
+        desk.books.done(post(f"r{n}", use(card, redeem=100)))
+    desk.books.one(post("r1", use(card, redeem=100)))
+    assert isinstance(desk.books.one(post("r9", use(card, redeem=10**9))), LoyaltyError)
+    desk.delivery.run_once()
+    kinds = [event["data"]["operation_kind"] for some in desk.far.got for event in some]
+    assert kinds == ["adjustment", *["receipt"] * 4]
+    assert desk.far.ids == [f"evt_{row.id}" for row in desk.rows()]
+    assert set(desk.states()) == {"delivered"}
+    desk.delivery.run_once()
+    assert len(desk.far.ids) == 5
+
+
+def test_a_batch_is_one_request_in_order(desk: Desk) -> None:
+    desk.batch = 3
+    cards(desk.books, 7)
+    desk.delivery.run_once()
+    assert [len(some) for some in desk.far.got] == [3, 3, 1]
+    assert desk.far.ids == sorted(desk.far.ids, key=lambda each: int(each.removeprefix("evt_")))
+
+
+def test_no_body_has_a_card_number_or_a_name(desk: Desk) -> None:
+    desk.tell(*KINDS.keys() - {"balance_below"})
+    card = desk.books.card(points=100_00)
+    desk.books.done(BlockCard(store=MOSCOW, keys=("b",), card=Ref("card", card), reason="lost", actor="me"))
+    told = [bytes(row.body) for row in desk.rows()]
+    assert told and not any(card.encode() in body for body in told)
+    assert {row.kind for row in desk.rows()} == {OPERATION_POSTED, BALANCE_CHANGED, CARD_CHANGED}
+
+
+def test_a_line_that_is_down_is_tried_again_with_the_same_id(desk: Desk) -> None:
+    desk.books.card(points=100)
+    desk.far.script = [LinkDown("away"), 503, 200]
+    for failures in (1, 2):
+        desk.delivery.run_once()
+        assert desk.states() == ["pending"] and desk.lane().failures == failures
+        desk.delivery.run_once()
+        assert desk.lane().failures == failures, "not before it is due"
+        desk.later(seconds=desk.policy.most_seconds)
+    desk.delivery.run_once()
+    assert desk.states() == ["delivered"] and desk.lane().failures == 0
+    assert [row.attempts for row in desk.rows()] == [3]
+    with desk.books.database.reading() as connection:
+        told = steering.attempts(connection, steering.message(connection, desk.rows()[0].id))
+    assert [each.outcome for each in told] == ["delivered", "link_down", "link_down"]
+    assert opened(desk.books.core.work.vault, told[1].answer) == b"HTTP 503\nsaid"
+    assert b"POST /events" in opened(desk.books.core.work.vault, told[1].request)
+
+
+def test_what_the_far_side_asks_for_is_waited(desk: Desk) -> None:
+    desk.books.card(points=100)
+    desk.far.script, desk.far.headers = [429], {"retry-after": "3000"}
+    desk.delivery.run_once()
+    desk.later(seconds=2999)
+    desk.delivery.run_once()
+    assert desk.far.got == []
+    desk.later(seconds=1)
+    desk.delivery.run_once()
+    assert len(desk.far.got) == 1
+
+
+def test_the_breaker_opens_and_one_message_is_the_probe(desk: Desk) -> None:
+    desk.batch = 10
+    desk.policy = replace(desk.policy, breaker_failures=2)
+    cards(desk.books, 5)
+    desk.far.script = [LinkDown("away")] * 3
+    breakers = []
+    for _ in range(3):
+        desk.delivery.run_once()
+        breakers.append(desk.lane().breaker)
+        desk.later(hours=1)
+    assert breakers == ["closed", "open", "open"]
+    desk.delivery.run_once()
+    assert [len(some) for some in desk.far.got] == [1, 4] and desk.lane().breaker == "closed"
+
+
+def test_a_refused_message_blocks_a_link_that_keeps_order(desk: Desk) -> None:
+    cards(desk.books, 3)
+    desk.far.script = [200, 422]
+    desk.delivery.run_once()
+    desk.later(hours=5)
+    desk.delivery.run_once()
+    assert desk.states() == ["delivered", "dead", "pending"]
+    dead = desk.rows()[1]
+    assert desk.lane().blocked_by == dead.id and dead.reason == "link_refused: HTTP 422"
+    with desk.books.database.transaction() as connection:
+        assert [(each.error, each.count) for each in steering.groups(connection)] == [("link_refused", 1)]
+        steering.edit(connection, desk.books.database, dead.id, b'{"mended": true}')
+        assert steering.requeue(connection, desk.books.database, Filter(links=[desk.link])) == 1
+    desk.delivery.run_once()
+    assert desk.states() == ["delivered"] * 3
+    assert desk.far.ids == [f"evt_{row.id}" for row in desk.rows()]
+    assert desk.far.got[1][0]["data"] == {"mended": True}
+
+
+def test_where_order_may_break_the_others_go_on(desk: Desk) -> None:
+    desk.policy = replace(desk.policy, order=RELAXED)
+    cards(desk.books, 3)
+    desk.far.script = [422]
+    desk.delivery.run_once()
+    assert desk.states() == ["dead", "delivered", "delivered"]
+    with desk.books.database.transaction() as connection:
+        assert steering.skip(connection, desk.books.database, Filter(state="dead"), "me", "old") == 1
+    assert desk.states() == ["cancelled", "delivered", "delivered"]
+    assert desk.rows()[0].reason == "me: old"
+
+
+def test_of_a_batch_with_a_bad_message_only_that_one_dies(desk: Desk) -> None:
+    desk.batch, desk.policy = 10, replace(desk.policy, order=RELAXED)
+    cards(desk.books, 4)
+    desk.far.script = [422, 422]
+    for _ in range(3):
+        desk.delivery.run_once()
+        desk.later(hours=1)
+    assert desk.states() == ["dead", "delivered", "delivered", "delivered"]
+
+
+def test_a_worker_that_was_too_slow_changes_nothing(desk: Desk) -> None:
+    """Its lease was over, another one has delivered meanwhile: the far side sees one id twice, and so do we."""
+    desk.books.card(points=100)
+
+    def overtaken() -> None:
+        desk.later(minutes=10)
+        assert desk.delivery.run_once() == 1
+
+    desk.far.script = [overtaken]
+    desk.delivery.run_once()
+    assert len(desk.far.ids) == 2 and len(set(desk.far.ids)) == 1
+    assert desk.states() == ["delivered"] and [row.attempts for row in desk.rows()] == [1]
+    outcomes = {row[0] for row in desk.books.rows("SELECT outcome FROM outbox_attempt")}
+    assert outcomes == {"delivered", "lease_lost"}
+
+
+def test_a_worker_that_died_is_followed_by_another(desk: Desk) -> None:
+    desk.books.card(points=100)
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    desk.far.script = [die]
+    with pytest.raises(KeyboardInterrupt):
+        desk.delivery.run_once()
+    assert desk.delivery.run_once() == 0, "its lease still lasts"
+    assert desk.lane().in_flight_to == desk.rows()[0].id
+    desk.later(minutes=2)
+    assert desk.delivery.run_once() == 1
+    assert desk.states() == ["delivered"]
+
+
+def test_of_absolute_values_only_the_newest_is_told(desk: Desk) -> None:
+    desk.tell(BALANCE_CHANGED)
+    desk.batch = 10
+    card = desk.books.card(points=1_00)
+    for n in range(3):
+        desk.books.done(post(f"r{n}", use(card, redeem=10)))
+    desk.delivery.run_once()
+    rows = desk.rows()
+    balances = [event["data"]["balance"] for some in desk.far.got for event in some]
+    assert len(balances) == 1 and balances[0] == major(desk.books.balance(card), 2)
+    assert [row.state for row in rows] == ["cancelled"] * (len(rows) - 1) + ["delivered"]
+    assert rows[0].reason == f"superseded by {rows[-1].id}"
+
+
+def test_an_older_value_that_comes_back_is_dropped(desk: Desk) -> None:
+    desk.tell(BALANCE_CHANGED)
+    desk.policy = replace(desk.policy, order=RELAXED)
+    card = desk.books.card(points=1_00)
+    desk.far.script = [422]
+    desk.delivery.run_once()
+    desk.books.done(post("r", use(card, redeem=10)))
+    desk.delivery.run_once()
+    with desk.books.database.transaction() as connection:
+        assert steering.requeue(connection, desk.books.database, Filter()) == 1
+    desk.delivery.run_once()
+    assert desk.states() == ["cancelled", "delivered"] and len(desk.far.got) == 1
+
+
+def test_a_balance_that_falls_below_is_told_when_it_does(desk: Desk) -> None:
+    desk.tell("balance_below", below={POINTS: 50_00})
+    card = desk.books.card(points=60_00)
+    for n in range(3):
+        desk.books.done(post(f"r{n}", use(card, redeem=7_00, earn=0)))
+    desk.delivery.run_once()
+    assert [event["data"]["balance"] for some in desk.far.got for event in some] == ["46.00"]
+
+
+def test_links_are_told_of_their_stores_only(desk: Desk) -> None:
+    desk.tell(OPERATION_POSTED, stores=frozenset({URAL}))
+    card = desk.books.card(points=100)
+    desk.books.done(post("m", use(card)))
+    desk.books.done(post("u", use(card), store=URAL))
+    assert [msgspec.json.decode(row.body)["store"] for row in desk.rows()] == [URAL]
+
+
+def test_a_paused_link_waits_and_goes_on(desk: Desk) -> None:
+    cards(desk.books, 1)
+    desk.delivery.run_once()
+    cards(desk.books, 1)
+    with desk.books.database.transaction() as connection:
+        until = desk.books.database.now(connection) + timedelta(hours=1)
+        assert steering.pause(connection, desk.link, until, "me", "works on the line") == 1
+    desk.delivery.run_once()
+    assert desk.states() == ["delivered", "pending"] and desk.lane().paused_by == "me"
+    desk.later(hours=1)
+    desk.delivery.run_once()
+    assert desk.states() == ["delivered", "delivered"]
+
+
+def test_nothing_newer_than_the_screen_is_skipped(desk: Desk) -> None:
+    cards(desk.books, 3)
+    shown = desk.rows()[1].id
+    with desk.books.database.transaction() as connection:
+        wanted = Filter(links=[desk.link], upto=shown)
+        assert steering.count(connection, wanted) == (2, shown)
+        assert steering.skip(connection, desk.books.database, wanted, "me", "not needed") == 2
+    assert desk.states() == ["cancelled", "cancelled", "pending"]
+
+
+def test_what_is_under_way_is_left_alone(desk: Desk) -> None:
+    cards(desk.books, 2)
+    skipped: list[int] = []
+
+    def meddle() -> None:
+        with desk.books.database.transaction() as connection:
+            skipped.append(steering.skip(connection, desk.books.database, Filter(), "me", "no"))
+
+    desk.far.script = [meddle]
+    desk.delivery.run_once()
+    assert skipped == [1] and desk.states() == ["delivered", "cancelled"]
+
+
+def test_delivered_events_are_sent_again_under_their_ids(desk: Desk) -> None:
+    cards(desk.books, 2)
+    desk.delivery.run_once()
+    with desk.books.database.transaction() as connection:
+        stamps = desk.books.core.work.stamps
+        assert steering.replay(connection, desk.books.database, stamps, Filter(links=[desk.link]))[0] == 2
+    desk.delivery.run_once()
+    assert desk.far.ids == desk.far.ids[:2] * 2
+
+
+def test_a_clock_that_is_set_back_loses_and_reorders_nothing(desk: Desk) -> None:
+    card = desk.books.card(points=100_00)
+    desk.delivery.run_once()
+    desk.far.script = [LinkDown("away")]
+    desk.books.done(post("r1", use(card, redeem=100)))
+    desk.delivery.run_once()
+    desk.later(hours=-3)
+    desk.books.core.work = replace(desk.books.core.work, stamps=Stamps())  # a process that starts anew
+    outbox.follow(desk.books.database, desk.books.core.work.stamps)
+    for n in (2, 3):
+        desk.books.done(post(f"r{n}", use(card, redeem=100)))
+    desk.later(minutes=20)
+    desk.delivery.run_once()
+    assert set(desk.states()) == {"delivered"}
+    assert desk.far.ids == [f"evt_{row.id}" for row in desk.rows()]
+
+
+def test_what_appears_late_is_found(desk: Desk) -> None:
+    """A message whose transaction was slower than anybody expects lies before where the lane looks."""
+    cards(desk.books, 1)
+    desk.delivery.run_once()
+    desk.later(hours=1)
+    cards(desk.books, 1)
+    desk.delivery.run_once()
+    first = desk.rows()[0]
+    late = {**first._mapping, "id": first.id + (1 << 20), "state": "pending", "body": msgspec.Raw(first.body)}
+    with desk.books.database.transaction() as connection:
+        outbox.put(connection, [late])
+    desk.delivery.run_once()
+    assert desk.states() == ["delivered"] * 3
+
+
+def test_a_bug_in_an_adapter_is_seen_and_given_up(desk: Desk) -> None:
+    cards(desk.books, 1)
+    desk.policy = replace(desk.policy, attempts=Attempts(failed=2))
+    desk.far.script = [ZeroDivisionError(), ZeroDivisionError()]
+    for _ in range(2):
+        desk.delivery.run_once()
+        desk.later(hours=1)
+    assert desk.states() == ["dead"] and desk.rows()[0].reason == "failed: ZeroDivisionError"
+
+
+def test_others_are_told_of_a_dead_message(desk: Desk) -> None:
+    watch = Subscription("watch", frozenset({MESSAGE_DEAD}))
+    work = desk.books.core.work
+    desk.books.core.work = replace(work, subscriptions=(*work.subscriptions, watch))
+    cards(desk.books, 1)
+    desk.far.script = [400]
+    desk.delivery.run_once()
+    (told,) = [row for row in desk.rows() if row.link == "watch"]
+    assert msgspec.json.decode(told.body)["message"] == str(desk.rows()[0].id)
+
+
+def test_old_messages_are_thrown_away_and_open_ones_kept(desk: Desk) -> None:
+    cards(desk.books, 2)
+    desk.far.script = [200, LinkDown("away")]
+    desk.delivery.run_once()
+    desk.later(days=40)
+    with desk.books.database.transaction() as connection:
+        before = desk.books.database.now(connection) - timedelta(days=30)
+        assert steering.forget(connection, before, 100) >= 1
+    assert desk.states() == ["pending"]
+
+
+@given(failures=st.integers(1, 200), first=st.integers(1, 60), most=st.integers(1, 3600), jitter=st.integers(0, 60))
+def test_waits_grow_up_to_their_bound(failures: int, first: int, most: int, jitter: int) -> None:
+    policy = DeliverySettings(first_seconds=first, most_seconds=most, jitter_seconds=jitter)
+    waited = wait_seconds(policy, failures)
+    assert min(first, most) <= waited <= most + jitter
+    assert waited <= first * 2 ** (failures - 1) + jitter
+
+
+def test_many_workers_deliver_each_message_once_and_in_order(postgresql: Books) -> None:
+    """Sixteen threads of four workers, eight links."""
+    postgresql.run_live()
+    ends = {f"link-{n}": FarEnd() for n in range(8)}
+    told = tuple(Subscription(link, frozenset({OPERATION_POSTED})) for link in ends)
+    postgresql.core.work = replace(postgresql.core.work, subscriptions=told)
+    zone = ZoneInfo("Europe/Moscow")
+    outs = {
+        code: Outgoing(
+            Link(code, MOSCOW, zone, {"path": "", "batch": 3}),
+            webhook.ADAPTER,
+            DeliverySettings(),
+            SECRETS,
+            lambda end=end: end,  # type: ignore[misc]
+        )
+        for code, end in ends.items()
+    }
+    done = threading.Event()
+    workers = [
+        threading.Thread(target=Delivery(postgresql.core, postgresql.core.work.vault, outs, (), done.is_set, 4).run)
+        for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    cards(postgresql, 12)
+    wait_until(lambda: not postgresql.rows("SELECT 1 FROM outbox_message WHERE state = 'pending'"))
+    done.set()
+    for worker in workers:
+        worker.join()
+    for code, end in ends.items():
+        rows = postgresql.rows("SELECT id FROM outbox_message WHERE link = :link ORDER BY id", link=code)
+        assert end.ids == [f"evt_{row[0]}" for row in rows] and len(rows) == 12
+
+
+def wait_until(is_so: Callable[[], Any], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it takes too long"
+        time.sleep(0.02)

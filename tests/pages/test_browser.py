@@ -1,0 +1,250 @@
+"""The pages in a real browser: each of them in both languages and both colours, by keyboard, without a script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.console.door import NEEDED, WRITES
+from tests.pages import world as worlds
+from tests.pages.world import PASSWORD, World
+
+AXE = (Path(__file__).parent / "axe-4.14.1.min.js").read_text("utf-8")
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+WIDE, NARROW, HEIGHT = 1280, 320, 720
+# Not the store's zone: what is told in the browser's would show.
+ZONE = "Asia/Tokyo"
+READERS = {"ru": "olga", "en": "oscar"}
+
+Served = tuple[World, str]
+
+
+def pages(world: World) -> dict[str, list[str]]:
+    """Addresses of every page, by its endpoint: such as have much to show, and such as have nothing."""
+    exchange, bad = world.exchanges["moscow"][-1], world.exchanges["moscow-bar"][0]
+    moscow, almaty = world.messages["crm-moscow"], world.messages["crm-almaty"]
+    dead, blocking, waiting = moscow[1], almaty[3], moscow[5]
+    upto = f"upto={waiting}"
+    return {
+        "overview": ["/console/"],
+        "all_links": ["/console/links", "/console/links?q=nothing"],
+        "one_link": ["/console/links/moscow", "/console/links/almaty-new", "/console/links/crm-almaty"],
+        "queues": ["/console/queues"],
+        "queue": ["/console/links/crm-moscow/queue", "/console/links/moscow/queue?state=dead"],
+        "dead": ["/console/dead", "/console/dead?link=crm-moscow&error=link_refused"],
+        "confirm": [f"/console/dead/confirm?action=skip&link=crm-moscow&{upto}"],
+        "message": [f"/console/messages/{dead}", f"/console/messages/{blocking}", f"/console/messages/{waiting}"],
+        "exchanges": ["/console/exchanges", "/console/exchanges?kind=ours&link=moscow&from=2026-01-01"],
+        "exchange": [f"/console/exchanges/{exchange}", f"/console/exchanges/{bad}"],
+        "password": ["/console/password"],
+        "nowhere": ["/console/nothing"],
+    }
+
+
+@contextmanager
+def page_of(browser: Any, served: Served, name: str, **options: Any) -> Iterator[Any]:
+    """A page of somebody's browser, signed in; it must not say anything on its console."""
+    world, base = served
+    context = browser.new_context(base_url=base, locale="ru-RU", timezone_id=ZONE, reduced_motion="reduce", **options)
+    if name:
+        cookie = world.signed_in(name).client.get_cookie("tillgate-session")
+        assert cookie is not None
+        context.add_cookies([{"name": "tillgate-session", "value": cookie.value, "url": base}])
+    page = context.new_page()
+    noise: list[str] = []
+    page.on("console", lambda message: noise.append(message.text))
+    page.on("pageerror", lambda error: noise.append(str(error)))
+    yield page
+    context.close()
+    # Of refusals a browser tells by itself.
+    assert [text for text in noise if "the server responded with a status of 40" not in text] == []
+
+
+@pytest.fixture(scope="module")
+def readers(browser: Any, served: Served) -> Iterator[dict[str, Any]]:
+    """A page of each language, open for all tests of the module."""
+    with ExitStack() as stack:
+        yield {language: stack.enter_context(page_of(browser, served, name)) for language, name in READERS.items()}
+
+
+def violations(page: Any, rules: list[str]) -> list[tuple[str, str]]:
+    """What axe finds; ``rules`` are tags or names of rules. It is loaded once for a page."""
+    if not page.evaluate("typeof axe === 'object'"):
+        page.evaluate(AXE)
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", rules)
+    return [(each["id"], each["nodes"][0]["html"][:200]) for each in found["violations"]]
+
+
+# Elements that stick out of the page, and texts that are cut by their own box.
+TOO_WIDE = """() => {
+  const wide = [...document.body.querySelectorAll("*")].filter(e =>
+    !e.closest(".scroll, pre, .hidden, .skip, thead") && e.checkVisibility()
+    && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
+  const cut = [...document.querySelectorAll("button, .button, .state, .chip, h1, h2, dd, dt, label")].filter(e =>
+    e.checkVisibility() && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline");
+  const page = document.documentElement.scrollWidth > document.documentElement.clientWidth ? ["the page"] : [];
+  return [...page, ...[...wide, ...cut].map(e => e.outerHTML.slice(0, 120))];
+}"""
+OVERLAPS = """() => {
+  const boxes = [...document.querySelectorAll("h1, h2, p, dt, dd, th, td, label, button, .button, .chip, .state, pre")]
+    .filter(e => !e.closest(".hidden, .skip") && e.checkVisibility()).map(e => [e, e.getBoundingClientRect()]);
+  const found = [];
+  for (const [a, r] of boxes) for (const [b, s] of boxes) {
+    if (a === b || a.contains(b) || b.contains(a)) continue;
+    const w = Math.min(r.right, s.right) - Math.max(r.left, s.left);
+    const h = Math.min(r.bottom, s.bottom) - Math.max(r.top, s.top);
+    if (w > 2 && h > 2) found.push(a.outerHTML.slice(0, 80) + " over " + b.outerHTML.slice(0, 80));
+  }
+  return found.slice(0, 3);
+}"""
+SAYS = "document.body.innerText"
+
+
+@pytest.mark.parametrize("endpoint", sorted(NEEDED.keys() - WRITES - {"static", "sign_in"}))
+def test_a_page_is_good_in_every_language_and_colour(readers: dict[str, Any], served: Served, endpoint: str) -> None:
+    """No fault that axe knows, nothing wider than a phone, no texts over each other, nothing of our own inside."""
+    for language, first, second in (("ru", "light", "dark"), ("en", "dark", "light")):
+        page = readers[language]
+        for address in pages(served[0])[endpoint]:
+            page.emulate_media(color_scheme=first)
+            page.goto(address)
+            assert page.locator("html").get_attribute("lang") == language
+            assert violations(page, TAGS) == [], (address, language, first)
+            # Of the other colours only colours can be wrong.
+            page.emulate_media(color_scheme=second)
+            assert violations(page, ["color-contrast"]) == [], (address, language, second)
+            assert re.findall(r"\bNone\b(?! of)|\{\{|%\(|\bUTC\b|\bnan\b|&lt;", page.evaluate(SAYS)) == [], address
+            for width in (WIDE, NARROW):
+                page.set_viewport_size({"width": width, "height": HEIGHT})
+                assert page.evaluate(TOO_WIDE) == [], (address, language, width)
+                assert page.evaluate(OVERLAPS) == [], (address, language, width)
+
+
+def test_somebody_signs_in_and_out(browser: Any, served: Served) -> None:
+    with page_of(browser, served, "") as page:
+        page.goto("/console/exchanges?link=moscow")
+        assert violations(page, TAGS) == []
+        page.emulate_media(color_scheme="dark")
+        assert violations(page, TAGS) == []
+        page.set_viewport_size({"width": NARROW, "height": HEIGHT})
+        assert page.evaluate(TOO_WIDE) == []
+        page.get_by_label("Имя").fill("vera")
+        page.get_by_label("Пароль").fill("wrong password")
+        page.keyboard.press("Enter")
+        page.get_by_role("alert").wait_for()
+        assert "неверны" in page.get_by_role("alert").inner_text()
+    with page_of(browser, served, "") as page:
+        page.goto("/console/exchanges?link=moscow")
+        page.get_by_label("Имя").fill("vera")
+        page.get_by_label("Пароль").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/console/exchanges?link=moscow")
+        page.get_by_role("button", name="Выйти").click()
+        page.wait_for_url("**/console/sign-in")
+        page.goto("/console/links")
+        assert "/sign-in" in page.url
+
+
+def test_lists_and_filters_work_without_a_script(browser: Any, served: Served) -> None:
+    with page_of(browser, served, "oscar", java_script_enabled=False) as page:
+        page.goto("/console/exchanges")
+        page.locator("select[name=link]").select_option("ural")
+        page.get_by_role("button", name="Find").click()
+        assert "link=ural" in page.url
+        assert {cell.inner_text() for cell in page.locator("tbody td:nth-child(3)").all()} == {"ural"}
+        page.goto("/console/exchanges")
+        first = page.locator("tbody th a").first.get_attribute("href")
+        page.get_by_role("link", name="Older ones").click()
+        assert page.locator("tbody th a").first.get_attribute("href") != first
+        page.goto("/console/links")
+        page.locator("select[name=state]").select_option("bad")
+        page.get_by_role("button", name="Show").click()
+        assert "2 links of 8" in page.locator("main").inner_text()
+        page.get_by_text("Settings").click()
+        assert page.locator("select[name=language]").is_visible()
+
+
+def by_keyboard(page: Any, name: str, most: int = 80) -> None:
+    """Tab to what has this name, and press Enter."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        focused = page.evaluate("document.activeElement.innerText || ''").strip()
+        if focused == name:
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", f"the focus on {name} is not seen"
+            with page.expect_navigation():
+                page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"no way to {name!r} by keyboard")
+
+
+def test_a_group_is_found_and_requeued_by_keyboard_and_nothing_newer_is_touched(browser: Any, served: Served) -> None:
+    world, _base = served
+    with page_of(browser, served, "oscar") as page:
+        page.goto("/console/")
+        by_keyboard(page, "Dead letters")
+        page.locator("tbody tr").filter(has_text="crm-moscow").locator("th a").focus()
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        by_keyboard(page, "Put 3 messages back into the queue")
+        with world.database.transaction() as connection:
+            now = world.database.now(connection)
+            newer = worlds.put(connection, "crm-moscow", now, "dead", "link_refused: HTTP 422")
+        by_keyboard(page, "Put 3 messages back into the queue")
+        assert "3 messages were put back into the queue" in page.get_by_role("status").first.inner_text()
+        page.goto(f"/console/messages/{newer}")
+        assert page.locator("h1 + .state").inner_text() == "dead"
+        page.goto(f"/console/messages/{world.messages['crm-moscow'][1]}")
+        assert page.locator("h1 + .state").inner_text() == "waiting"
+
+
+def test_a_link_is_paused_and_resumed(browser: Any, served: Served) -> None:
+    with page_of(browser, served, "olga") as page:
+        page.goto("/console/links/crm-almaty/queue")
+        page.get_by_text("Поставить crm-almaty на паузу").first.click()
+        page.get_by_label("Причина").fill("у них ремонт")
+        page.locator("select[name=minutes]").select_option("60")
+        page.get_by_role("button", name="Поставить crm-almaty на паузу").click()
+        page.wait_for_url("**done=paused")
+        assert "у них ремонт" in page.locator("#lane-push").inner_text()
+        assert "пауза" in page.locator("#lane-push .state").inner_text()
+        page.get_by_role("button", name="Возобновить crm-almaty").click()
+        page.wait_for_url("**done=resumed")
+        assert "пауза" not in page.locator("#lane-push .state").inner_text()
+
+
+def test_times_are_the_stores_and_not_the_browsers(browser: Any, served: Served) -> None:
+    with page_of(browser, served, "olga") as page:
+        page.goto("/console/exchanges?link=almaty")
+        shown = page.locator("tbody th time").first
+        instant = shown.get_attribute("datetime")
+        told = "t => new Intl.DateTimeFormat('ru', {timeZone: 'Asia/Almaty', timeStyle: 'medium'}).format(new Date(t))"
+        local = page.evaluate(told, instant)
+        assert shown.inner_text().endswith(local)
+        assert "Алматы" in page.locator("tbody th").first.inner_text()
+
+
+def test_a_page_refreshes_itself_unless_it_is_in_use_and_says_when_it_cannot(browser: Any, served: Served) -> None:
+    with page_of(browser, served, "oscar") as page:
+        page.clock.install()
+        page.goto("/console/")
+        before = page.locator("#live .mute time").last.inner_text()
+        page.clock.run_for(11_000)
+        changed = "before => document.querySelector('#live > p.mute time').innerText !== before"
+        page.wait_for_function(changed, arg=before)
+        page.get_by_role("button", name="Pause the refresh").click()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.clock.run_for(30_000)
+        assert asked == []
+        page.get_by_role("button", name="Pause the refresh").click()
+        page.evaluate("document.activeElement.blur(); window.fetch = () => Promise.reject(new Error('gone')); 0")
+        stale = page.get_by_text("No connection to the server, the data are old")
+        assert not stale.is_visible()
+        page.clock.run_for(11_000)
+        stale.wait_for(state="visible")
