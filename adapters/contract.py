@@ -283,6 +283,8 @@ class Adapter:
     """A protocol. ``refuse`` says every LoyaltyError in the till's own words, also those raised before a handler.
 
     ``private`` are the names of fields (elements, attributes, keys) that the exchange log masks when shown.
+    ``volatile`` are the names of attributes and keys of answers that differ when the same happens again elsewhere: ids
+    that the books give, and the time; a replay does not compare them.
     ``unit_scale`` is the scale that a unit must have to be named in the options of a link. ``fiscal``: what its tills
     can print.
     ``push`` says messages of the outbox to the far side, ``pull`` asks it for news; ``login`` is the only one that
@@ -295,6 +297,7 @@ class Adapter:
     refuse: Callable[[LoyaltyError, WireRequest, Link], WireResponse]
     routes: tuple[Route, ...] = ()
     private: frozenset[str] = frozenset()
+    volatile: frozenset[str] = frozenset()
     unit_scale: int | None = None
     fiscal: FiscalWays = FiscalWays()
     push: Push | None = None
