@@ -333,7 +333,7 @@ class _Reading:
                 self.problems.check_known(document.name, ("alerts", "rules", n, "links", m), "a link", link, stems)
         if variable := alerts.get("mail", {}).get("secret"):
             secret = self._environ.get(variable, "").strip()
-            if not secret:
+            if not secret and self._needs_secrets:
                 path = ("alerts", "mail", "secret")
                 self.problems.say(document.name, path, f"environment variable {variable} is not set")
             alerts["mail"] = {**alerts["mail"], "secret": secret}
@@ -456,7 +456,7 @@ class _Reading:
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
         reading = far_side.Reading(document.name, value, self._root, self.problems)
-        return reading.far_side(self._environ, document.value["enabled"])
+        return reading.far_side(self._environ, document.value["enabled"] and self._needs_secrets)
 
     def _messages(self, document: _Document, chain: Chain | None) -> Subscription | None:
         """What the link wants to be told: of its own store only, unless it names others."""
