@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
@@ -48,7 +48,7 @@ Calling = Generator["Call | Found", "Reply | None", T]
 DEFAULT_MAX_BODY = 1 << 20
 # Request Timeout, Too Early, Too Many Requests.
 AGAIN = frozenset({408, 425, 429})
-MAX_RETRY_SECONDS = 86_400.0
+MAX_RETRY_SECONDS = 86_400
 
 
 # Ways in which a fiscal receipt tells what a card pays: as a lower price of the lines, as the offset of an advance
@@ -322,16 +322,16 @@ def checked(reply: HttpReply) -> HttpReply:
     raise LinkRefused(f"HTTP {reply.status}")
 
 
-def _seconds(headers: Mapping[str, str]) -> float | None:
+def _seconds(headers: Mapping[str, str]) -> int | None:
     """What Retry-After says, at most a day: seconds, or an instant, which the reply's own Date is taken from."""
     told = headers.get("retry-after", "").strip()
     if told.isascii() and told.isdecimal():
-        return min(float(told[:10]), MAX_RETRY_SECONDS)
+        return min(int(told[:10]), MAX_RETRY_SECONDS)
     try:
         wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError):  # TypeError: one of them has no zone
         return None
-    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_SECONDS)
+    return min(max(wait // timedelta(seconds=1), 0), MAX_RETRY_SECONDS)
 
 
 def soap(call: SoapCall) -> Calling[SoapReply]:
