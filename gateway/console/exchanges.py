@@ -12,6 +12,7 @@ from adapters.contract import Link
 from adapters.registry import find
 from gateway.console import search
 from gateway.console.door import NotThere, console, links, operator, page
+from gateway.console.links import home
 from gateway.console.rights import SEE_LINKS, SEE_PERSONAL
 from gateway.console.texts import gettext as _
 from gateway.console.understanding import understand
@@ -34,7 +35,8 @@ def exchanges() -> Any:
     asked, own = request.args, links()
     store, code = asked.get("store", ""), asked.get("link", "")
     seen = {each: settings for each, settings in own.items() if store in ("", settings.store) and code in ("", each)}
-    zone = console().zone(next(iter(seen.values())).store) if seen else "UTC"
+    zones = {console().zone(settings.store) for settings in seen.values()}
+    zone = zones.pop() if len(zones) == 1 else home()
     since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
     wanted = search.Wanted(
         links=frozenset(seen),

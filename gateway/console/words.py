@@ -101,7 +101,11 @@ def took(microseconds: int | None) -> str:
 
 
 def age(span: timedelta) -> str:
-    """How long, rounded down: 41 min."""
+    """How long, rounded down, on one line: 41 min."""
+    return _age(span).replace(" ", NBSP)
+
+
+def _age(span: timedelta) -> str:
     if span < MINUTE:
         return _("%(n)s s") % {"n": number(max(0, int(span.total_seconds())))}
     if span < HOUR:
@@ -118,7 +122,8 @@ def seconds(count: int) -> str:
 def ago(at: datetime | None, now: datetime) -> str:
     if at is None:
         return NOTHING
-    return _("%(age)s ago") % {"age": age(now - at)} if at <= now else _("in %(age)s") % {"age": age(at - now)}
+    told = _("%(age)s ago") % {"age": age(now - at)} if at <= now else _("in %(age)s") % {"age": age(at - now)}
+    return told.replace(" ", NBSP)
 
 
 def date_of(at: datetime, zone: str) -> str:
