@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,10 +18,11 @@ from gateway import settings
 from gateway.cli_options import config_option, database_option, existing, since_instant
 from gateway.cli_simulate import progress
 from gateway.master_keys import load_keys, place_of_keys
-from gateway.replay import MAX_MESSAGES, Played, Replay, Wanted, live_core
-from gateway.replay_view import SAME, UNREADABLE, Counts, as_json, as_text, compare, head, summary
-from gateway.sample_export import Chosen, SampleFolder
 from processing.errors import ConfigError
+from processing.replay import MAX_MESSAGES
+
+if TYPE_CHECKING:
+    from gateway.replay import Played, Replay
 
 LIMIT = 10_000
 
@@ -63,6 +65,9 @@ def replay_command(
     """Play logged messages again, by the code and configuration of today, into a scratch database."""
     if is_json and not compares:
         raise click.UsageError("--json goes with --compare")
+    # Here and below: the door's modules bring the metrics, which must not come before ``serve`` has made their folder.
+    from gateway.replay_view import SAME, UNREADABLE, Counts, as_json, as_text, compare, head, summary
+
     counts = Counts()
     with _playing(Asked(links, since_instant(since), limit, config, database_url, scratch_url)) as (replay, played):
         for each in played:
@@ -108,6 +113,8 @@ def samples_command(
 ) -> None:
     """Write logged messages as samples of their adapter, with stand-ins for cards, phones and private fields."""
     asked = Asked((link,), since_instant(since), limit, config, database_url, scratch_url)
+    from gateway.sample_export import Chosen, SampleFolder
+
     with _playing(asked) as (replay, played):
         target = SampleFolder.of(folder, replay.doors[link], settings.raw_options(config, link))
         chosen = Chosen(request_id, card)
@@ -124,6 +131,8 @@ def samples_command(
 @contextmanager
 def _playing(asked: Asked) -> Iterator[tuple[Replay, Iterator[Played]]]:
     """The replay and its messages as they are played. Errors: ConfigError, SecretsError."""
+    from gateway.replay import Replay, Wanted, live_core
+
     # A stop removes the scratch books, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     loaded = settings.load(asked.config, os.environ, needs_secrets=False)
