@@ -12,7 +12,7 @@ from flask import Flask, url_for
 
 from gateway.console import door, exchanges, links, messages, queues, sign_in, texts, words
 from gateway.console.door import Console
-from gateway.console.rights import ACT_ON_QUEUE, LANGUAGES, SEE_LINKS, SEE_PERSONAL, THEMES
+from gateway.rights import ACT_ON_QUEUE, LANGUAGES, SEE_LINKS, SEE_PERSONAL, THEMES
 from gateway.settings import Settings
 from processing.database import Database
 from processing.execute import Core
