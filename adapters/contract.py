@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
@@ -48,7 +48,7 @@ Calling = Generator["Call | Found", "Reply | None", T]
 DEFAULT_MAX_BODY = 1 << 20
 # Request Timeout, Too Early, Too Many Requests.
 AGAIN = frozenset({408, 425, 429})
-MAX_RETRY_SECONDS = 86_400.0
+MAX_RETRY_SECONDS = 86_400
 
 
 # Ways in which a fiscal receipt tells what a card pays: as a lower price of the lines, as the offset of an advance
@@ -283,6 +283,8 @@ class Adapter:
     """A protocol. ``refuse`` says every LoyaltyError in the till's own words, also those raised before a handler.
 
     ``private`` are the names of fields (elements, attributes, keys) that the exchange log masks when shown.
+    ``volatile`` are the names of attributes and keys of answers that differ when the same happens again elsewhere: ids
+    that the books give, and the time; a replay does not compare them.
     ``unit_scale`` is the scale that a unit must have to be named in the options of a link. ``fiscal``: what its tills
     can print.
     ``push`` says messages of the outbox to the far side, ``pull`` asks it for news; ``login`` is the only one that
@@ -295,6 +297,7 @@ class Adapter:
     refuse: Callable[[LoyaltyError, WireRequest, Link], WireResponse]
     routes: tuple[Route, ...] = ()
     private: frozenset[str] = frozenset()
+    volatile: frozenset[str] = frozenset()
     unit_scale: int | None = None
     fiscal: FiscalWays = FiscalWays()
     push: Push | None = None
@@ -319,16 +322,16 @@ def checked(reply: HttpReply) -> HttpReply:
     raise LinkRefused(f"HTTP {reply.status}")
 
 
-def _seconds(headers: Mapping[str, str]) -> float | None:
+def _seconds(headers: Mapping[str, str]) -> int | None:
     """What Retry-After says, at most a day: seconds, or an instant, which the reply's own Date is taken from."""
     told = headers.get("retry-after", "").strip()
     if told.isascii() and told.isdecimal():
-        return min(float(told[:10]), MAX_RETRY_SECONDS)
+        return min(int(told[:10]), MAX_RETRY_SECONDS)
     try:
         wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError):  # TypeError: one of them has no zone
         return None
-    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_SECONDS)
+    return min(max(wait // timedelta(seconds=1), 0), MAX_RETRY_SECONDS)
 
 
 def soap(call: SoapCall) -> Calling[SoapReply]:

@@ -20,6 +20,7 @@ from gateway.cli_options import database_option as _database
 from gateway.cli_options import existing, since_instant
 from gateway.cli_programmes import programme
 from gateway.cli_queue import queue
+from gateway.cli_replay import replay_command, samples_command
 from gateway.cli_reports import report_group
 from gateway.logs import configure
 from processing import migrate
@@ -117,6 +118,8 @@ def config_check(config: str) -> None:
 
 
 main.add_command(programme)
+main.add_command(replay_command)
+main.add_command(samples_command)
 main.add_command(queue)
 
 

@@ -27,9 +27,9 @@ database_option = click.option(
 )
 
 
-def existing(database_url: str) -> Database:
+def existing(database_url: str, read_only: bool = False) -> Database:
     """A database that is there and migrated. Errors: ConfigError."""
-    database = Database(database_url, must_exist=True)
+    database = Database(database_url, must_exist=True, read_only=read_only)
     if migrate.pending(database):
         raise ConfigError("the database is empty or older than this version: run tillgate migrate")
     return database

@@ -213,10 +213,10 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 @contextmanager
-def progress(length: int) -> Iterator[Callable[[int], None]]:
+def progress(length: int, label: str = "receipts") -> Iterator[Callable[[int], None]]:
     """A bar for people who wait; nothing where nobody looks."""
     if not sys.stderr.isatty():
         yield lambda more: None
         return
-    with click.progressbar(length=length, label="receipts", file=sys.stderr) as bar:
+    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
         yield bar.update

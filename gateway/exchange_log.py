@@ -375,6 +375,40 @@ def read(
     return [opened(vault, row) for row in reversed(connection.execute(newest).all())]
 
 
+class Place(NamedTuple):
+    """Where a message stands in the log, and when it was answered: the order in which its like were booked."""
+
+    id: int
+    link: str
+    at: datetime
+    took_us: int
+
+    @property
+    def answered_at(self) -> datetime:
+        return self.at + timedelta(microseconds=self.took_us)
+
+
+def places(connection: Connection, links: Sequence[str], since: datetime, limit: int) -> list[Place]:
+    """The first ``limit`` messages of these links from then on, in the order in which they were answered."""
+    table = exchange_log.c
+    asked = select(table.id, table.link, table.at, table.took_us).where(table.link.in_(links), table.at >= since)
+    found = connection.execute(asked.order_by(table.at, table.id).limit(limit))
+    return sorted((Place(*row) for row in found), key=lambda place: (place.answered_at, place.id))
+
+
+def oldest(connection: Connection) -> datetime | None:
+    """When the oldest message came that is still in the log."""
+    table = exchange_log.c
+    return connection.execute(select(table.at).order_by(table.id).limit(1)).scalar()
+
+
+def read_at(connection: Connection, vault: Vault, wanted: Sequence[Place]) -> list[Recorded]:
+    """The messages at these places, opened, in their order; one that is gone meanwhile is missing."""
+    asked = select(exchange_log).where(exchange_log.c.id.in_([place.id for place in wanted]))
+    found = {row.id: row for row in connection.execute(asked)}
+    return [opened(vault, found[place.id]) for place in wanted if place.id in found]
+
+
 def opened(vault: Vault, row: Any) -> Recorded:
     """The row with its bytes; one that cannot be opened does not hide the others."""
     request, answer, problem = Request("", "", "", b""), b"", ""

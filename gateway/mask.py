@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 # Plain, or escaped inside a string or another document, as often as it may be.
@@ -39,6 +40,9 @@ _DECLARED = re.compile(
     rb"""^\s*<\?xml[^>]{0,100}encoding\s*=\s*["']((?:windows|cp|koi8|iso-8859|utf)-?[a-z0-9-]{1,10})["']""", re.I
 )
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_BOM = b"\xef\xbb\xbf"
+
+Rewrite = Callable[[str], str]
 
 
 def mask(body: bytes, private: frozenset[str]) -> str:
@@ -48,12 +52,16 @@ def mask(body: bytes, private: frozenset[str]) -> str:
     hidden and its text up to the first tag inside. Of a number with 8 digits or more the last four stay. What
     is not text is shown as Python would write the bytes.
     """
-    text = readable(body)
+    return rewritten(readable(body), private, _hidden)
+
+
+def rewritten(text: str, private: frozenset[str], how: Rewrite) -> str:
+    """The text with every value that nobody may see as ``how`` makes it; what it has made may come to it again."""
     if private:
         names = "|".join(re.escape(name) for name in sorted(private, key=len, reverse=True))
-        text = _element(names).sub(_hide_element, text)
-        text = _assignment(names).sub(_hide_assignment, text)
-    return _RECOGNISED.sub(lambda m: m[0] if m["guid"] else _hidden(m[0]), text)
+        text = _element(names).sub(lambda m: _hide_element(m, how), text)
+        text = _assignment(names).sub(lambda m: _hide_assignment(m, how), text)
+    return _RECOGNISED.sub(lambda m: m[0] if m["guid"] else how(m[0]), text)
 
 
 @functools.lru_cache(maxsize=64)
@@ -65,16 +73,16 @@ def _element(names: str) -> re.Pattern[str]:
     return re.compile(rf"{tag}(?P<close>(?<!/){_CLOSE}\s*(?:{value})?)?", re.IGNORECASE | re.DOTALL)
 
 
-def _hide_element(match: re.Match[str]) -> str:
-    tag, rest = _ATTRIBUTE.sub(_hide_attribute, match["tag"]), match["close"] or ""
+def _hide_element(match: re.Match[str], how: Rewrite) -> str:
+    tag, rest = _ATTRIBUTE.sub(lambda m: _hide_attribute(m, how), match["tag"]), match["close"] or ""
     inner = match["cdata"] or match["value"] or ""
-    return tag + rest.removesuffix(inner) + _hidden(inner)
+    return tag + rest.removesuffix(inner) + how(inner)
 
 
-def _hide_attribute(match: re.Match[str]) -> str:
+def _hide_attribute(match: re.Match[str], how: Rewrite) -> str:
     equals = _EQUALS.match(match[0])
     assert equals
-    return equals[0] + _hidden(match[0][equals.end() :])
+    return equals[0] + how(match[0][equals.end() :])
 
 
 @functools.lru_cache(maxsize=64)
@@ -88,12 +96,12 @@ def _assignment(names: str) -> re.Pattern[str]:
     )
 
 
-def _hide_assignment(match: re.Match[str]) -> str:
+def _hide_assignment(match: re.Match[str], how: Rewrite) -> str:
     if match["quote"]:
-        return match["name"] + match["quote"] + _hidden(match["text"])
+        return match["name"] + match["quote"] + how(match["text"])
     if match["list"]:
-        return match["name"] + _WORD.sub(lambda m: _hidden(m[0]), match["list"])
-    return match["name"] + _hidden(match["bare"])
+        return match["name"] + _WORD.sub(lambda m: how(m[0]), match["list"])
+    return match["name"] + how(match["bare"])
 
 
 def _hidden(value: str) -> str:
@@ -106,13 +114,20 @@ def _hidden(value: str) -> str:
 
 def readable(body: bytes) -> str:
     """The bytes as text if they look like it: UTF-8, what an XML declaration says, UTF-16 or cp1251."""
+    found = decoded(body)
+    return found[0] if found else repr(body)[2:-1]
+
+
+def decoded(body: bytes) -> tuple[str, str] | None:
+    """The text and its encoding, ``utf-8-sig`` where a mark stands in front of it; ``None`` for what is no text."""
     declared = _DECLARED.match(body)
-    encodings = ["utf-8-sig", *([declared[1].decode()] if declared else []), "cp1251"]
+    utf_8 = "utf-8-sig" if body.startswith(_BOM) else "utf-8"
+    encodings = [utf_8, *([declared[1].decode()] if declared else []), "cp1251"]
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         encodings = ["utf-16"]
     elif _CONTROL.search(body):
         encodings = []
     for encoding in encodings:
         with suppress(UnicodeError, LookupError):
-            return body.decode(encoding)
-    return repr(body)[2:-1]
+            return body.decode(encoding), encoding
+    return None

@@ -110,9 +110,9 @@ class Pos:
         """One message: authenticated, answered, counted and recorded."""
         started = time.perf_counter()
         request, route, problem = self._read(door, environ, rest)
-        response, refusal = self._answer(door, request, route, problem)
+        response, refusal = answered(door, request, route, problem, self._ask)
         took = time.perf_counter() - started
-        outcome = response.refused or ("ok" if response.status < 500 else "failed")
+        outcome = outcome_of(response)
         code = door.settings.code
         metrics.link_request(code, outcome).inc()
         metrics.link_latency(code).observe(took)
@@ -154,9 +154,8 @@ class Pos:
             problem = LinkPaused("the link is switched off")
         elif problem is None:
             method = environ["REQUEST_METHOD"]
-            if route is None or method not in route.methods:
-                problem = NoSuchRoute("no such address in this protocol", method=method)
-            elif too_large:
+            problem = misdirected(route, method)
+            if problem is None and route is not None and too_large:
                 problem = TooLarge("the message is too large", where="body", max_bytes=route.max_body)
         request = WireRequest(
             method=environ["REQUEST_METHOD"],
@@ -168,31 +167,37 @@ class Pos:
             id=f"{random.getrandbits(128):032x}",
             at=datetime.now(UTC),
             caller=door.settings.code,
-            groups=_groups(route, path),
+            groups=groups_of(route, path),
         )
         return request, route, problem
 
-    def _answer(
-        self, door: Door, request: WireRequest, route: Route | None, problem: LoyaltyError | None
-    ) -> tuple[WireResponse, LoyaltyError | None]:
-        """The adapter's words for whatever happens, and the refusal that they tell.
 
-        A bug is HTTP 500 and says nothing of itself.
-        """
+def answered(
+    door: Door, request: WireRequest, route: Route | None, problem: LoyaltyError | None, ask: Asked
+) -> tuple[WireResponse, LoyaltyError | None]:
+    """The adapter's words for whatever happens, and the refusal that they tell.
+
+    A bug is HTTP 500 and says nothing of itself.
+    """
+    try:
+        if problem is not None:
+            return door.adapter.refuse(problem, request, door.link), problem
+        assert route is not None
         try:
-            if problem is not None:
-                return door.adapter.refuse(problem, request, door.link), problem
-            assert route is not None
-            try:
-                return converse(route, request, door.link, self._ask), None
-            except LoyaltyError as refusal:
-                if isinstance(refusal, BadMessage):
-                    where = str(refusal.details.get("where", ""))
-                    log.info("bad_message", link=door.settings.code, request_id=request.id, where=where)
-                return door.adapter.refuse(refusal, request, door.link), refusal
-        except Exception:
-            log.exception("exchange_failed", link=door.settings.code, request_id=request.id)
-            return WireResponse(b"internal error", "text/plain; charset=utf-8", 500), None
+            return converse(route, request, door.link, ask), None
+        except LoyaltyError as refusal:
+            if isinstance(refusal, BadMessage):
+                where = str(refusal.details.get("where", ""))
+                log.info("bad_message", link=door.settings.code, request_id=request.id, where=where)
+            return door.adapter.refuse(refusal, request, door.link), refusal
+    except Exception:
+        log.exception("exchange_failed", link=door.settings.code, request_id=request.id)
+        return WireResponse(b"internal error", "text/plain; charset=utf-8", 500), None
+
+
+def outcome_of(response: WireResponse) -> str:
+    """What log and metrics call it: ``ok``, ``failed``, or the code of a refusal."""
+    return response.refused or ("ok" if response.status < 500 else "failed")
 
 
 def reason_of(refusal: BadMessage) -> str:
@@ -234,7 +239,14 @@ def find(adapter: Adapter, path: str) -> Route | None:
     return None
 
 
-def _groups(route: Route | None, path: str) -> Mapping[str, str]:
+def misdirected(route: Route | None, method: str) -> NoSuchRoute | None:
+    """The refusal of what the protocol has no address or method for."""
+    if route is None or method not in route.methods:
+        return NoSuchRoute("no such address in this protocol", method=method)
+    return None
+
+
+def groups_of(route: Route | None, path: str) -> Mapping[str, str]:
     match = route.pattern.fullmatch(path) if route else None
     return {name: value or "" for name, value in match.groupdict().items()} if match else {}
 

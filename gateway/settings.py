@@ -158,9 +158,17 @@ class Settings:
     fiscal: Fiscal = Fiscal()
 
 
-def load(directory: str | Path, environ: Mapping[str, str], adapters: Mapping[str, Adapter] = ADAPTERS) -> Settings:
-    """The checked configuration. Errors: ConfigError with every problem of every file."""
-    reading = _Reading(Path(directory), environ, adapters)
+def load(
+    directory: str | Path,
+    environ: Mapping[str, str],
+    adapters: Mapping[str, Adapter] = ADAPTERS,
+    needs_secrets: bool = True,
+) -> Settings:
+    """The checked configuration; who serves nobody does without secrets that are not set.
+
+    Errors: ConfigError with every problem of every file.
+    """
+    reading = _Reading(Path(directory), environ, adapters, needs_secrets)
     settings = reading.settings()
     if settings is None or reading.problems.lines:
         raise ConfigError("\n".join(reading.problems.lines))
@@ -174,6 +182,12 @@ def load_chain(directory: str | Path) -> Chain:
     if chain is None or reading.problems.lines:
         raise ConfigError("\n".join(reading.problems.lines))
     return chain
+
+
+def raw_options(directory: str | Path, link: str) -> dict[str, Any]:
+    """The options of a link as its file says them, before any schema; of a configuration that was loaded already."""
+    document = read_yaml(Path(directory) / "links" / f"{link}.yaml")
+    return dict(document.get("options") or {}) if isinstance(document, dict) else {}
 
 
 def read_programme(file: Path, chain: Chain, code: str | None = None) -> ProgrammeDocument:
@@ -196,11 +210,14 @@ class _Document(NamedTuple):
 class _Reading:
     """One walk over a configuration directory."""
 
-    def __init__(self, root: Path, environ: Mapping[str, str], adapters: Mapping[str, Adapter]) -> None:
+    def __init__(
+        self, root: Path, environ: Mapping[str, str], adapters: Mapping[str, Adapter], needs_secrets: bool = True
+    ) -> None:
         self.problems = Problems(root)
         self._root = root
         self._environ = environ
         self._adapters = adapters
+        self._needs_secrets = needs_secrets
         # Units whose points are not worth one of money each, and the programmes that say so.
         self._priced: dict[str, str] = {}
         self._fiscal: dict[str, Fiscal] = {}
@@ -303,7 +320,7 @@ class _Reading:
                 self.problems.say(document.name, (*path, name), f"found {{{place}}}, expected one of {known}")
         if variable := codes.get("secret"):
             codes["secret"] = self._environ.get(variable, "").strip()
-            if not codes["secret"]:
+            if not codes["secret"] and self._needs_secrets:
                 self.problems.say(document.name, (*path, "secret"), f"environment variable {variable} is not set")
         return {**document.value, "codes": codes, "alerts": self._alerts(document)}
 
@@ -316,7 +333,7 @@ class _Reading:
                 self.problems.check_known(document.name, ("alerts", "rules", n, "links", m), "a link", link, stems)
         if variable := alerts.get("mail", {}).get("secret"):
             secret = self._environ.get(variable, "").strip()
-            if not secret:
+            if not secret and self._needs_secrets:
                 path = ("alerts", "mail", "secret")
                 self.problems.say(document.name, path, f"environment variable {variable} is not set")
             alerts["mail"] = {**alerts["mail"], "secret": secret}
@@ -439,7 +456,7 @@ class _Reading:
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
         reading = far_side.Reading(document.name, value, self._root, self.problems)
-        return reading.far_side(self._environ, document.value["enabled"])
+        return reading.far_side(self._environ, document.value["enabled"] and self._needs_secrets)
 
     def _messages(self, document: _Document, chain: Chain | None) -> Subscription | None:
         """What the link wants to be told: of its own store only, unless it names others."""
@@ -475,7 +492,7 @@ class _Reading:
                 self._check_addresses(document)
             return None
         secret = self._environ.get(variable, "").strip()
-        if not secret and value["enabled"]:
+        if not secret and value["enabled"] and self._needs_secrets:
             self.problems.say(document.name, path, f"environment variable {variable} is not set")
         elif secret and (expected := _unfit(secret, self._adapters.get(value["adapter"]))):
             self.problems.say(document.name, path, f"environment variable {variable}: expected {expected}")

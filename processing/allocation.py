@@ -7,9 +7,9 @@ and is undone again, in whatever order: a line that is back as a whole has given
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count as count_from
-from math import lcm
 
 import msgspec
 
@@ -135,7 +135,7 @@ def size(line: Line) -> int:
 
 def parts(line: Line) -> int:
     """Of how many parts a line is made: as few as let a unit of its measure and one of money be whole."""
-    return lcm(size(line), max(line.sum_minor, 1))
+    return math.lcm(size(line), max(line.sum_minor, 1))
 
 
 def came_back(lines: Sequence[Line], backs: Iterable[Back]) -> dict[int, Back]:

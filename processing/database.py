@@ -96,12 +96,13 @@ def array(values: Sequence[int] | Sequence[str]) -> str:
 class Database:
     """One database URL: how to reach it, and how to run statements on it.
 
-    ``must_exist``: an SQLite file is not made. Errors: ConfigError.
+    ``must_exist``: an SQLite file is not made. ``read_only``: the database itself refuses every write.
+    Errors: ConfigError.
 
     ``clock`` may bend the time that a transaction reads (tests travel with it); it is given the database's.
     """
 
-    def __init__(self, url: str, clock: Clock | None = None, must_exist: bool = False) -> None:
+    def __init__(self, url: str, clock: Clock | None = None, must_exist: bool = False, read_only: bool = False) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if not self.is_sqlite and self.url.drivername not in ("postgresql", "postgresql+psycopg"):
@@ -112,12 +113,12 @@ class Database:
             raise ConfigError(f"database URL: there is no file {self.url.database}")
         if self.is_sqlite:
             self.writer, self.reader = (
-                _sqlite_engine(self.url, "IMMEDIATE"),
-                _sqlite_engine(self.url, "DEFERRED"),
+                _sqlite_engine(self.url, "IMMEDIATE", read_only),
+                _sqlite_engine(self.url, "DEFERRED", read_only),
             )
         else:
-            self.writer = _postgresql_engine(self.url, _BY_INDEX)
-            self.reader = _postgresql_engine(self.url, "").execution_options(isolation_level="AUTOCOMMIT")
+            self.writer = _postgresql_engine(self.url, _BY_INDEX, read_only)
+            self.reader = _postgresql_engine(self.url, "", read_only).execution_options(isolation_level="AUTOCOMMIT")
         self.clock: Clock = clock or (lambda now: now)
 
     @contextmanager
@@ -245,7 +246,7 @@ _BY_INDEX = (
 )
 
 
-def _postgresql_engine(url: Any, planner: str) -> Engine:
+def _postgresql_engine(url: Any, planner: str, read_only: bool) -> Engine:
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
@@ -254,7 +255,8 @@ def _postgresql_engine(url: Any, planner: str) -> Engine:
         pool_pre_ping=False,
         connect_args={
             "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT_MS}"
-            f" -c statement_timeout={STATEMENT_TIMEOUT_MS} {planner}",
+            f" -c statement_timeout={STATEMENT_TIMEOUT_MS} {planner}"
+            f"{' -c default_transaction_read_only=on' if read_only else ''}",
             "prepare_threshold": 2,
             "application_name": "tillgate",
             # A server that is gone without a word is noticed in seconds, not in the kernel's minutes.
@@ -304,8 +306,8 @@ def _one_statement(written: tuple[Table, ...], upserted: frozenset[Table], added
 # SQLite ----------------------------------------------------------------------------------------------------
 
 
-def _sqlite_engine(url: Any, begin: str) -> Engine:
-    if url.database:
+def _sqlite_engine(url: Any, begin: str, read_only: bool) -> Engine:
+    if url.database and not read_only:
         # For its owner only, and so are the files that SQLite puts beside it.
         with contextlib.suppress(OSError):
             os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -319,6 +321,7 @@ def _sqlite_engine(url: Any, begin: str) -> Engine:
             "synchronous=FULL",
             "foreign_keys=ON",
             f"busy_timeout={SQLITE_BUSY_MS}",
+            f"query_only={'ON' if read_only else 'OFF'}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

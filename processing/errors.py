@@ -319,7 +319,7 @@ class NotYet(Undelivered):
 
     code = "not_yet"
 
-    def __init__(self, message: str = "", retry_seconds: float = 60.0) -> None:
+    def __init__(self, message: str = "", retry_seconds: float = 60) -> None:
         super().__init__(message, retry_seconds)
 
 

@@ -51,6 +51,8 @@ ADAPTER = Adapter(
     ),
     unit_scale=2,  # purses are counted in kopecks
     private=frozenset(PRIVATE),
+    # Ids of operations, and when they were booked (TRRESPONSE).
+    volatile=frozenset({"ext_id", "dts"}),
     # By the fiscal type of the currency (docs/cookbook.md): "Print discount", or a form of payment.
     fiscal=FiscalWays(points=(LINE_DISCOUNT, TENDER), gift_cards=(ADVANCE, TENDER)),
 )

@@ -291,34 +291,23 @@ class BooksSource:
         found: dict[int, dict[int, list[Holding]]] = {}
         for operation, wallet, amount, *terms in rows:
             if wallet in ours and amount:
-                found.setdefault(operation, {}).setdefault(wallet, []).append(self._holding(amount, terms))
+                held = holding(self._directory, self._document.unit, amount, terms)
+                found.setdefault(operation, {}).setdefault(wallet, []).append(held)
         return {
-            operation: {wallet: net for wallet, some in by_wallet.items() if (net := _net(some))}
+            operation: {wallet: netted for wallet, some in by_wallet.items() if (netted := net(some))}
             for operation, by_wallet in found.items()
         }
-
-    def _holding(self, amount: int, terms: Sequence[Any]) -> Holding:
-        issuer_id, available_from, expires_at, price_millionths, is_debt = terms
-        return Holding(
-            unit=self._document.unit,
-            amount=amount,
-            issuer=self._directory.partners[issuer_id],
-            available_from=available_from,
-            expires_at=expires_at,
-            price_millionths=price_millionths,
-            is_debt=bool(is_debt),
-        )
 
     def openings(self, wallets: Sequence[int]) -> list[Opening]:
         """What these wallets had at the begin: lots by their entries until then, days before, and the tier."""
         asked = {"wallets": array(list(wallets))}
         since = self._database.instant(self.starts_at)
         held: dict[int, list[Holding]] = defaultdict(list)
-        for root, amount, *terms in self._rows(selects.HELD, unit=self._document.unit, since=since, **asked):
-            holding = self._holding(amount, terms)
-            held[root].append(msgspec.structs.replace(holding, is_debt=amount < 0))
+        unit = self._document.unit
+        for root, amount, *terms in self._rows(selects.HELD, unit=unit, since=since, **asked):
+            held[root].append(standing(holding(self._directory, unit, amount, terms)))
         days: dict[int, list[Any]] = defaultdict(list)
-        first = self._first_day()
+        first = first_day(self._directory, self.starts_at)
         for wallet, day, *told in self._rows(activity.ACTIVITY, **asked):
             if day < first:
                 days[wallet].append((day, *told))
@@ -335,25 +324,10 @@ class BooksSource:
             for wallet in wallets
         ]
 
-    def _first_day(self) -> date:
-        """The first day of the period, where it begins first."""
-        return max(self.starts_at.astimezone(store.zone).date() for store in self._directory.stores.values())
-
     def _members(self, asked: Mapping[str, Any], first: date) -> dict[int, Membership]:
         """The tiers that were held already at the begin, as far as they are still known; else days decide."""
-        found = {}
-        for wallet, programme, tier, since, review_on, counts_from, credit, _, before, *_ in self._rows(
-            activity.MEMBERSHIPS, **asked
-        ):
-            if programme != self._document.code:
-                continue
-            held = Membership(tier, since, review_on, counts_from, credit)
-            raised = msgspec.json.decode(before, type=activity.Raised) if before else None
-            while held.since >= first and raised is not None:
-                held, raised = raised.was, raised.before
-            if held.since < first:
-                found[wallet] = held
-        return found
+        then = held_before(self._rows(activity.MEMBERSHIPS, **asked), first)
+        return {wallet: held for wallet, programme, held in then if programme == self._document.code}
 
     def _birthdays(self, asked: Mapping[str, Any]) -> dict[int, date]:
         """Opened in memory only, where the version asks for them."""
@@ -422,10 +396,45 @@ def _back_lines(sale: ReceiptDocument, returned: Sequence[Returned]) -> Iterator
             yield ReturnLine(number=line.number, sum_minor=back.amount)
 
 
-def _net(some: list[Holding]) -> list[Holding]:
+def first_day(directory: Directory, starts_at: datetime) -> date:
+    """The first day of a period, where it begins first."""
+    return max(starts_at.astimezone(store.zone).date() for store in directory.stores.values())
+
+
+def holding(directory: Directory, unit: str, amount: int, terms: Sequence[Any]) -> Holding:
+    """So much of a unit on the terms of a lot, as statements tell them."""
+    issuer_id, available_from, expires_at, price_millionths, is_debt = terms
+    return Holding(
+        unit=unit,
+        amount=amount,
+        issuer=directory.partners[issuer_id],
+        available_from=available_from,
+        expires_at=expires_at,
+        price_millionths=price_millionths,
+        is_debt=bool(is_debt),
+    )
+
+
+def standing(held: Holding) -> Holding:
+    """The same as something to begin with: less than nothing is owed."""
+    return msgspec.structs.replace(held, is_debt=held.amount < 0)
+
+
+def held_before(rows: Sequence[Row], first: date) -> Iterator[tuple[int, str, Membership]]:
+    """Wallet, programme and tier of rows of MEMBERSHIPS, as held before that day, as far as that is still known."""
+    for wallet, programme, tier, since, review_on, counts_from, credit, _, before, *_ in rows:
+        held = Membership(tier, since, review_on, counts_from, credit)
+        raised = msgspec.json.decode(before, type=activity.Raised) if before else None
+        while held.since >= first and raised is not None:
+            held, raised = raised.was, raised.before
+        if held.since < first:
+            yield wallet, programme, held
+
+
+def net(some: list[Holding]) -> list[Holding]:
     """What an operation brought a wallet or took from it, without what only went from lot to lot."""
-    if all(holding.amount > 0 and not holding.is_debt for holding in some):
+    if all(held.amount > 0 and not held.is_debt for held in some):
         return some
-    net = sum(holding.amount for holding in some)
-    most = max(some, key=lambda holding: (not holding.is_debt, abs(holding.amount)))
-    return [msgspec.structs.replace(most, amount=net, is_debt=False)] if net else []
+    total = sum(held.amount for held in some)
+    most = max(some, key=lambda held: (not held.is_debt, abs(held.amount)))
+    return [msgspec.structs.replace(most, amount=total, is_debt=False)] if total else []

@@ -58,16 +58,23 @@ class Travelling:
 @contextlib.contextmanager
 def scratch(chain: Chain, programmes: Mapping[str, ProgrammeDocument], starts_at: datetime) -> Iterator[Core]:
     """A core on empty books of this chain, in a file that is gone afterwards; its keys are known to nobody else."""
-    with TemporaryDirectory(prefix="tillgate-simulation-") as folder:
+    with scratch_file("tillgate-simulation-", starts_at) as database:
+        migrate.upgrade(database)
+        directory = sync(database, chain, programmes)
+        with database.transaction() as connection:
+            vault = load_vault(connection, MasterKeys(new_key(), new_key()))
+        yield Core(database, directory, vault)
+
+
+@contextlib.contextmanager
+def scratch_file(prefix: str, starts_at: datetime) -> Iterator[Database]:
+    """An empty SQLite database whose clock travels, in a folder of this prefix that is gone afterwards."""
+    with TemporaryDirectory(prefix=prefix) as folder:
         database = Database(f"sqlite:///{Path(folder) / 'books.db'}", clock=Travelling(starts_at))
         for engine in (database.writer, database.reader):
             event.listen(engine, "connect", lambda connection, _: connection.execute(QUICK))
         try:
-            migrate.upgrade(database)
-            directory = sync(database, chain, programmes)
-            with database.transaction() as connection:
-                vault = load_vault(connection, MasterKeys(new_key(), new_key()))
-            yield Core(database, directory, vault)
+            yield database
         finally:
             database.dispose()
 

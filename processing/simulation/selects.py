@@ -93,19 +93,27 @@ MOVES = Statement(
     column("amount", BigInteger),
     *_TERM_TYPES,
 )
-HELD = Statement(
-    f"""
-    SELECT coalesce(w.merged_into, w.id) AS root, CAST(sum(e.amount) AS BIGINT) AS amount, {_TERMS}
-    FROM wallet w JOIN account a ON a.wallet_id = w.id JOIN entry e ON e.account_id = a.id JOIN lot l ON l.id = e.lot_id
-    WHERE (w.id IN_IDS(:wallets) OR w.merged_into IN_IDS(:wallets)) AND a.unit = :unit
-      AND e.lot_id IS NOT NULL AND e.effective_at < :since
-    GROUP BY coalesce(w.merged_into, w.id), l.id, {_TERMS} HAVING sum(e.amount) <> 0
-    ORDER BY l.id
-    """,
-    column("root", BigInteger),
-    column("amount", BigInteger),
-    *_TERM_TYPES,
-)
+
+
+def _held(moment: str) -> Statement:
+    return Statement(
+        f"""
+        SELECT coalesce(w.merged_into, w.id) AS root, CAST(sum(e.amount) AS BIGINT) AS amount, {_TERMS}
+        FROM wallet w JOIN account a ON a.wallet_id = w.id JOIN entry e ON e.account_id = a.id
+        JOIN lot l ON l.id = e.lot_id
+        WHERE (w.id IN_IDS(:wallets) OR w.merged_into IN_IDS(:wallets)) AND a.unit = :unit
+          AND e.lot_id IS NOT NULL AND e.{moment} < :since
+        GROUP BY coalesce(w.merged_into, w.id), l.id, {_TERMS} HAVING sum(e.amount) <> 0
+        ORDER BY l.id
+        """,
+        column("root", BigInteger),
+        column("amount", BigInteger),
+        *_TERM_TYPES,
+    )
+
+
+# What lots held by what had happened until then, and by what the books knew then.
+HELD, HELD_AS_BOOKED = _held("effective_at"), _held("booked_at")
 
 
 # Every purpose has its key, or the database has never been served.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from processing import ledger, tables
@@ -72,24 +72,24 @@ def _rows(
             {"id": each.wallet, "merged_into": None, "merging_into": None, "created_at": at} for each in openings
         ],
         tables.account: [
-            _account(take("account"), each.wallet, unit) for each in openings for unit in core.work.directory.units
+            account_row(take("account"), each.wallet, unit) for each in openings for unit in core.work.directory.units
         ],
         tables.card: [_card(card_id, part, at) for card_id, part in cards],
         tables.identifier: [{"value": part.card, "scheme": SCHEME, "card_id": card_id} for card_id, part in cards],
         tables.holder: [{"id": wallet, "wallet_id": wallet, "created_at": at, "erased_at": None} for wallet, _ in born],
-        tables.person: [_person(core.work.vault, wallet, birthday) for wallet, birthday in born],
+        tables.person: [person_row(core.work.vault, wallet, "", birthday.isoformat()) for wallet, birthday in born],
         tables.activity: [
             dict(zip(tables.activity.c.keys(), (each.wallet, *day), strict=True))
             for each in openings
             for day in each.days
         ],
         tables.membership: [
-            _member(each.wallet, programme, each.membership) for each in openings if each.membership is not None
+            member_row(each.wallet, programme, each.membership) for each in openings if each.membership is not None
         ],
     }
 
 
-def _account(account_id: int, wallet: int, unit: str) -> dict[str, Any]:
+def account_row(account_id: int, wallet: int, unit: str) -> dict[str, Any]:
     return {
         "id": account_id,
         "kind": "wallet",
@@ -116,20 +116,20 @@ def _card(card_id: int, part: CardPart, at: datetime) -> dict[str, Any]:
     }
 
 
-def _person(vault: Vault, wallet: int, birthday: date) -> dict[str, Any]:
-    """A person of whom nothing is known but the birthday, under a key that dies with the simulation."""
+def person_row(vault: Vault, holder: int, name: str, birthday: str | None) -> dict[str, Any]:
+    """A person of whom nothing else is known, under a key that dies with the scratch books."""
     key = new_key()
     return {
-        "holder_id": wallet,
-        "wrapped_key": vault.wrap(key, place("wrapped_key", wallet)),
-        "name": seal(key, b"", place("name", wallet)),
+        "holder_id": holder,
+        "wrapped_key": vault.wrap(key, place("wrapped_key", holder)),
+        "name": seal(key, name.encode(), place("name", holder)),
         "phone": None,
         "email": None,
-        "birthday": seal(key, birthday.isoformat().encode(), place(BIRTHDAY, wallet)),
+        "birthday": None if birthday is None else seal(key, birthday.encode(), place(BIRTHDAY, holder)),
     }
 
 
-def _member(wallet: int, programme: str, held: Membership) -> dict[str, Any]:
+def member_row(wallet: int, programme: str, held: Membership) -> dict[str, Any]:
     told = {name: getattr(held, name) for name in held.__struct_fields__}
     return {"wallet_id": wallet, "programme": programme, "raised_by": None, "before": None, "look_on": None, **told}
 

@@ -19,6 +19,7 @@ from gateway.mask import mask
 SAMPLES = [
     sample
     for adapter in ADAPTERS.values()
+    if adapter.routes
     for sample in read_samples(Path(__file__).parents[1] / "adapters" / adapter.name / "samples", adapter)
 ]
 CUTS = 40

@@ -1,0 +1,5 @@
+"""Logged messages played again: scratch books with the wallets that they are about, as these stood at the begin.
+
+``scratch`` makes the books, ``copies`` fills them from the live ones, ``elsewhere`` tells what came to the wallets by
+other ways than the messages. The live books are read and never written.
+"""
