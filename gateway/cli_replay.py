@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,12 +18,15 @@ from gateway import settings
 from gateway.cli_options import config_option, database_option, existing, since_instant
 from gateway.cli_simulate import progress
 from gateway.master_keys import load_keys, place_of_keys
-from gateway.replay import MAX_MESSAGES, Played, Replay, Wanted, live_core
-from gateway.replay_view import SAME, UNREADABLE, Counts, as_json, as_text, compare, head, summary
-from gateway.sample_export import Chosen, SampleFolder
 from processing.errors import ConfigError
 
+if TYPE_CHECKING:
+    # Loaded by the commands: with them come the metrics, which must not be there before ``serve`` says where they are.
+    from gateway.replay import Played, Replay
+
 LIMIT = 10_000
+# No replay is longer: what is asked of a day or a week, not of a year.
+MAX_MESSAGES = 100_000
 
 _since = click.option("--since", default="24h", show_default=True, help="30m, 24h, 7d, or an instant in ISO 8601.")
 _limit = click.option("--limit", default=LIMIT, show_default=True, type=click.IntRange(1, MAX_MESSAGES))
@@ -61,6 +65,8 @@ def replay_command(
     database_url: str,
 ) -> None:
     """Play logged messages again, by the code and configuration of today, into a scratch database."""
+    from gateway.replay_view import SAME, UNREADABLE, Counts, as_json, as_text, compare, head, summary
+
     if is_json and not compares:
         raise click.UsageError("--json goes with --compare")
     counts = Counts()
@@ -107,6 +113,8 @@ def samples_command(
     database_url: str,
 ) -> None:
     """Write logged messages as samples of their adapter, with stand-ins for cards, phones and private fields."""
+    from gateway.sample_export import Chosen, SampleFolder
+
     asked = Asked((link,), since_instant(since), limit, config, database_url, scratch_url)
     with _playing(asked) as (replay, played):
         target = SampleFolder.of(folder, replay.doors[link], settings.raw_options(config, link))
@@ -124,6 +132,8 @@ def samples_command(
 @contextmanager
 def _playing(asked: Asked) -> Iterator[tuple[Replay, Iterator[Played]]]:
     """The replay and its messages as they are played. Errors: ConfigError, SecretsError."""
+    from gateway.replay import Replay, Wanted, live_core
+
     # A stop removes the scratch books, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     loaded = settings.load(asked.config, os.environ, needs_secrets=False)

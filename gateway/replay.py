@@ -35,8 +35,6 @@ from processing.secrets import MasterKeys
 from processing.simulation.books import vault_of
 from processing.state import TOKEN
 
-# No replay is longer: what is asked of a day or a week, not of a year.
-MAX_MESSAGES = 100_000
 # Messages that are opened at a time.
 BITE = 200
 # What was refused before the message was read says nothing about code and configuration.
