@@ -87,10 +87,11 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)
 
     # Only web workers need it: the command line and the committer start without its libraries.
-    from gateway import api, console
+    from gateway import api
+    from gateway.console import pages
 
     api.install(app, own.settings, own.database, own.vault, own.core, books.ask)
-    console.install(app, own.settings, own.database, own.vault, own.core)
+    pages.install(app, own.settings, own.database, own.vault, own.core)
 
     @app.get("/health/live")
     def live() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli_options import database_option, existing
-from gateway.rights import LANGUAGES, ROLES
+from gateway.console.rights import LANGUAGES, ROLES
 
 ACTOR = "cli"
 

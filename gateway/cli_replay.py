@@ -19,14 +19,12 @@ from gateway.cli_options import config_option, database_option, existing, since_
 from gateway.cli_simulate import progress
 from gateway.master_keys import load_keys, place_of_keys
 from processing.errors import ConfigError
+from processing.replay import MAX_MESSAGES
 
 if TYPE_CHECKING:
-    # Loaded by the commands: with them come the metrics, which must not be there before ``serve`` says where they are.
     from gateway.replay import Played, Replay
 
 LIMIT = 10_000
-# No replay is longer: what is asked of a day or a week, not of a year.
-MAX_MESSAGES = 100_000
 
 _since = click.option("--since", default="24h", show_default=True, help="30m, 24h, 7d, or an instant in ISO 8601.")
 _limit = click.option("--limit", default=LIMIT, show_default=True, type=click.IntRange(1, MAX_MESSAGES))
@@ -65,10 +63,11 @@ def replay_command(
     database_url: str,
 ) -> None:
     """Play logged messages again, by the code and configuration of today, into a scratch database."""
-    from gateway.replay_view import SAME, UNREADABLE, Counts, as_json, as_text, compare, head, summary
-
     if is_json and not compares:
         raise click.UsageError("--json goes with --compare")
+    # Here and below: the door's modules bring the metrics, which must not come before ``serve`` has made their folder.
+    from gateway.replay_view import SAME, UNREADABLE, Counts, as_json, as_text, compare, head, summary
+
     counts = Counts()
     with _playing(Asked(links, since_instant(since), limit, config, database_url, scratch_url)) as (replay, played):
         for each in played:
@@ -113,9 +112,9 @@ def samples_command(
     database_url: str,
 ) -> None:
     """Write logged messages as samples of their adapter, with stand-ins for cards, phones and private fields."""
+    asked = Asked((link,), since_instant(since), limit, config, database_url, scratch_url)
     from gateway.sample_export import Chosen, SampleFolder
 
-    asked = Asked((link,), since_instant(since), limit, config, database_url, scratch_url)
     with _playing(asked) as (replay, played):
         target = SampleFolder.of(folder, replay.doors[link], settings.raw_options(config, link))
         chosen = Chosen(request_id, card)

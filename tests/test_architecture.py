@@ -205,3 +205,15 @@ def top_level() -> set[str]:
     left_behind = {"build", "dist", "__pycache__"}
     names = {path.name for path in ROOT.iterdir()} - left_behind
     return {name for name in names if not name.endswith((".db", ".db-wal", ".db-shm", ".keys"))}
+
+
+def test_the_command_line_starts_without_the_metrics() -> None:
+    """They look for the folder that processes share when they are imported, and ``serve`` makes it first."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import sys, gateway.cli; print('prometheus_client' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert found.stdout.strip() == "False"

@@ -20,8 +20,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from gateway.console import sessions
+from gateway.console.rights import Operator, links_of
 from gateway.console.texts import gettext as _
-from gateway.rights import Operator, links_of
 from gateway.settings import LinkSettings, Settings
 from processing.database import Database, is_retryable, sqlstate, trace
 from processing.errors import Busy, ConfigError, LoyaltyError

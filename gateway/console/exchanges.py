@@ -13,12 +13,12 @@ from adapters.registry import find
 from gateway.console import search
 from gateway.console.door import NotThere, console, links, operator, page
 from gateway.console.links import home
+from gateway.console.rights import SEE_LINKS, SEE_PERSONAL
 from gateway.console.texts import gettext as _
 from gateway.console.understanding import understand
 from gateway.console.words import kind_of
 from gateway.exchange_log import Recorded, opened
 from gateway.mask import mask, readable
-from gateway.rights import SEE_LINKS, SEE_PERSONAL
 from gateway.settings import LinkSettings
 from processing import audit
 

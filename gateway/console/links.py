@@ -14,8 +14,8 @@ from gateway.console import figures
 from gateway.console.door import console, link, links, page
 from gateway.console.figures import Figures, Recent
 from gateway.console.lanes import state_of, why, worst
+from gateway.console.rights import SEE_LINKS
 from gateway.console.words import BAD, BROKEN, FAILED, NEW, PAUSED, RETRYING, STATES, WARN, WORKS, kind_of
-from gateway.rights import SEE_LINKS
 from gateway.settings import LinkSettings
 from processing import steering
 from processing.steering import Queue

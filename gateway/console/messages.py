@@ -16,10 +16,10 @@ from gateway.console.door import NotThere, console, link, links, operator, page
 from gateway.console.exchanges import text_of
 from gateway.console.lanes import has_failed_last
 from gateway.console.queues import PAGE_ROWS, reason_given, store_id
+from gateway.console.rights import ACT_ON_QUEUE, SEE_LINKS, SEE_PERSONAL
 from gateway.console.texts import gettext as _
 from gateway.console.understanding import PEOPLE
 from gateway.delivery import opened
-from gateway.rights import ACT_ON_QUEUE, SEE_LINKS, SEE_PERSONAL
 from processing import audit, steering
 from processing.outbox import CANCELLED, DEAD, PENDING
 from processing.secrets import SecretsError

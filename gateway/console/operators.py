@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from gateway.console import passwords
+from gateway.console.rights import LANGUAGES, NEEDS_SCOPE, ROLES, THEMES, Operator
 from gateway.problems import did_you_mean
-from gateway.rights import LANGUAGES, NEEDS_SCOPE, ROLES, THEMES, Operator
 from processing import audit, tables
 from processing.database import Database
 from processing.errors import ConfigError

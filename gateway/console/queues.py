@@ -10,9 +10,9 @@ from flask import redirect, render_template, request, url_for
 from gateway.console.door import console, link, links, operator, page
 from gateway.console.lanes import state_of, why
 from gateway.console.links import home, seen
+from gateway.console.rights import ACT_ON_QUEUE, SEE_LINKS
 from gateway.console.texts import gettext as _
 from gateway.console.words import NEW
-from gateway.rights import ACT_ON_QUEUE, SEE_LINKS
 from gateway.settings import LinkSettings
 from processing import audit, steering
 from processing.steering import Filter, MessageNotFound

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, insert, select, update
 
 from gateway.console.operators import operator_of
-from gateway.rights import Operator
+from gateway.console.rights import Operator
 from processing import tables
 from processing.database import Database
 

@@ -21,9 +21,9 @@ from gateway.console.door import (
     set_cookie,
     source,
 )
+from gateway.console.rights import LANGUAGES, THEMES
 from gateway.console.texts import gettext as _
 from gateway.console.words import age
-from gateway.rights import LANGUAGES, THEMES
 
 
 @page("/sign-in", ANYBODY, methods=("GET", "POST"))

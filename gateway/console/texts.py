@@ -14,7 +14,7 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import g, request
 
-from gateway.rights import LANGUAGES
+from gateway.console.rights import LANGUAGES
 
 LOCALE = Path(__file__).parent / "locale"
 SOURCE = "en"

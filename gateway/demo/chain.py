@@ -16,8 +16,8 @@ from sqlalchemy.engine import URL, make_url
 from gateway import app, settings
 from gateway.app import Parts
 from gateway.console import operators, passwords
+from gateway.console.rights import OWNER
 from gateway.master_keys import load_keys
-from gateway.rights import OWNER
 from gateway.settings import Settings
 from processing import directory, migrate, tables
 from processing.commands import (

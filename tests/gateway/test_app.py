@@ -137,7 +137,7 @@ def test_tills_message_reaches_the_books_and_the_log(browser: FlaskClient, made:
     assert wait_until(lambda: rows(parts.database, "SELECT outcome FROM exchange_log") == [("ok",)])
 
 
-@pytest.mark.parametrize("path", ["/", "/pos/nobody/secret/transactionsex", "/health", "/console"])
+@pytest.mark.parametrize("path", ["/", "/pos/nobody/secret/transactionsex", "/health", "/consoles"])
 def test_what_nobody_answers_is_not_found(browser: FlaskClient, path: str) -> None:
     answer = browser.get(path)
     assert answer.status_code == 404

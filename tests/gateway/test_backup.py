@@ -258,7 +258,7 @@ def test_restored_file_of_an_older_version_asks_for_its_migration(tmp_path: Path
 
 
 @pytest.fixture
-def migrated(postgres: Server) -> Iterator[str]:
+def dumped(postgres: Server) -> Iterator[str]:
     postgres.drop_database("dumped")
     url = postgres.create_database("dumped")
     database = Database(url)
@@ -277,33 +277,33 @@ def installed(folder: Path, version: str) -> Path:
 
 
 def test_missing_pg_dump_is_told_with_what_to_install(
-    migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dumped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup, "_DEBIANS_CLIENTS", tmp_path / "nowhere")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match=r"pg_dump is not installed.*apt-get install postgresql-client"):
-        backup.backup(migrated, tmp_path / "copy")
+        backup.backup(dumped, tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_pg_dump_that_is_too_old_is_told_with_both_versions(
-    migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dumped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup, "_DEBIANS_CLIENTS", tmp_path / "nowhere")
     monkeypatch.setenv("PATH", f"{installed(tmp_path, '9.6.24')}{os.pathsep}/usr/bin{os.pathsep}/bin")
     with pytest.raises(ConfigError, match=r"older than the server, which is PostgreSQL \d+: .*pg_dump is of.* 9"):
-        backup.backup(migrated, tmp_path / "copy")
+        backup.backup(dumped, tmp_path / "copy")
 
 
 def test_newer_pg_dump_of_debian_is_taken_before_an_old_one_on_the_path(
-    migrated: str, postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dumped: str, postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     debian = tmp_path / "postgresql" / "99"
     debian.mkdir(parents=True)
     (debian / "bin").symlink_to(postgres.bin("pg_dump").parent)
     monkeypatch.setattr(backup, "_DEBIANS_CLIENTS", debian.parent)
     monkeypatch.setenv("PATH", f"{installed(tmp_path, '9.6.24')}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    assert backup.backup(migrated, tmp_path / "copy").size_bytes > 0
+    assert backup.backup(dumped, tmp_path / "copy").size_bytes > 0
 
 
 def test_password_is_not_on_pg_dumps_command_line(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,6 @@ from gateway.console import operators, passwords
 from processing import directory, migrate
 from processing.database import Database
 from tests.processing.books import CHAIN, MOSCOW, PROGRAMMES
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -84,11 +80,3 @@ def test_a_password_may_be_asked_for(url: str) -> None:
 def test_what_does_not_fit_is_refused(url: str, arguments: tuple[str, ...]) -> None:
     assert run(url, *arguments).exit_code != 0
     assert run(url, "list").output == ""
-
-
-def test_the_command_line_starts_without_what_only_servers_need() -> None:
-    """The metrics above all: whoever loads them before ``serve`` has said where they are kept counts for itself."""
-    heavy = ("gateway.metrics", "gateway.console", "flask", "argon2", "babel")
-    told = f"import sys, gateway.cli; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from werkzeug.routing import Rule
 
 from gateway.console import door
-from gateway.rights import ACT_ON_QUEUE, ROLES, SEE_LINKS, SEE_PERSONAL, VERBS
+from gateway.console.rights import ACT_ON_QUEUE, ROLES, SEE_LINKS, SEE_PERSONAL, VERBS
 from processing import audit, tables
 from processing.database import Database
 from tests.pages.world import CARD, LINKS, PEOPLE, PHONE, SEEN, World

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask, g
 
 from gateway.console import words
-from gateway.rights import LANGUAGES, Operator
+from gateway.console.rights import LANGUAGES, Operator
 from tests.pages import catalogue
 
 STATIC = catalogue.CONSOLE / "static"
