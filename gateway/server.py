@@ -143,7 +143,13 @@ def serve(serving: Serving) -> None:
             if loaded.gateway.worker.enabled:
                 children.append(Child("worker", "gateway.worker_main", pause_seconds=WORKER_PAUSE_SECONDS))
         where = f"http://{serving.host}:{serving.port}"
-        log.info("serving", tills=f"{where}/pos/", rest=f"{where}/api/docs", links=sorted(loaded.links))
+        log.info(
+            "serving",
+            tills=f"{where}/pos/",
+            rest=f"{where}/api/docs",
+            console=f"{where}/console/",
+            links=sorted(loaded.links),
+        )
         _granian(serving, serving.threads or loaded.gateway.server.threads)
     finally:
         for child in reversed(children):
