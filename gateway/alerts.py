@@ -60,14 +60,18 @@ class Alert:
     """A rule that has begun to hold for a queue, or holds no more."""
 
     rule: AlertRule
-    link: str
+    queue: Queue
     value: int
     is_over: bool = False
 
     @property
+    def link(self) -> str:
+        return self.queue.link
+
+    @property
     def name(self) -> str:
         """By what it is known that it was told."""
-        told = f"{self.rule.when}>{self.rule.above} {self.link}"
+        told = f"{self.rule.when}>{self.rule.above} {self.link} {self.queue.way}"
         return PREFIX + hashlib.sha256(told.encode()).hexdigest()[:40]
 
     def text(self) -> str:
@@ -92,7 +96,7 @@ def holding(rules: Sequence[AlertRule], queues: Sequence[Queue], now: datetime) 
         for queue in queues:
             value = figure(rule.when, queue, now)
             if value > rule.above and (not rule.links or queue.link in rule.links):
-                yield Alert(rule, queue.link, value)
+                yield Alert(rule, queue, value)
 
 
 def figure(when: str, queue: Queue, now: datetime) -> int:
@@ -110,14 +114,9 @@ def watch(database: Database, settings: AlertSettings, subscriptions: Sequence[S
         queues = steering.queues(connection, database)
         held = {alert.name: alert for alert in holding(settings.rules, queues, now)}
         told = _told(connection)
-        ended = [
-            Alert(rule, queue.link, figure(rule.when, queue, now), is_over=True)
-            for rule in settings.rules
-            for queue in queues
-            if queue.way == outbox.PUSH
-        ]
+        over = [Alert(rule, each, figure(rule.when, each, now), True) for rule in settings.rules for each in queues]
         news = [alert for name, alert in held.items() if name not in told]
-        news += [alert for alert in ended if alert.name in told and alert.name not in held]
+        news += [alert for alert in over if alert.name in told and alert.name not in held]
         gone = told - held.keys()
         if gone:
             connection.execute(delete(tables.chore).where(tables.chore.c.name.in_(gone)))

@@ -6,7 +6,7 @@ import getpass
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -81,20 +81,22 @@ def line(told: Queue, now: datetime) -> str:
 
 
 def state_of(told: Queue, now: datetime) -> str:
-    """What the lane is doing now, in words."""
-    if told.paused_until is not None:
+    """What the lane is doing now, and why."""
+    failure = f"({told.last_error}: {told.last_detail})"
+    if told.doing == "paused":
+        assert told.paused_until is not None
         is_open = told.paused_until - now > FOREVER / 2
         until = "until resumed" if is_open else f"until {told.paused_until:%Y-%m-%d %H:%M} UTC"
         return f"paused {until} by {told.paused_by} ({told.pause_reason})"
-    if told.blocked_by is not None:
-        return f"blocked by the dead message {told.blocked_by} ({told.last_error}: {told.last_detail})"
-    if told.worker is not None:
-        return f"under way by {told.worker}"
-    if told.failures:
+    if told.doing == "blocked":
+        return f"blocked by the dead message {told.blocked_by} {failure}"
+    if told.doing == "sending":
+        return f"sending, by {told.worker}"
+    if told.doing == "failing":
         due = f", next try {told.due_at:%H:%M:%S} UTC" if told.due_at else ""
         breaker = "" if told.breaker == "closed" else f", breaker {told.breaker}"
-        return f"failing {told.failures} times ({told.last_error}: {told.last_detail}){breaker}{due}"
-    return "idle" if not told.pending else "waiting"
+        return f"failing {told.failures} times {failure}{breaker}{due}"
+    return told.doing
 
 
 def _age(age: timedelta) -> str:
@@ -202,9 +204,12 @@ def requeue_command(
     """Put dead letters back into their places in the queue."""
     wanted = _filter(link, message_ids, error, kind)
     database = existing(database_url)
-    named = [str(each) for each in message_ids]
-    with _changing(database, "messages_requeued", link or "", messages=named) as connection:
-        click.echo(f"{_in_bites(lambda: steering.requeue(connection, database, wanted))} requeued")
+    details = {"messages": [str(each) for each in message_ids]}
+
+    def bite(connection: Connection) -> int:
+        return steering.requeue(connection, database, wanted)
+
+    click.echo(f"{_in_bites(database, 'messages_requeued', link or '', details, bite)} requeued")
 
 
 @queue.command("skip")
@@ -233,14 +238,24 @@ def skip_command(
     if not yes and not click.confirm(f"Never deliver {number} messages?"):
         sys.exit(1)
     wanted = replace(wanted, upto=upto)
-    with _changing(database, "messages_skipped", link or "", reason=reason, count=number) as connection:
-        done = _in_bites(lambda: steering.skip(connection, database, wanted, _actor(), reason))
-    click.echo(f"{done} skipped")
+
+    def bite(connection: Connection) -> int:
+        return steering.skip(connection, database, wanted, _actor(), reason)
+
+    click.echo(f"{_in_bites(database, 'messages_skipped', link or '', {'reason': reason}, bite)} skipped")
 
 
-def _in_bites(bite: Any) -> int:
+def _in_bites(
+    database: Database, action: str, link: str, details: dict[str, Any], bite: Callable[[Connection], int]
+) -> int:
+    """Bite after bite, each with its own transaction and row of the audit log, so that nobody waits long."""
     done = 0
-    while done < MAX_CHANGED and (count := bite()):
+    while done < MAX_CHANGED:
+        with database.transaction() as connection:
+            count = bite(connection)
+            if not count:
+                break
+            audit.record(connection, database, _actor(), action, CENTRE_ID, link, {**details, "count": count})
         done += count
     return done
 
@@ -273,16 +288,17 @@ def replay_command(link: str, since: str, kind: str | None, database_url: str) -
     """Send once more what was delivered since then, under the same event ids, behind what waits."""
     database, stamps = existing(database_url), Stamps()
     outbox.follow(database, stamps)
-    done, behind = 0, since_instant(since)
-    with _changing(database, "messages_replayed", link, since=behind.isoformat()) as connection:
+    since_at, last = since_instant(since), 0
+    with database.reading() as connection:
         upto = steering.count(connection, Filter(links=[link]))[1]
-        last = 0
-        while True:
-            wanted = Filter(links=[link], kind=kind, since=behind, upto=upto, behind=last)
-            count, last = steering.replay(connection, database, stamps, wanted)
-            done += count
-            if not count:
-                break
+
+    def bite(connection: Connection) -> int:
+        nonlocal last
+        wanted = Filter(links=[link], kind=kind, since=since_at, upto=upto, behind=last)
+        count, last = steering.replay(connection, database, stamps, wanted)
+        return count
+
+    done = _in_bites(database, "messages_replayed", link, {"since": since_at.isoformat()}, bite)
     click.echo(f"{done} sent again")
 
 
@@ -292,7 +308,7 @@ def replay_command(link: str, since: str, kind: str | None, database_url: str) -
 def test_command(link: str, config: str) -> None:
     """Send the link an event of the kind "test" now, past the queue, and tell what its far side has answered."""
     from gateway import settings
-    from gateway.delivery import try_once
+    from gateway.talks import try_once
     from gateway.worker import outgoing
     from processing.errors import Undelivered
 

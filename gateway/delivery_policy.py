@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import tenacity
 
-from processing.outbox import CLOSED, HALF_OPEN, MAX_WAIT, OPEN, Batch, Lane, Verdict
+from processing.outbox import CLOSED, HALF_OPEN, MAX_WAIT, OPEN, Lane, Verdict
 
 STRICT, RELAXED = "strict", "relaxed"
 LINK_DOWN, LINK_REFUSED, BAD_REPLY, FAILED = ERRORS = ("link_down", "link_refused", "bad_reply", "failed")
@@ -15,7 +15,7 @@ LINK_DOWN, LINK_REFUSED, BAD_REPLY, FAILED = ERRORS = ("link_down", "link_refuse
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """How often each kind of failure is met before the message is given up; 0: it never is."""
+    """How many failures of one kind in a row a message is given up after; 0: it never is."""
 
     link_down: int = 0
     link_refused: int = 1
@@ -75,21 +75,22 @@ def gives_up(policy: DeliverySettings, outcome: str, attempts: int, failing_seco
 def verdict(
     policy: DeliverySettings,
     lane: Lane,
-    batch: Batch,
+    messages: int,
     outcome: str,
     retry_seconds: float | None,
     now: datetime,
 ) -> Verdict:
-    """What a failure of this kind does to the lane. ``retry_seconds``: what the far side asked for."""
+    """What a failure of this kind does to the lane, with so many messages under way. ``retry_seconds``: what the far
+    side asked for."""
     failures = lane.failures + 1
     seconds = wait_seconds(policy, failures) if retry_seconds is None else max(0.0, retry_seconds)
     due_at = now + min(timedelta(seconds=seconds), MAX_WAIT)
     is_down = outcome == LINK_DOWN and (failures >= policy.breaker_failures or lane.breaker == HALF_OPEN)
     breaker = OPEN if is_down else CLOSED
     # Of several messages nobody knows which one is to blame: they are tried one by one from here on.
-    if len(batch.messages) != 1:
+    if messages != 1:
         return Verdict(due_at, breaker)
     failing = (now - (lane.failed_since or now)).total_seconds()
-    if not gives_up(policy, outcome, batch.messages[0].attempts + 1, failing):
+    if not gives_up(policy, outcome, lane.alike_with(outcome), failing):
         return Verdict(due_at, breaker)
     return Verdict(due_at if is_down else None, breaker, gives_up=True, blocks=policy.order == STRICT)

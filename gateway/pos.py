@@ -19,7 +19,7 @@ import structlog
 from adapters.contract import Adapter, Link, Route, WireRequest, WireResponse
 from gateway import metrics
 from gateway.auth import check_address, strip_secret
-from gateway.exchange_log import ExchangeLog, pack_request
+from gateway.exchange_log import ExchangeLog, Recorded, pack_request
 from gateway.settings import LinkSettings
 from processing.commands import Ask
 from processing.errors import BadCredentials, BadMessage, LinkPaused, LoyaltyError, NoSuchRoute, TooLarge
@@ -249,6 +249,40 @@ def misdirected(route: Route | None, method: str) -> NoSuchRoute | None:
 def groups_of(route: Route | None, path: str) -> Mapping[str, str]:
     match = route.pattern.fullmatch(path) if route else None
     return {name: value or "" for name, value in match.groupdict().items()} if match else {}
+
+
+def logged_request(recorded: Recorded, adapter: Adapter) -> tuple[WireRequest, Route | None]:
+    """A message of the exchange log as it came, and the route that takes it today. The log has no query strings."""
+    told = recorded.request
+    route = find(adapter, told.path)
+    request = WireRequest(
+        method=told.method,
+        path=told.path,
+        query="",
+        headers={"content-type": told.content_type},
+        body=told.body,
+        id=recorded.request_id,
+        at=recorded.at,
+        caller=recorded.link,
+        groups=groups_of(route, told.path),
+    )
+    return request, route
+
+
+def first_asks(request: WireRequest, route: Route, link: Link) -> tuple[Ask[Any], ...] | None:
+    """What a message asks of the core, which is not asked; ``None``: the adapter answers by itself.
+
+    Errors: whatever the handler raises.
+    """
+    talk = route.handler(request, link)
+    if isinstance(talk, WireResponse):
+        return None
+    try:
+        return tuple(next(talk))
+    except StopIteration:
+        return None
+    finally:
+        talk.close()
 
 
 def read_body(environ: Environ, limit: int) -> tuple[bytes, bool]:

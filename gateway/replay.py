@@ -16,7 +16,7 @@ from adapters.contract import Link, Route, WireRequest, WireResponse
 from adapters.registry import ADAPTERS
 from gateway.books import Books
 from gateway.exchange_log import Place, Recorded, oldest, places, read_at
-from gateway.pos import Door, answered, doors, find, groups_of, misdirected, outcome_of
+from gateway.pos import Door, answered, doors, first_asks, logged_request, misdirected, outcome_of
 from gateway.settings import Settings
 from processing import directory
 from processing.claims import parts
@@ -151,7 +151,7 @@ class Replay:
         if recorded.problem or recorded.outcome in AT_THE_DOOR:
             return Played(recorded, door, skipped="cannot_be_opened" if recorded.problem else "at_the_door")
         copies.catch_up(recorded.at)
-        request, route = request_of(recorded, door)
+        request, route = logged_request(recorded, door.adapter)
         recorder.forget()
         response, _ = answered(door, request, route, misdirected(route, request.method), recorder)
         # Other callers' load does not come again.
@@ -174,7 +174,7 @@ class Replay:
             if recorded.problem or recorded.outcome in AT_THE_DOOR:
                 continue
             door = self.doors[recorded.link]
-            asks = asks_of(*request_of(recorded, door), door.link)
+            asks = asks_of(*logged_request(recorded, door.adapter), door.link)
             named.add(asks)
             wallets |= wallets_of(self.live, names_in(self.live, asks), recorded.at)
         return named, wallets
@@ -209,37 +209,14 @@ class _Doubting:
 # Messages ---------------------------------------------------------------------------------------------------
 
 
-def request_of(recorded: Recorded, door: Door) -> tuple[WireRequest, Route | None]:
-    """The message as it came, and the route that takes it today."""
-    told = recorded.request
-    route = find(door.adapter, told.path)
-    request = WireRequest(
-        method=told.method,
-        path=told.path,
-        query="",
-        headers={"content-type": told.content_type},
-        body=told.body,
-        id=recorded.request_id,
-        at=recorded.at,
-        caller=recorded.link,
-        groups=groups_of(route, told.path),
-    )
-    return request, route
-
-
 def asks_of(request: WireRequest, route: Route | None, link: Link) -> tuple[Ask[Any], ...]:
     """What a message asks; nothing where the adapter answers or refuses by itself, whatever the reason."""
     if route is None or request.method not in route.methods:
         return ()
     try:
-        talk = route.handler(request, link)
-        if isinstance(talk, WireResponse):
-            return ()
-        asks = tuple(next(talk))
-        talk.close()
+        return first_asks(request, route, link) or ()
     except Exception:  # it is told when the message is played
         return ()
-    return asks
 
 
 def names_in(live: Core, asks: Sequence[Ask[Any]]) -> set[Ref]:

@@ -23,9 +23,10 @@ from adapters.contract import Link
 from adapters.registry import ADAPTERS
 from gateway import alerts, exchange_log, metrics
 from gateway.app import Parts
-from gateway.delivery import Delivery, Outgoing
+from gateway.delivery import Delivery
 from gateway.erasure import forget_people
 from gateway.settings import Settings
+from gateway.talks import Outgoing
 from gateway.transport import FarTransport
 from processing import retention, steering
 from processing.chores import CHORES
@@ -63,19 +64,13 @@ def chores_of(own: Parts) -> dict[str, Chore]:
     chores[PEOPLE] = partial(forget_people, own)
     chores[OUTBOX] = partial(_forget_messages, own)
     work = own.core.work
-    chores[ALERTS] = partial(_once, partial(alerts.watch, database, gateway.alerts, work.subscriptions, work.stamps))
+    chores[ALERTS] = partial(alerts.watch, database, gateway.alerts, work.subscriptions, work.stamps)
     return chores
 
 
 def _prune_exchange_log(own: Parts) -> int:
     with own.database.transaction() as connection:
         return exchange_log.prune(connection, own.settings.gateway.exchange_log, datetime.now(UTC))
-
-
-def _once(chore: Chore) -> int:
-    """A chore that has done all at once, whatever it tells."""
-    chore()
-    return 0
 
 
 def _forget_messages(own: Parts) -> int:

@@ -103,7 +103,7 @@ def enqueue(state: State, subscriptions: Sequence[Subscription], stamps: Stamps)
     wanted = frozenset[str]().union(*(each.kinds for each in subscriptions))
     for event in events(state, state.before, wanted):
         for subscription in subscriptions:
-            if _wants(subscription, event):
+            if wants(subscription, event):
                 state.insert(tables.outbox_message, row(stamps.take(state.now), subscription.link, event, state.now))
 
 
@@ -124,7 +124,8 @@ def row(message_id: int, link: str, event: Event, now: datetime) -> dict[str, An
     }
 
 
-def _wants(subscription: Subscription, event: Event) -> bool:
+def wants(subscription: Subscription, event: Event) -> bool:
+    """Whether the link is to be told; what is of no store, such as a wallet's balance, is told to all that ask."""
     if event.kind not in subscription.kinds:
         return False
     if subscription.stores is not None and event.store and event.store not in subscription.stores:

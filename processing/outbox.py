@@ -21,7 +21,6 @@ from processing.events import Stamps, first_id
 PENDING, DELIVERED, DEAD, CANCELLED = "pending", "delivered", "dead", "cancelled"
 PUSH, PULL = "push", "pull"
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
-SUPERSEDED = "superseded by"
 
 # Nobody has a lane for longer; a lease that ends later than this was given before the clock was set back.
 MAX_LEASE = timedelta(minutes=5)
@@ -35,11 +34,16 @@ _message, _lane, _attempt = tables.outbox_message.c, tables.outbox_lane.c, table
 
 LAST_ID = Statement("SELECT max(id) FROM outbox_message", _message.id)
 LANES = Statement("SELECT link FROM outbox_lane WHERE way = :way", _lane.link)
-OPEN_LANE = Statement(
+OPEN_LANES = Statement(
     """
-    INSERT INTO outbox_lane (link, way, token, seek, failures, breaker) VALUES (:link, :way, 0, 0, 0, 'closed')
+    INSERT INTO outbox_lane (link, way, token, seek, failures, alike, breaker)
+    SELECT value, :way, 0, 0, 0, 0, 'closed' FROM json_array_elements_text(:links::json) WHERE true
     ON CONFLICT (link, way) DO NOTHING
-    """
+    """,
+    sqlite="""
+    INSERT INTO outbox_lane (link, way, token, seek, failures, alike, breaker)
+    SELECT value, :way, 0, 0, 0, 0, 'closed' FROM json_each(:links) WHERE true ON CONFLICT (link, way) DO NOTHING
+    """,
 )
 # Lanes behind :after that anybody may work on now. Due times and leases of before the clock was set back are over.
 _WORKABLE = """
@@ -60,13 +64,15 @@ UPDATE outbox_lane SET lease_until = :until, token = token + 1, worker = :worker
 WHERE way = :way AND link IN_ROWS(
     SELECT l.link FROM outbox_lane l WHERE {workable} ORDER BY l.link LIMIT :most FOR_UPDATE_SKIPPING
 END_ROWS)
-RETURNING link, token, seek, failures, breaker, failed_since, CAST(state AS TEXT) AS state
+RETURNING link, token, seek, failures, alike, last_error, breaker, failed_since, CAST(state AS TEXT) AS state
 """
 _CLAIMED = (
     _lane.link,
     _lane.token,
     _lane.seek,
     _lane.failures,
+    _lane.alike,
+    _lane.last_error,
     _lane.breaker,
     _lane.failed_since,
     column("state", Text),
@@ -90,7 +96,23 @@ VERSIONS = Statement(
     "SELECT kind, subject, version FROM outbox_version WHERE link = :link AND subject IN_TEXTS(:subjects)",
     *(tables.outbox_version.c[name] for name in ("kind", "subject", "version")),
 )
-# Only whoever holds the lane by its newest token.
+# What is about absolute values of which newer ones were sent or follow: (id, id of the newer one).
+SUPERSEDE = Statement(
+    """
+    UPDATE outbox_message SET state = 'cancelled', done_at = :now, reason = 'superseded by ' || p.newer
+    FROM (SELECT (value ->> 0)::bigint AS id, value ->> 1 AS newer FROM json_array_elements(:pairs::json)) p
+    WHERE outbox_message.id = p.id AND state = 'pending'
+    """,
+    sqlite="""
+    UPDATE outbox_message SET state = 'cancelled', done_at = :now, reason = 'superseded by ' || p.newer
+    FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS newer FROM json_each(:pairs)) p
+    WHERE outbox_message.id = p.id AND state = 'pending'
+    """,
+)
+# Only whoever holds the lane by its newest token. Locked before its messages are read: nobody changes them between.
+LOCK = Statement(
+    "SELECT token FROM outbox_lane WHERE link = :link AND way = :way AND token = :token FOR_UPDATE", _lane.token
+)
 START = Statement(
     """
     UPDATE outbox_lane SET lease_until = :until, in_flight_to = :to
@@ -100,45 +122,54 @@ START = Statement(
 )
 SUCCEED = Statement(
     """
-    UPDATE outbox_lane SET failures = 0, breaker = 'closed', failed_since = NULL, due_at = :due_at, in_flight_to = NULL,
-        lease_until = :until, seek = :seek, last_success_at = :now, state = coalesce(CAST(:state AS JSON), state)
-    WHERE link = :link AND way = :way AND token = :token RETURNING token
+    UPDATE outbox_lane SET failures = 0, alike = 0, breaker = 'closed', failed_since = NULL, due_at = :due_at,
+        in_flight_to = NULL, lease_until = :until, seek = CASE WHEN seek = :was THEN :seek ELSE seek END,
+        last_success_at = :now, state = coalesce(CAST(:state AS JSON), state)
+    WHERE link = :link AND way = :way AND token = :token RETURNING seek
     """,
     _lane.token,
     sqlite="""
-    UPDATE outbox_lane SET failures = 0, breaker = 'closed', failed_since = NULL, due_at = :due_at, in_flight_to = NULL,
-        lease_until = :until, seek = :seek, last_success_at = :now, state = coalesce(:state, state)
-    WHERE link = :link AND way = :way AND token = :token RETURNING token
+    UPDATE outbox_lane SET failures = 0, alike = 0, breaker = 'closed', failed_since = NULL, due_at = :due_at,
+        in_flight_to = NULL, lease_until = :until, seek = CASE WHEN seek = :was THEN :seek ELSE seek END,
+        last_success_at = :now, state = coalesce(:state, state)
+    WHERE link = :link AND way = :way AND token = :token RETURNING seek
     """,
 )
 FAIL = Statement(
     """
-    UPDATE outbox_lane SET failures = :failures, breaker = :breaker, due_at = :due_at, in_flight_to = NULL,
-        failed_since = :failed_since, lease_until = NULL, blocked_by = :blocked_by, last_error = :error,
-        last_detail = :detail, last_failure_at = :now, state = coalesce(CAST(:state AS JSON), state)
+    UPDATE outbox_lane SET failures = :failures, alike = :alike, breaker = :breaker, due_at = :due_at,
+        in_flight_to = NULL, failed_since = :failed_since, lease_until = NULL, blocked_by = :blocked_by,
+        last_error = :error, last_detail = :detail, last_failure_at = :now,
+        state = coalesce(CAST(:state AS JSON), state)
     WHERE link = :link AND way = :way AND token = :token RETURNING token
     """,
     _lane.token,
     sqlite="""
-    UPDATE outbox_lane SET failures = :failures, breaker = :breaker, due_at = :due_at, in_flight_to = NULL,
-        failed_since = :failed_since, lease_until = NULL, blocked_by = :blocked_by, last_error = :error,
-        last_detail = :detail, last_failure_at = :now, state = coalesce(:state, state)
+    UPDATE outbox_lane SET failures = :failures, alike = :alike, breaker = :breaker, due_at = :due_at,
+        in_flight_to = NULL, failed_since = :failed_since, lease_until = NULL, blocked_by = :blocked_by,
+        last_error = :error, last_detail = :detail, last_failure_at = :now, state = coalesce(:state, state)
     WHERE link = :link AND way = :way AND token = :token RETURNING token
     """,
 )
 SNOOZE = Statement(
     """
-    UPDATE outbox_lane SET due_at = :due_at, in_flight_to = NULL, lease_until = NULL
+    UPDATE outbox_lane SET due_at = :due_at, in_flight_to = NULL, lease_until = NULL,
+        state = coalesce(CAST(:state AS JSON), state)
     WHERE link = :link AND way = :way AND token = :token RETURNING token
     """,
     _lane.token,
+    sqlite="""
+    UPDATE outbox_lane SET due_at = :due_at, in_flight_to = NULL, lease_until = NULL, state = coalesce(:state, state)
+    WHERE link = :link AND way = :way AND token = :token RETURNING token
+    """,
 )
 DONE = Statement(
     """
-    UPDATE outbox_message SET state = :state, done_at = :now, attempts = attempts + :tried, reason = :reason
+    UPDATE outbox_message SET state = 'delivered', done_at = :now, attempts = attempts + 1, reason = NULL
     WHERE id IN_IDS(:ids) AND state = 'pending'
     """
 )
+GIVE_UP = Statement("UPDATE outbox_message SET state = 'dead', done_at = :now WHERE id = :id AND state = 'pending'")
 TRIED = Statement("UPDATE outbox_message SET attempts = attempts + 1, reason = :reason WHERE id IN_IDS(:ids)")
 KEEP_VERSIONS = Statement(
     """
@@ -159,16 +190,25 @@ KEEP_VERSIONS = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A claimed lane: ``token`` makes what its worker does count, ``seek`` is where its first message may be."""
+    """A claimed lane: ``token`` makes what its worker does count, ``seek`` is where its first message may be.
+
+    ``alike``: how many of its last failures were of the same kind, ``last_error``, and about the same head.
+    """
 
     link: str
     way: str
     token: int
     seek: int
     failures: int
+    alike: int
+    last_error: str | None
     breaker: str
     failed_since: datetime | None
     state: str | None
+
+    def alike_with(self, outcome: str) -> int:
+        """How many failures of this kind there are in a row, with one more."""
+        return self.alike + 1 if self.last_error == outcome else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +222,6 @@ class Waiting:
     attempts: int
     at: datetime
     replays_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a push gets, and what need not be told any more: (id, id of the newer one)."""
-
-    messages: tuple[Waiting, ...]
-    superseded: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +259,9 @@ def known_lanes(connection: Connection, way: str) -> list[str]:
     return [row[0] for row in run(connection, [(LANES, {"way": way})])[0]]
 
 
-def open_lanes(connection: Connection, lanes: Iterable[tuple[str, str]]) -> None:
-    """Make sure that each (link, way) has its row."""
-    for link, way in lanes:
-        run(connection, [(OPEN_LANE, {"link": link, "way": way})])
+def open_lanes(connection: Connection, way: str, links: Iterable[str]) -> None:
+    """Make sure that each link has its row."""
+    run(connection, [(OPEN_LANES, {"way": way, "links": array(sorted(links))})])
 
 
 def claim(
@@ -272,71 +303,73 @@ def claim(
     return sorted((Lane(row[0], way, *row[1:]) for row in rows), key=lambda lane: lane.link)
 
 
-def start(connection: Connection, database: Database, lane: Lane, most: int, lease: timedelta) -> Batch:
-    """The next messages of the lane, under way from now on; none: there is nothing. Errors: LeaseLost."""
-    (rows,) = run(connection, [(HEAD, {"link": lane.link, "seek": lane.seek, "most": most})])
-    batch = _newest(connection, lane, [Waiting(*row) for row in rows])
-    ids = [each.id for each in batch.messages] + [each for each, _ in batch.superseded]
-    until = database.instant(database.now(connection) + lease)
-    _hold(connection, START, lane, {"until": until, "to": max(ids, default=None)})
-    return batch
+def start(connection: Connection, database: Database, lane: Lane, most: int, lease: timedelta) -> list[Waiting]:
+    """The next messages of the lane, under way from now on; none: there is nothing to say. Errors: LeaseLost.
+
+    Absolute values of which a newer one follows or was delivered are cancelled.
+    """
+    named = {"link": lane.link, "way": lane.way, "token": lane.token}
+    locked, rows = run(connection, [(LOCK, named), (HEAD, {"link": lane.link, "seek": lane.seek, "most": most})])
+    if not locked:
+        raise LeaseLost(lane.link)
+    found = [Waiting(*row) for row in rows]
+    now = database.now(connection)
+    newer = _newer(connection, lane, found)
+    if newer:
+        pairs = to_json(sorted(newer.items())).decode()
+        run(connection, [(SUPERSEDE, {"now": database.instant(now), "pairs": pairs})])
+    kept = [each for each in found if each.id not in newer]
+    to = kept[-1].id if kept else None
+    _hold(connection, START, lane, {"until": database.instant(now + lease), "to": to})
+    return kept
 
 
-def _newest(connection: Connection, lane: Lane, found: Sequence[Waiting]) -> Batch:
-    """Leave out absolute values of which a newer one follows or was delivered already."""
+def _newer(connection: Connection, lane: Lane, found: Sequence[Waiting]) -> dict[int, int]:
+    """Of absolute values that need not be told any more: the id of the newer one."""
     subjects = sorted({each.subject for each in found if each.subject is not None})
     if not subjects:
-        return Batch(tuple(found))
+        return {}
     (rows,) = run(connection, [(VERSIONS, {"link": lane.link, "subjects": array(subjects)})])
     newest = {(kind, subject): version for kind, subject, version in rows}
     for each in found:
         if each.subject is not None:
             place = each.kind, each.subject
             newest[place] = max(newest.get(place, 0), each.id)
-    kept, superseded = [], []
-    for each in found:
-        by = newest.get((each.kind, each.subject or ""), 0)
-        if each.subject is not None and by > each.id:
-            superseded.append((each.id, by))
-        else:
-            kept.append(each)
-    return Batch(tuple(kept), tuple(superseded))
+    told = [(each.id, newest[each.kind, each.subject]) for each in found if each.subject is not None]
+    return {message_id: by for message_id, by in told if by > message_id}
 
 
 def succeed(
     connection: Connection,
     database: Database,
     lane: Lane,
-    batch: Batch,
-    attempt: Attempt | None,
+    messages: Sequence[Waiting],
+    attempt: Attempt,
     lease: timedelta | None,
     due_at: datetime | None = None,
     state: bytes | None = None,
 ) -> int:
-    """The batch is delivered; where to begin looking next. ``lease``: the worker goes on with the lane so long.
+    """The messages are delivered; where to begin looking next. ``lease``: the worker goes on with the lane so long.
 
     Errors: LeaseLost, and nothing is written.
     """
     now = database.now(connection)
-    ids = [each.id for each in batch.messages]
-    last = max([*ids, *(each for each, _ in batch.superseded)], default=lane.seek)
-    seek = max(lane.seek, min(last, first_id(now - COMMIT_MARGIN)))
+    ids = [each.id for each in messages]
     told = {
         "due_at": due_at and database.instant(due_at),
         "until": database.instant(now + lease) if lease else None,
-        "seek": seek,
+        # A requeued message may have sent the lane back meanwhile.
+        "was": lane.seek,
+        "seek": max(lane.seek, min(ids[-1], first_id(now - COMMIT_MARGIN))) if ids else lane.seek,
         "now": database.instant(now),
         "state": state.decode() if state is not None else None,
     }
-    _hold(connection, SUCCEED, lane, told)
-    finish(connection, database, DELIVERED, ids, now, tried=1)
-    for message_id, by in batch.superseded:
-        finish(connection, database, CANCELLED, [message_id], now, reason=f"{SUPERSEDED} {by}")
-    versions = [(each.kind, each.subject, each.id) for each in batch.messages if each.subject is not None]
+    seek: int = _hold(connection, SUCCEED, lane, told)
+    run(connection, [(DONE, {"now": database.instant(now), "ids": array(ids)})])
+    versions = [(each.kind, each.subject, each.id) for each in messages if each.subject is not None]
     if versions:
         run(connection, [(KEEP_VERSIONS, {"link": lane.link, "versions": to_json(versions).decode()})])
-    if attempt is not None:
-        keep_attempt(connection, lane, batch.messages, attempt)
+    keep_attempt(connection, lane, messages, attempt)
     return seek
 
 
@@ -354,20 +387,21 @@ def fail(
     connection: Connection,
     database: Database,
     lane: Lane,
-    batch: Batch,
+    messages: Sequence[Waiting],
     attempt: Attempt,
     verdict: Verdict,
     state: bytes | None = None,
 ) -> None:
-    """The batch was not delivered. Only its first message can be given up: a batch that may have a bad one in it is
-    tried message by message. Errors: LeaseLost."""
+    """The messages were not delivered. Only the first can be given up: where one of several may be bad they are tried
+    one by one. Errors: LeaseLost."""
     now = database.now(connection)
     told = {
         "failures": lane.failures + 1,
+        "alike": 0 if verdict.gives_up else lane.alike_with(attempt.outcome),
         "breaker": verdict.breaker,
         "due_at": verdict.due_at and database.instant(verdict.due_at),
         "failed_since": database.instant(lane.failed_since or now),
-        "blocked_by": batch.messages[0].id if verdict.blocks and batch.messages else None,
+        "blocked_by": messages[0].id if verdict.blocks and messages else None,
         "error": attempt.outcome,
         "detail": attempt.detail[:MAX_TEXT],
         "now": database.instant(now),
@@ -375,47 +409,32 @@ def fail(
     }
     _hold(connection, FAIL, lane, told)
     reason = f"{attempt.outcome}: {attempt.detail}"[:MAX_TEXT]
-    if batch.messages:
-        run(connection, [(TRIED, {"ids": array([each.id for each in batch.messages]), "reason": reason})])
-    if verdict.gives_up and batch.messages:
-        finish(connection, database, DEAD, [batch.messages[0].id], now, reason=reason)
-    keep_attempt(connection, lane, batch.messages, attempt)
+    if messages:
+        run(connection, [(TRIED, {"ids": array([each.id for each in messages]), "reason": reason})])
+    if verdict.gives_up and messages:
+        run(connection, [(GIVE_UP, {"now": database.instant(now), "id": messages[0].id})])
+    keep_attempt(connection, lane, messages, attempt)
 
 
 def snooze(
     connection: Connection,
     database: Database,
     lane: Lane,
-    batch: Batch,
-    attempt: Attempt | None,
-    due_at: datetime | None,
+    due_at: datetime | None = None,
+    state: bytes | None = None,
 ) -> None:
     """Let go of the lane until then, or at once; no attempt is burnt. Errors: LeaseLost."""
-    _hold(connection, SNOOZE, lane, {"due_at": due_at and database.instant(due_at)})
-    if attempt is not None:
-        keep_attempt(connection, lane, batch.messages, attempt)
+    told = {"due_at": due_at and database.instant(due_at), "state": state.decode() if state is not None else None}
+    _hold(connection, SNOOZE, lane, told)
 
 
-def _hold(connection: Connection, statement: Statement, lane: Lane, told: Mapping[str, Any]) -> None:
-    """Change the lane, as long as it is ours. Errors: LeaseLost."""
+def _hold(connection: Connection, statement: Statement, lane: Lane, told: Mapping[str, Any]) -> Any:
+    """Change the lane, as long as it is ours; what the statement returns. Errors: LeaseLost."""
     named = {"link": lane.link, "way": lane.way, "token": lane.token}
     (rows,) = run(connection, [(statement, {**told, **named})])
     if not rows:
         raise LeaseLost(lane.link)
-
-
-def finish(
-    connection: Connection,
-    database: Database,
-    state: str,
-    ids: Sequence[int],
-    now: datetime,
-    reason: str | None = None,
-    tried: int = 0,
-) -> None:
-    """The messages that are still pending come to an end."""
-    told = {"state": state, "now": database.instant(now), "ids": array(ids), "reason": reason, "tried": tried}
-    run(connection, [(DONE, told)])
+    return rows[0][0]
 
 
 def keep_attempt(connection: Connection, lane: Lane, messages: Sequence[Waiting], attempt: Attempt) -> None:

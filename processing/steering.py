@@ -70,6 +70,19 @@ class Queue:
     last_failure_at: datetime | None
     last_success_at: datetime | None
 
+    @property
+    def doing(self) -> str:
+        """paused, blocked, sending, failing, waiting or idle."""
+        if self.paused_until is not None:
+            return "paused"
+        if self.blocked_by is not None:
+            return "blocked"
+        if self.worker is not None:
+            return "sending"
+        if self.failures:
+            return "failing"
+        return "waiting" if self.pending else "idle"
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -288,7 +301,9 @@ def _reopen(connection: Connection, database: Database, wanted: Filter, state: s
     asked = select(c.id, c.link).where(_where(wanted), c.state.in_((PENDING, DEAD))).order_by(c.id).limit(MAX_BULK)
     found = [(row.id, row.link) for row in connection.execute(asked)]
     under_way = _lock(connection, sorted({link for _, link in found}), now)
-    ids = [message_id for message_id, link in found if message_id > under_way.get(link, 0)]
+    # Read once more, behind the lock. What is dead is never under way.
+    states = dict(connection.execute(select(c.id, c.state).where(c.id.in_([each for each, _ in found]))).all())
+    ids = [each for each, link in found if states.get(each) == DEAD or each > under_way.get(link, 0)]
     if not ids:
         return 0
     told: dict[str, Any] = {"state": state, "done_at": None if state == PENDING else now}
@@ -319,7 +334,7 @@ def _free(connection: Connection, found: Sequence[tuple[int, str]], ids: Sequenc
         first.setdefault(link, message_id)
     for link, message_id in first.items():
         lane = and_(_lane.c.link == link, _lane.c.way == PUSH)
-        told = {"due_at": None, "failures": 0, "failed_since": None, "breaker": "closed"}
+        told = {"due_at": None, "failures": 0, "alike": 0, "failed_since": None, "breaker": "closed"}
         connection.execute(update(_lane).where(lane).values(told))
         connection.execute(update(_lane).where(lane, _lane.c.seek >= message_id).values(seek=message_id - 1))
         connection.execute(update(_lane).where(lane, _lane.c.blocked_by.in_(ids)).values(blocked_by=None))
@@ -338,8 +353,10 @@ def edit(connection: Connection, database: Database, message_id: int, body: byte
         raise BadMessage("expected a JSON object", where="body")
     under_way = _lock(connection, [told.link], database.now(connection))
     given = {"id": message_id, "body": _encode(decoded).decode()}
-    if message_id <= under_way.get(told.link, 0) or not run(connection, [(EDIT, given)])[0]:
-        raise MessageNotOpen(told.state)
+    state = message(connection, message_id).state
+    is_free = state == DEAD or message_id > under_way.get(told.link, 0)
+    if not is_free or not run(connection, [(EDIT, given)])[0]:
+        raise MessageNotOpen(state)
 
 
 def replay(connection: Connection, database: Database, stamps: Stamps, wanted: Filter) -> tuple[int, int]:

@@ -602,8 +602,9 @@ outbox_lane = Table(
     Column("in_flight_to", BigInteger),
     # Up to here nothing is pending, as far as anybody knows: where to begin looking.
     Column("seek", BigInteger, nullable=False),
-    # Since the last success.
+    # Since the last success; and how many of them, the last ones, were of the same kind and about the same head.
     Column("failures", Integer, nullable=False),
+    Column("alike", Integer, nullable=False),
     # closed, open, half_open
     Column("breaker", String(10), nullable=False),
     Column("failed_since", Instant),

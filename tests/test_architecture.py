@@ -63,6 +63,7 @@ MEETS_THE_DATABASE = {
     "gateway.backup",
     "gateway.cli",
     "gateway.cli_queue",
+    "gateway.delivery",
     "gateway.console.figures",
     "gateway.console.operators",
     "gateway.console.search",

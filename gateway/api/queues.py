@@ -272,7 +272,7 @@ def _queue(told: Queue) -> SimpleNamespace:
     return SimpleNamespace(
         link=told.link,
         way=told.way,
-        doing=_doing(told),
+        doing=told.doing,
         pending=told.pending,
         dead=told.dead,
         oldest_at=told.oldest_at,
@@ -287,18 +287,6 @@ def _queue(told: Queue) -> SimpleNamespace:
         last_detail=told.last_detail or "",
         last_success_at=told.last_success_at,
     )
-
-
-def _doing(told: Queue) -> str:
-    if told.paused_until is not None:
-        return "paused"
-    if told.blocked_by is not None:
-        return "blocked"
-    if told.worker is not None:
-        return "sending"
-    if told.failures:
-        return "failing"
-    return "waiting" if told.pending else "idle"
 
 
 def _message(told: Shown) -> SimpleNamespace:

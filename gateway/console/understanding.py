@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from adapters.contract import Adapter, Link, WireRequest, WireResponse
+from adapters.contract import Adapter, Link
 from gateway.exchange_log import Recorded
 from gateway.mask import mask
-from gateway.pos import find
+from gateway.pos import first_asks, logged_request
 from processing.commands import Ask
 from processing.errors import LoyaltyError
 
@@ -41,33 +41,13 @@ class Understood:
 
 def understand(adapter: Adapter, link: Link, recorded: Recorded, masked: bool = True) -> Understood:
     """What the message says in our words. Errors: none, whatever the bytes."""
-    said = recorded.request
-    route = find(adapter, said.path)
-    if route is None or said.method not in route.methods:
+    request, route = logged_request(recorded, adapter)
+    if route is None or request.method not in route.methods:
         return Understood(NO_ROUTE)
-    match = route.pattern.fullmatch(said.path)
-    groups = {name: value or "" for name, value in match.groupdict().items()} if match else {}
-    request = WireRequest(
-        method=said.method,
-        path=said.path,
-        query="",
-        headers={"content-type": said.content_type},
-        body=said.body,
-        id=recorded.request_id,
-        at=recorded.at,
-        caller=recorded.link,
-        groups=groups,
-    )
     try:
-        talk = route.handler(request, link)
-        if isinstance(talk, WireResponse):
+        asks = first_asks(request, route, link)
+        if asks is None:
             return Understood(ANSWERS)
-        try:
-            asks = next(talk)
-        except StopIteration:
-            return Understood(ANSWERS)
-        finally:
-            talk.close()
         return Understood(ASKS, tuple(_told(ask, masked) for ask in asks))
     except LoyaltyError as error:
         return Understood(REFUSED, error=f"{error.code}: {error.message}", where=str(error.details.get("where", "")))

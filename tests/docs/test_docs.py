@@ -340,8 +340,10 @@ def audited() -> set[str]:
         for module, call in calls("record", package):
             if "audit" in ast.unparse(call.func):
                 found |= set(constants(module, call.args[3]))
-    for module, call in calls("_changing", "gateway"):
-        found |= {each for part in call.args[:2] if isinstance(part, ast.Constant) for each in constants(module, part)}
+    for name in ("_changing", "_in_bites"):
+        for module, call in calls(name, "gateway"):
+            literals = [part for part in call.args[:2] if isinstance(part, ast.Constant)]
+            found |= {each for part in literals for each in constants(module, part)}
     return found
 
 

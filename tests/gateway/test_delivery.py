@@ -15,14 +15,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from adapters import webhook
-from adapters.contract import Call, HttpCall, HttpReply, Link, Reply, Session
-from gateway.delivery import Delivery, Outgoing, opened
+from adapters.contract import (
+    Adapter,
+    Call,
+    Calling,
+    Found,
+    HttpCall,
+    HttpReply,
+    Job,
+    Link,
+    Reply,
+    Session,
+    checked,
+    http,
+)
+from gateway.delivery import Delivery, opened
 from gateway.delivery_policy import RELAXED, Attempts, DeliverySettings, wait_seconds
+from gateway.talks import Outgoing
 from processing import outbox, steering, tables
 from processing.commands import BlockCard, Ref
-from processing.errors import LinkDown, LoyaltyError
+from processing.errors import BadReply, LinkDown, LoyaltyError, NotYet, Undelivered
 from processing.events import (
     BALANCE_CHANGED,
     CARD_CHANGED,
@@ -34,7 +49,7 @@ from processing.events import (
 )
 from processing.steering import Filter
 from processing.units import major
-from tests.processing.books import MOSCOW, POINTS, URAL, Books, post, use
+from tests.processing.books import MOSCOW, POINTS, URAL, Books, post, top_up, use
 
 SECRETS = {"key": "a secret of sixteen or more"}
 
@@ -305,6 +320,50 @@ def test_an_older_value_that_comes_back_is_dropped(desk: Desk) -> None:
     assert desk.states() == ["cancelled", "delivered"] and len(desk.far.got) == 1
 
 
+def test_what_need_not_be_told_is_no_success(desk: Desk) -> None:
+    """A link that fails goes on failing while old values are dropped."""
+    desk.tell(BALANCE_CHANGED)
+    card = desk.books.card(points=1_00)
+    desk.far.script = [LinkDown("away")] * 3
+    desk.delivery.run_once()
+    desk.books.done(post("r", use(card, redeem=10)))
+    desk.later(hours=1)
+    desk.batch = 10
+    desk.delivery.run_once()
+    lane = desk.lane()
+    assert lane.failures == 2 and lane.last_success_at is None
+
+
+def test_a_dead_letter_is_requeued_while_later_ones_are_under_way(desk: Desk) -> None:
+    desk.policy = replace(desk.policy, order=RELAXED)
+    cards(desk.books, 3)
+    requeued: list[int] = []
+
+    def meddle() -> None:
+        with desk.books.database.transaction() as connection:
+            requeued.append(steering.requeue(connection, desk.books.database, Filter()))
+
+    desk.far.script = [422, meddle]
+    desk.later(hours=1)
+    desk.delivery.run_once()
+    assert requeued == [1]
+    desk.delivery.run_once()
+    assert desk.states() == ["delivered"] * 3 and len(desk.far.ids) == 3
+
+
+def test_failures_of_one_kind_do_not_count_for_another(desk: Desk) -> None:
+    """After an outage of days one answer that nobody understands is not the last one."""
+    cards(desk.books, 1)
+    desk.policy = replace(desk.policy, attempts=Attempts(bad_reply=2))
+    desk.far.script = [*[LinkDown("away")] * 5, BadReply("half"), LinkDown("away"), BadReply("half"), BadReply("half")]
+    states = []
+    for _ in range(9):
+        desk.delivery.run_once()
+        states += desk.states()
+        desk.later(hours=1)
+    assert states == ["pending"] * 8 + ["dead"]
+
+
 def test_a_balance_that_falls_below_is_told_when_it_does(desk: Desk) -> None:
     desk.tell("balance_below", below={POINTS: 50_00})
     card = desk.books.card(points=60_00)
@@ -420,6 +479,118 @@ def test_others_are_told_of_a_dead_message(desk: Desk) -> None:
     desk.delivery.run_once()
     (told,) = [row for row in desk.rows() if row.link == "watch"]
     assert msgspec.json.decode(told.body)["message"] == str(desk.rows()[0].id)
+
+
+def test_links_of_other_stores_are_not_told_of_a_dead_message(desk: Desk) -> None:
+    watch = Subscription("watch", frozenset({MESSAGE_DEAD}), frozenset({URAL}))
+    work = desk.books.core.work
+    desk.books.core.work = replace(work, subscriptions=(*work.subscriptions, watch))
+    cards(desk.books, 1)
+    desk.far.script = [400]
+    desk.delivery.run_once()
+    assert {row.link for row in desk.rows()} == {"crm"}
+
+
+def puller(pages: list[int | Undelivered], seen: list[Any], card: str = "") -> Adapter:
+    """An adapter whose pull learns a top-up a page, and remembers the page; an error ends it there."""
+
+    def pull(job: Job, link: Link) -> Calling[None]:
+        seen.append(job.state)
+        while pages:
+            page = pages.pop(0)
+            if isinstance(page, Undelivered):
+                raise page
+            told = top_up(f"page-{page}", card, 100) if card else None
+            yield Found((told,) if told else (), state={"page": page})
+        yield Found(note="nothing more")
+
+    return replace(webhook.ADAPTER, name="puller", push=None, login=None, pull=pull)
+
+
+def pulled(desk: Desk, adapter: Adapter) -> Delivery:
+    link = Link(desk.link, MOSCOW, ZoneInfo("Europe/Moscow"), {})
+    out = Outgoing(link, adapter, desk.policy, {}, lambda: desk.far)
+    core = desk.books.core
+    return Delivery(core, core.work.vault, {desk.link: out}, (), lambda: False)
+
+
+def test_a_pull_begins_where_the_last_one_has_ended(desk: Desk) -> None:
+    """After a success, a failure, a snooze, and when nothing was found: what was learned is booked, and once."""
+    card, seen = desk.books.card(), list[Any]()
+    pages: list[int | Undelivered] = [1, 2]
+    delivery = pulled(desk, puller(pages, seen, card))
+    assert delivery.run_once() == 1 and delivery.run_once() == 0, "not before it is due"
+    for more in ([], [3, LinkDown("away")], [4, NotYet("closed", 60)], [5]):
+        desk.later(hours=1)
+        pages[:] = more
+        delivery.run_once()
+    desk.later(hours=1)
+    delivery.run_once()
+    assert [state and state["page"] for state in seen] == [None, 2, 2, 3, 4, 5]
+    assert desk.books.balance(card, "RUB") == 5 * 100
+    outcomes = [row[0] for row in desk.books.rows("SELECT outcome FROM outbox_attempt ORDER BY id")]
+    assert outcomes == ["delivered", "delivered", "link_down", "not_yet", "delivered", "delivered"]
+
+
+def test_a_pull_whose_facts_are_refused_is_seen(desk: Desk) -> None:
+    delivery = pulled(desk, puller([1], [], "4000000000000000"))
+    delivery.run_once()
+    with desk.books.database.reading() as connection:
+        (lane,) = [each for each in steering.queues(connection, desk.books.database) if each.way == "pull"]
+    assert (lane.last_error, lane.last_detail) == ("link_refused", "the core has refused: card_not_found")
+
+
+def test_a_session_is_used_until_it_is_over_and_ended_with_a_goodbye(desk: Desk) -> None:
+    """One login for many calls, another one when the far side knows the session no more, and a goodbye at the end."""
+    said: list[str] = []
+    answers = [200, 401, 200]
+
+    def call(call: Call, session: Session | None, deadline: float) -> Reply:
+        assert isinstance(call, HttpCall)
+        token = (session.headers if session else {}).get("token", "")
+        said.append(f"{call.path} {token}".strip())
+        is_push = call.path == "push"
+        return HttpReply(answers.pop(0) if is_push else 200, {}, f"t{len(said)}".encode())
+
+    def login(secrets: Any, link: Link) -> Calling[Session]:
+        reply = yield from http(HttpCall("POST", "login"))
+        return Session({"token": reply.body.decode()}, 3600, goodbye=HttpCall("POST", "goodbye"))
+
+    def push(job: Job, link: Link) -> Calling[None]:
+        checked((yield from http(HttpCall("POST", "push"))))
+
+    desk.far.call = call  # type: ignore[method-assign]
+    adapter = replace(webhook.ADAPTER, push=replace(webhook.ADAPTER.push, talk=push), login=login)  # type: ignore[type-var]
+    cards(desk.books, 2)
+    link = Link(desk.link, MOSCOW, ZoneInfo("Europe/Moscow"), {"batch": 1})
+    out = Outgoing(link, adapter, desk.policy, {}, lambda: desk.far)
+    core = desk.books.core
+    Delivery(core, core.work.vault, {desk.link: out}, (), lambda: False).run_once()
+    assert said == ["login", "push t1", "push t1", "login", "push t4", "goodbye t4"]
+
+
+def test_delivery_starts_when_the_database_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards(desk.books, 1)
+    opened_lanes, calls = outbox.open_lanes, list[int]()
+
+    def away(*told: Any) -> None:
+        calls.append(1)
+        if len(calls) < 3:
+            raise OperationalError("connect", {}, Exception())
+        opened_lanes(*told)
+
+    monkeypatch.setattr(outbox, "open_lanes", away)
+    monkeypatch.setattr("gateway.delivery.IDLE_SECONDS", 0.01)
+    done = threading.Event()
+    delivery = desk.delivery
+    monkeypatch.setattr(delivery, "_is_stopped", done.is_set)
+    thread = threading.Thread(target=delivery.run)
+    thread.start()
+    try:
+        wait_until(lambda: desk.states() == ["delivered"])
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_old_messages_are_thrown_away_and_open_ones_kept(desk: Desk) -> None:

@@ -207,7 +207,7 @@ def queue(world: World, now: datetime) -> None:
     vault = world.parts.vault
     sealed = [vault.encrypt(EXCHANGE_LOG, zstandard.compress(part), ATTEMPT_PLACE) for part in (SAID, HEARD)]
     with world.database.transaction() as connection:
-        outbox.open_lanes(connection, [(code, outbox.PUSH) for code in SENDS])
+        outbox.open_lanes(connection, outbox.PUSH, SENDS)
         for code in SENDS:
             for n in range(6):
                 state = ("delivered", "dead", "dead", "dead", "pending", "pending")[n]
@@ -217,7 +217,7 @@ def queue(world: World, now: datetime) -> None:
                 )
             for message_id in world.messages[code][1:4]:
                 attempt = outbox.Attempt(now - timedelta(minutes=9), 31_000, "link_refused", "HTTP 422", "w1", *sealed)
-                lane = outbox.Lane(code, outbox.PUSH, 0, 0, 0, outbox.CLOSED, None, None)
+                lane = outbox.Lane(code, outbox.PUSH, 0, 0, 0, 0, None, outbox.CLOSED, None, None)
                 waiting = outbox.Waiting(message_id, "card_changed", None, b"{}", 1, now, None)
                 outbox.keep_attempt(connection, lane, [waiting], attempt)
         told = {

@@ -13,10 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from adapters import webhook
 from adapters.contract import Link
-from gateway import delivery
-from gateway.delivery import Delivery, Outgoing
+from gateway import delivery, talks
+from gateway.delivery import Delivery
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide
+from gateway.talks import Outgoing
 from gateway.transport import FarTransport
 from gateway.worker import stopped_by_signals
 from processing import directory
@@ -51,7 +52,7 @@ def main() -> None:
     url, port, count, batch = sys.argv[1], *map(int, sys.argv[2:5])
     away = int(sys.argv[5]) if len(sys.argv) > 5 else 0
     # Hours of outage in seconds: leases end soon, and nobody sleeps long.
-    delivery.LEASE_MARGIN_SECONDS, delivery.IDLE_SECONDS, delivery.SWEEP_SECONDS = 0.5, 0.05, 1.0
+    talks.LEASE_MARGIN_SECONDS, delivery.IDLE_SECONDS, delivery.SWEEP_SECONDS = 0.5, 0.05, 1.0
     is_stopped = stopped_by_signals()
     database = Database(url)
     with database.transaction() as connection:

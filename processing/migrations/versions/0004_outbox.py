@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("in_flight_to", sa.BigInteger(), nullable=True),
         sa.Column("seek", sa.BigInteger(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("alike", sa.Integer(), nullable=False),
         sa.Column("breaker", sa.String(length=10), nullable=False),
         sa.Column("failed_since", Instant(), nullable=True),
         sa.Column("paused_until", Instant(), nullable=True),

@@ -1,0 +1,225 @@
+"""Talks with far sides: what an adapter's push, pull or login says is done call by call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from adapters.contract import (
+    Adapter,
+    Call,
+    Calling,
+    FileRead,
+    FileReply,
+    FileWrite,
+    Found,
+    HttpCall,
+    HttpReply,
+    Job,
+    Link,
+    Message,
+    Reply,
+    Session,
+    SoapCall,
+    SoapReply,
+)
+from gateway.delivery_policy import FAILED, DeliverySettings
+from processing.database import trace
+from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, Undelivered
+
+TEST = "test"
+# How long a lease outlives the longest talk.
+LEASE_MARGIN_SECONDS = 30.0
+MAX_CALLS = 10_000
+MAX_MESSAGES = 1_000
+# A session is renewed before its end.
+SESSION_MARGIN = 0.9
+UNAUTHORIZED = 401
+# Of what was said and heard so much is kept with the attempt.
+MAX_KEPT = 16 << 10
+
+log = structlog.get_logger()
+
+
+class Transport(Protocol):
+    """Does the calls of one link. Errors: LinkDown, LinkRefused, BadReply."""
+
+    def call(self, call: Call, session: Session | None, deadline: float) -> Reply: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A link as delivery sees it."""
+
+    link: Link
+    adapter: Adapter
+    policy: DeliverySettings
+    secrets: Mapping[str, str]
+    transport: Callable[[], Transport]
+
+    @property
+    def batch(self) -> int:
+        return min(self.adapter.push.batch(self.link), MAX_MESSAGES) if self.adapter.push else 1
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.policy.call_seconds + LEASE_MARGIN_SECONDS)
+
+
+@dataclass(slots=True)
+class Line:
+    """One lane at work: what was said last, and heard, for the story of the attempt."""
+
+    out: Outgoing
+    transport: Transport
+    deadline: float
+    said: bytes = b""
+    heard: bytes = b""
+
+
+class Sessions:
+    """One login a link, shared by threads and kept until it is nearly over."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Session, float]] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def of(self, line: Line) -> Session | None:
+        """The link's session, after a login where there is none; ``None`` where none is needed."""
+        out = line.out
+        if out.adapter.login is None:
+            return None
+        with self._lock:
+            lock = self._locks.setdefault(out.link.code, threading.Lock())
+        with lock:
+            kept = self._kept.get(out.link.code)
+            if kept is not None and time.monotonic() < kept[1]:
+                return kept[0]
+            talk = out.adapter.login(out.secrets, out.link)
+            session = talk if isinstance(talk, Session) else _listen(talk, lambda call: _say(line, call, None))
+            self._kept[out.link.code] = session, time.monotonic() + session.seconds * SESSION_MARGIN
+            return session
+
+    def drop(self, link: str, session: Session | None) -> None:
+        """The far side knows this session no more."""
+        kept = self._kept.get(link)
+        if kept is not None and kept[0] is session:
+            self._kept.pop(link, None)
+
+    def end(self, links: Mapping[str, Outgoing]) -> None:
+        """Say goodbye where the far side counts sessions."""
+        for code, (session, _) in list(self._kept.items()):
+            if session.goodbye is not None and code in links:
+                transport = links[code].transport()
+                try:
+                    transport.call(session.goodbye, session, time.monotonic() + links[code].policy.call_seconds)
+                except Undelivered as error:
+                    log.warning("goodbye_failed", link=code, reason=error.message)
+                finally:
+                    transport.close()
+        self._kept.clear()
+
+
+def _listen(talk: Calling[Any], answer: Callable[[Any], Reply | None]) -> Any:
+    """Lead a talk to its end, and return what it returns. Errors: whatever the calls and the talk raise."""
+    try:
+        said = next(talk)
+        for _ in range(MAX_CALLS):
+            try:
+                reply = answer(said)
+            except Undelivered as error:
+                # So that a talk may close what it has opened.
+                said = talk.throw(error)
+            else:
+                said = talk.send(reply)
+    except StopIteration as end:
+        return end.value
+    finally:
+        talk.close()
+    raise BadReply(f"more than {MAX_CALLS} calls")
+
+
+def _say(line: Line, call: Call, session: Session | None) -> Reply:
+    line.said, line.heard = _shown(call), b""
+    reply = line.transport.call(call, session, line.deadline)
+    line.heard = _shown(reply)
+    return reply
+
+
+def _shown(told: Call | Reply) -> bytes:
+    """What is kept of a call or reply, without headers: secrets travel there."""
+    if isinstance(told, HttpCall):
+        return f"{told.method} {told.path.partition('?')[0]}\n".encode() + told.body[:MAX_KEPT]
+    if isinstance(told, HttpReply):
+        return f"HTTP {told.status}\n".encode() + told.body[:MAX_KEPT]
+    if isinstance(told, SoapCall):
+        return f"SOAP {told.operation} {dict(told.arguments)!r}".encode()[:MAX_KEPT]
+    if isinstance(told, SoapReply):
+        return repr(told.value).encode()[:MAX_KEPT]
+    if isinstance(told, FileWrite):
+        return f"write {told.name}\n".encode() + told.content[:MAX_KEPT]
+    if isinstance(told, FileRead):
+        return f"read {told.name}".encode()
+    assert isinstance(told, FileReply)
+    return b"no file" if told.content is None else told.content[:MAX_KEPT]
+
+
+def lead(
+    line: Line, sessions: Sessions, talk: Callable[[Job, Link], Calling[None]], job: Job, learn: Callable[[Found], None]
+) -> Undelivered | None:
+    """Lead a push or pull to its end; ``None`` when all is said, or why not. ``learn`` takes what it has found."""
+
+    def answer(told: Call | Found) -> Reply | None:
+        session = sessions.of(line)
+        if isinstance(told, Found):
+            learn(told)
+            for each in told.writes:
+                _say(line, each, session)
+            return None
+        reply = _say(line, told, session)
+        if isinstance(reply, HttpReply) and reply.status == UNAUTHORIZED and session is not None:
+            sessions.drop(line.out.link.code, session)
+            reply = _say(line, told, sessions.of(line))
+        return reply
+
+    try:
+        _listen(talk(job, line.out.link), answer)
+    except Undelivered as error:
+        return error
+    except BadMessage as error:
+        return BadReply(f"{error.message} at {error.details.get('where', '?')}")
+    except LoyaltyError as error:
+        return LinkRefused(f"the core has refused: {error.code}")
+    except Exception as error:
+        log.error("push_failed", link=line.out.link.code, reason=type(error).__name__, trace=trace(error))
+        return Bug(type(error).__name__)
+    return None
+
+
+def try_once(out: Outgoing, now: datetime) -> bytes:
+    """Send the link an event of the kind "test", past its queue; what it has answered. Errors: Undelivered."""
+    assert out.adapter.push is not None
+    transport, sessions = out.transport(), Sessions()
+    line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
+    job = Job(now, 1, (Message(0, TEST, {"sent_at": now.isoformat()}),))
+    try:
+        _listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
+    finally:
+        sessions.end({out.link.code: out})
+        transport.close()
+    return line.heard
+
+
+class Bug(Undelivered):
+    """An adapter has raised what no adapter may."""
+
+    code = FAILED
