@@ -36,12 +36,16 @@ from processing.secrets import EXCHANGE_LOG, Vault
 
 DELIVERED, LEASE_LOST = "delivered", "lease_lost"
 THREADS = 16
+# Of the threads so many at most are for links that fail, so that these take no time of the others.
+FAILING_PART = 4
 # How long one worker has a lane before others are looked at.
 LANE_SECONDS = 5.0
 IDLE_SECONDS = 0.25
 SWEEP_SECONDS = 30.0
 MAX_OUTAGE_SECONDS = 60.0
 ATTEMPT_PLACE = b"outbox_attempt"
+# Way, and whether it is about links that fail; in this order lanes have their turns.
+TURNS = tuple((way, failing) for failing in (False, True) for way in (PUSH, PULL))
 
 log = structlog.get_logger()
 
@@ -67,7 +71,8 @@ class Delivery:
         self._worker = f"{socket.gethostname()}:{os.getpid()}"[:64]
         self._sessions = Sessions()
         self._compress = threading.local()
-        self._after = {PUSH: "", PULL: ""}
+        self._failing_threads = max(threads // FAILING_PART, 1)
+        self._after = dict.fromkeys(TURNS, "")
         self._swept = -SWEEP_SECONDS
         self._ways = {
             PUSH: frozenset(code for code, out in links.items() if out.adapter.push is not None),
@@ -78,16 +83,17 @@ class Delivery:
 
     def run(self) -> None:
         """Until stopped; what is under way then is finished, or its lease ends."""
-        busy: set[Future[int]] = set()
+        # By future, whether it is about a link that fails.
+        busy: dict[Future[int], bool] = {}
         outages, is_prepared = 0, False
         with ThreadPoolExecutor(self._threads, thread_name_prefix="delivery") as pool:
             while not self._is_stopped():
-                busy = {each for each in busy if not each.done()}
+                busy = {each: failing for each, failing in busy.items() if not each.done()}
                 try:
                     if not is_prepared:
                         self._prepare()
                         is_prepared = True
-                    lanes = self._claim(self._threads - len(busy)) if len(busy) < self._threads else []
+                    lanes = self._claim(self._threads - len(busy), self._failing_threads - sum(busy.values()))
                     outages = 0
                 except Exception as error:
                     outages += 1
@@ -97,7 +103,7 @@ class Delivery:
                     self._database.dispose()
                     self._pause(min(IDLE_SECONDS * 2**outages, MAX_OUTAGE_SECONDS))
                     continue
-                busy |= {pool.submit(self._work, lane) for lane in lanes}
+                busy |= {pool.submit(self._work, lane): lane.failures > 0 for lane in lanes}
                 if not lanes:
                     self._pause(IDLE_SECONDS if len(busy) < self._threads else IDLE_SECONDS / 10)
         self._sessions.end(self._links)
@@ -106,7 +112,7 @@ class Delivery:
         """Everything that is due now, in this thread; how many batches were tried."""
         self._prepare()
         tried = 0
-        while not self._is_stopped() and (lanes := self._claim(self._threads)):
+        while not self._is_stopped() and (lanes := self._claim(self._threads, self._threads)):
             for lane in lanes:
                 tried += self._work(lane)
         self._sessions.end(self._links)
@@ -123,37 +129,40 @@ class Delivery:
         while not self._is_stopped() and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, IDLE_SECONDS))
 
-    def _claim(self, most: int) -> list[Lane]:
-        """Lanes with work, behind those that had their turn last; from the beginning when there are no more."""
+    def _claim(self, most: int, most_failing: int) -> list[Lane]:
+        """Lanes with work, behind those that had their turn last; those that fail after the others, and fewer."""
         sweep = time.monotonic() - self._swept > SWEEP_SECONDS
         if sweep:
             self._swept = time.monotonic()
-            self._after = dict.fromkeys(self._after, "")
+            self._after = dict.fromkeys(TURNS, "")
         found: list[Lane] = []
-        for way, links in self._ways.items():
-            for _ in range(2):
-                if not links or len(found) >= most:
-                    break
-                lanes = self._claim_of(way, links, most - len(found), sweep)
-                found += lanes
-                if lanes or not self._after[way]:
-                    break
-                self._after[way] = ""
+        for turn in TURNS:
+            room = min(most - len(found), most_failing) if turn[1] else most - len(found)
+            lanes = self._claim_of(*turn, room, sweep)
+            found += lanes
+            most_failing -= len(lanes) if turn[1] else 0
         return found
 
-    def _claim_of(self, way: str, links: frozenset[str], most: int, sweep: bool) -> list[Lane]:
+    def _claim_of(self, way: str, failing: bool, most: int, sweep: bool) -> list[Lane]:
+        """From behind the last one's turn; from the beginning when there are no more."""
+        turn, links = (way, failing), self._ways[way]
+        if most <= 0 or not links:
+            return []
         with self._database.transaction() as connection:
             if sweep:
                 self._others[way] = sorted(set(outbox.known_lanes(connection, way)) - links)
-            others, after = self._others[way], self._after[way]
-            lanes = outbox.claim(connection, self._database, way, others, self._worker, self._lease, most, after, sweep)
-            if lanes:
-                self._after[way] = lanes[-1].link
+            others, after = self._others[way], self._after[turn]
+            lanes = outbox.claim(
+                connection, self._database, way, others, self._worker, self._lease, most, after, sweep, failing
+            )
+            self._after[turn] = lanes[-1].link if lanes else ""
             strange = [lane for lane in lanes if lane.link not in links]
             for lane in strange:
                 # Of a configuration that is newer than ours: whoever has it shall work on it.
                 outbox.snooze(connection, self._database, lane)
         self._others[way] += [lane.link for lane in strange]
+        if not lanes and after:
+            return self._claim_of(way, failing, most, sweep)
         return [lane for lane in lanes if lane.link in links]
 
     # One lane -----------------------------------------------------------------------------------------------
@@ -161,7 +170,7 @@ class Delivery:
     def _work(self, lane: Lane) -> int:
         """Batch after batch, until the lane is empty, fails, or has had its time; how many were tried."""
         out = self._links[lane.link]
-        transport = out.transport()
+        transport = out.transport(not lane.failures)
         try:
             return self._push(lane, out, transport) if lane.way == PUSH else self._pull(lane, out, transport)
         except LeaseLost:

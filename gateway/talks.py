@@ -63,7 +63,8 @@ class Outgoing:
     adapter: Adapter
     policy: DeliverySettings
     secrets: Mapping[str, str]
-    transport: Callable[[], Transport]
+    # Told whether the line may be tried again within a call: not where it has failed before.
+    transport: Callable[[bool], Transport]
 
     @property
     def batch(self) -> int:
@@ -119,7 +120,7 @@ class Sessions:
         """Say goodbye where the far side counts sessions."""
         for code, (session, _) in list(self._kept.items()):
             if session.goodbye is not None and code in links:
-                transport = links[code].transport()
+                transport = links[code].transport(False)
                 try:
                     transport.call(session.goodbye, session, time.monotonic() + links[code].policy.call_seconds)
                 except Undelivered as error:
@@ -208,7 +209,7 @@ def lead(
 def try_once(out: Outgoing, now: datetime) -> bytes:
     """Send the link an event of the kind "test", past its queue; what it has answered. Errors: Undelivered."""
     assert out.adapter.push is not None
-    transport, sessions = out.transport(), Sessions()
+    transport, sessions = out.transport(True), Sessions()
     line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
     job = Job(now, 1, (Message(0, TEST, {"sent_at": now.isoformat()}),))
     try:

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.util import Finalize
@@ -25,6 +25,7 @@ from gateway import alerts, exchange_log, metrics
 from gateway.app import Parts
 from gateway.delivery import Delivery
 from gateway.erasure import forget_people
+from gateway.far_side import FarSide
 from gateway.settings import Settings
 from gateway.talks import Outgoing
 from gateway.transport import FarTransport
@@ -93,9 +94,14 @@ def outgoing(settings: Settings) -> dict[str, Outgoing]:
         adapter = ADAPTERS[link.adapter]
         if link.enabled and link.far_side is not None and (adapter.push or adapter.pull):
             own = Link(link.code, link.store, zones[link.store], link.options)
-            transport = partial(FarTransport, link.far_side, link.code)
+            transport = partial(transport_of, link.far_side, link.code)
             found[link.code] = Outgoing(own, adapter, link.delivery, link.far_side.secrets, transport)
     return found
+
+
+def transport_of(far_side: FarSide, link: str, again: bool) -> FarTransport:
+    """What does the calls of a link; without ``again`` a line that breaks is not tried again within a call."""
+    return FarTransport(far_side if again else replace(far_side, tries=1), link)
 
 
 def worker_of(own: Parts, is_stopped: Callable[[], bool]) -> Worker:

@@ -51,7 +51,7 @@ _WORKABLE = """
     AND (l.due_at IS NULL OR l.due_at <= :now OR l.due_at > :max_wait OR l.last_failure_at > :now
          OR l.last_success_at > :now)
     AND (l.lease_until IS NULL OR l.lease_until <= :now OR l.lease_until > :max_lease)
-    AND (l.paused_until IS NULL OR l.paused_until <= :now)
+    AND (l.paused_until IS NULL OR l.paused_until <= :now) AND (l.failures > 0) = :failing
 """
 _HAS_WORK = """
     AND EXISTS (SELECT 1 FROM outbox_message m WHERE m.link = l.link AND m.state = 'pending'
@@ -274,10 +274,12 @@ def claim(
     most: int,
     after: str = "",
     sweep: bool = False,
+    failing: bool = False,
 ) -> list[Lane]:
     """Up to ``most`` lanes behind ``after`` that are due and have work, for this worker until the lease ends.
 
-    ``others``: lanes of links that the worker does not know. ``sweep``: look also where nothing should be.
+    ``failing``: of those whose last try has failed, or of the others only. ``others``: lanes of links that the worker
+    does not know. ``sweep``: look also where nothing should be.
     """
     now = database.now(connection)
     (rows,) = run(
@@ -296,6 +298,7 @@ def claim(
                     "worker": worker,
                     "most": most,
                     "sweep": sweep,
+                    "failing": failing,
                 },
             )
         ],

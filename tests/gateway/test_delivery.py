@@ -106,7 +106,7 @@ class Desk:
     @property
     def delivery(self) -> Delivery:
         link = Link(self.link, MOSCOW, ZoneInfo("Europe/Moscow"), {"path": "/events", "batch": self.batch})
-        out = Outgoing(link, webhook.ADAPTER, self.policy, SECRETS, lambda: self.far)
+        out = Outgoing(link, webhook.ADAPTER, self.policy, SECRETS, lambda again: self.far)
         core = self.books.core
         return Delivery(core, core.work.vault, {self.link: out}, core.work.subscriptions, lambda: False, threads=4)
 
@@ -509,7 +509,7 @@ def puller(pages: list[int | Undelivered], seen: list[Any], card: str = "") -> A
 
 def pulled(desk: Desk, adapter: Adapter) -> Delivery:
     link = Link(desk.link, MOSCOW, ZoneInfo("Europe/Moscow"), {})
-    out = Outgoing(link, adapter, desk.policy, {}, lambda: desk.far)
+    out = Outgoing(link, adapter, desk.policy, {}, lambda again: desk.far)
     core = desk.books.core
     return Delivery(core, core.work.vault, {desk.link: out}, (), lambda: False)
 
@@ -563,10 +563,25 @@ def test_a_session_is_used_until_it_is_over_and_ended_with_a_goodbye(desk: Desk)
     adapter = replace(webhook.ADAPTER, push=replace(webhook.ADAPTER.push, talk=push), login=login)  # type: ignore[type-var]
     cards(desk.books, 2)
     link = Link(desk.link, MOSCOW, ZoneInfo("Europe/Moscow"), {"batch": 1})
-    out = Outgoing(link, adapter, desk.policy, {}, lambda: desk.far)
+    out = Outgoing(link, adapter, desk.policy, {}, lambda again: desk.far)
     core = desk.books.core
     Delivery(core, core.work.vault, {desk.link: out}, (), lambda: False).run_once()
     assert said == ["login", "push t1", "push t1", "login", "push t4", "goodbye t4"]
+
+
+def test_links_that_fail_take_few_of_the_threads(desk: Desk) -> None:
+    """And the line is tried once in a call: the outage has its own clock."""
+    again: list[bool] = []
+    delivery = desk.delivery
+    delivery._links["crm"] = replace(delivery._links["crm"], transport=lambda told: again.append(told) or desk.far)  # type: ignore[func-returns-value]
+    cards(desk.books, 1)
+    desk.far.script = [LinkDown("away")]
+    delivery.run_once()
+    desk.later(hours=1)
+    assert delivery._claim(4, 0) == []
+    (lane,) = delivery._claim(4, 1)
+    delivery._work(lane)
+    assert again == [True, False] and desk.states() == ["delivered"]
 
 
 def test_delivery_starts_when_the_database_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -625,7 +640,7 @@ def test_many_workers_deliver_each_message_once_and_in_order(postgresql: Books) 
             webhook.ADAPTER,
             DeliverySettings(),
             SECRETS,
-            lambda end=end: end,  # type: ignore[misc]
+            lambda again, end=end: end,  # type: ignore[misc]
         )
         for code, end in ends.items()
     }

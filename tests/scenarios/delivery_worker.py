@@ -18,8 +18,7 @@ from gateway.delivery import Delivery
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide
 from gateway.talks import Outgoing
-from gateway.transport import FarTransport
-from gateway.worker import stopped_by_signals
+from gateway.worker import stopped_by_signals, transport_of
 from processing import directory
 from processing.database import Database
 from processing.execute import Core
@@ -44,7 +43,9 @@ def links(port: int, count: int, batch: int, away: int) -> dict[str, Outgoing]:
         )
         link = Link(f"link-{n}", MOSCOW, ZoneInfo("Europe/Moscow"), {"path": f"/link-{n}", "batch": batch})
         policy = POLICY if n < count else DeliverySettings()
-        found[link.code] = Outgoing(link, webhook.ADAPTER, policy, far_side.secrets, partial(FarTransport, far_side))
+        found[link.code] = Outgoing(
+            link, webhook.ADAPTER, policy, far_side.secrets, partial(transport_of, far_side, link.code)
+        )
     return found
 
 
