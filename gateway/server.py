@@ -177,11 +177,21 @@ def _folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="tillgate-", dir="/tmp"))
 
 
+def _ends_when_told() -> None:
+    """In a web worker that was forked just now: until granian's handler is there, SIGTERM ends it at once.
+
+    It serves nobody yet. What it has inherited is the parent's handler, which would only forget the signal: then the
+    parent waits for STOP_SECONDS in vain.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _granian(serving: Serving, threads: int) -> None:
     """Web workers, until a signal ends them."""
     from granian.constants import Interfaces
     from granian.server import Server
 
+    os.register_at_fork(after_in_child=_ends_when_told)
     Server(
         "gateway.app:wsgi",
         address=serving.host,
