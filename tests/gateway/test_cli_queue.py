@@ -37,7 +37,10 @@ def run(desk: Desk, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped
 
 
 def audited(books: Books) -> list[str]:
-    return [row[0] for row in books.rows("SELECT action FROM audit WHERE action LIKE '%queue%' OR action LIKE 'mess%'")]
+    return [
+        row[0]
+        for row in books.rows("SELECT action FROM audit WHERE action LIKE '%queue%' OR action LIKE 'mess%' ORDER BY id")
+    ]
 
 
 def test_what_a_queue_does_is_told_in_words(desk: Desk, run) -> None:  # type: ignore[no-untyped-def]
