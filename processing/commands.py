@@ -22,6 +22,7 @@ from processing.results import (
     CardReplaced,
     CardsFound,
     CardStatusChanged,
+    ChainTold,
     CodeChecked,
     CodeSent,
     ConsentRecorded,
@@ -29,6 +30,7 @@ from processing.results import (
     Explained,
     GiftCardSold,
     HoldCaptured,
+    HolderEnrolled,
     HolderErased,
     HolderRegistered,
     HoldersMerged,
@@ -53,7 +55,10 @@ from processing.results import (
     Statement,
     TokenIssued,
     ToppedUp,
+    Transactions,
     Transferred,
+    Turnover,
+    WalletTold,
 )
 
 R = TypeVar("R", bound=Result, covariant=True)
@@ -74,8 +79,8 @@ class Ref(msgspec.Struct, frozen=True):
 
     Schemes of cards: ``card`` (printed number; leading zeros do not matter), ``barcode``, ``track`` and any
     scheme of an outside system, such as ``onec``. Schemes that lead to a wallet, and there to its newest usable
-    card: ``phone`` and ``email`` of its holder, ``holder`` and ``wallet`` (our numbers). ``token`` is a QR code
-    that IssueToken has made.
+    card: ``phone`` and ``email`` of its holder, ``holder`` and ``wallet`` (our numbers), ``uuid`` (as ReadWallet
+    tells it). ``token`` is a QR code that IssueToken has made.
     """
 
     scheme: str
@@ -478,6 +483,32 @@ class UpdateHolder(Command[HolderUpdated], frozen=True, tag=True, kw_only=True):
     birthday: date | None = None
 
 
+class EnrolHolder(Command[HolderEnrolled], frozen=True, tag=True, kw_only=True):
+    """A person comes in, or what is known of them changes: for outside systems that cannot look first.
+
+    The wallet is the one that ``known`` names, or where that is ``None`` the one to which the phone or one of ``names``
+    leads, or a new one. ``names`` are given to a card of it that has one of them already, else to a new active
+    card of ``product``, whose number is the one of the scheme ``card`` where that is fit. A wallet without cards
+    gets one. ``drop`` is a card of the wallet that is closed; a holder with a phone gets another one for the last.
+
+    ``None`` leaves a field as it is, an empty text removes it; ``details`` are added to what is kept: texts of the
+    outside system by names of its own. Without any of them nobody is registered.
+    Errors: CardNotFound (``known``, ``drop``), CardNumberTaken (another wallet's, or of
+    somebody with another phone), PhoneTaken, ProductNotFound (of a
+    card of value too), HolderNotFound (erased; or ``drop`` would leave nothing), CardStatusWrong, BadMessage.
+    """
+
+    known: Ref | None = None
+    product: str = ""
+    names: tuple[Ref, ...] = ()
+    drop: Ref | None = None
+    name: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    birthday: date | None = None
+    details: dict[str, str] = {}
+
+
 class MergeHolders(Command[HoldersMerged], frozen=True, tag=True, kw_only=True):
     """The wallet of ``source`` goes into that of ``target``, with cards, lots and contacts.
 
@@ -652,6 +683,43 @@ class ReadHolder(Query[HolderTold], frozen=True, tag=True, kw_only=True):
     refs: tuple[Ref, ...]
 
 
+class ReadWallet(Query[WalletTold], frozen=True, tag=True, kw_only=True):
+    """The wallet's UUID, its cards with all their names, its tiers in the store today. Errors: CardNotFound."""
+
+    store: str
+    refs: tuple[Ref, ...]
+
+
+class ReadChain(Query[ChainTold], frozen=True, tag=True, kw_only=True):
+    """What a store and its chain are: units, programmes, tiers. Errors: ForeignStore."""
+
+    store: str
+
+
+class ReadTransactions(Query[Transactions], frozen=True, tag=True, kw_only=True):
+    """The wallet's movements in the order in which they were booked, with balances.
+
+    ``since`` and ``until`` are instants of booking, ends included; ``skip`` so many of them. ``after`` is a place in
+    the order instead: (revision, operation, entry), and what comes behind it. Whoever asks again behind the last
+    that they have seen misses nothing, for a wallet's operations are booked one after another, under its lock.
+    Errors: CardNotFound, BadMessage.
+    """
+
+    refs: tuple[Ref, ...]
+    since: datetime | None = None
+    until: datetime | None = None
+    after: tuple[int, int, int] | None = None
+    skip: int = 0
+    limit: int = 50
+
+
+class ReadTurnover(Query[Turnover], frozen=True, tag=True, kw_only=True):
+    """What the wallet has bought since a day of its stores; ``None``: ever. Errors: CardNotFound."""
+
+    refs: tuple[Ref, ...]
+    since: date | None = None
+
+
 class IssueToken(Query[TokenIssued], frozen=True, tag=True, kw_only=True):
     """A signed name of the card for a QR code, good for a few minutes. Errors: CardNotFound."""
 
@@ -681,6 +749,7 @@ AnyCommand = (
     | SetPin
     | RegisterHolder
     | UpdateHolder
+    | EnrolHolder
     | MergeHolders
     | EraseHolder
     | GiveConsent
@@ -704,5 +773,9 @@ AnyQuery = (
     | ReadReceipt
     | ReadHold
     | ReadHolder
+    | ReadWallet
+    | ReadChain
+    | ReadTransactions
+    | ReadTurnover
     | IssueToken
 )

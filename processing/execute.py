@@ -20,6 +20,7 @@ from processing import (
     accounts,
     cards,
     codes,
+    enrolment,
     gift_cards,
     holders,
     holds,
@@ -46,6 +47,7 @@ from processing.commands import (
     CheckCode,
     Command,
     DecideAdjustment,
+    EnrolHolder,
     EraseHolder,
     Exchange,
     GiveConsent,
@@ -109,6 +111,7 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
     SetPin: cards.set_pin,
     RegisterHolder: holders.register_holder,
     UpdateHolder: holders.update_holder,
+    EnrolHolder: enrolment.enrol_holder,
     MergeHolders: merging.merge_holders,
     EraseHolder: holders.erase_holder,
     GiveConsent: holders.give_consent,
@@ -220,7 +223,7 @@ class Core:
             check_key(key)
         if isinstance(command, (PostReceipt, ReturnReceipt)):
             check_receipt(command)
-        if isinstance(command, (RegisterHolder, UpdateHolder)):
+        if isinstance(command, (RegisterHolder, UpdateHolder, EnrolHolder)):
             people.contacts_of(self.work.vault, command)
 
     def _tried(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
@@ -330,6 +333,7 @@ def _ids_needed(commands: Sequence[Command[Any]], units: int) -> dict[str, int]:
     count = len(asked)
     # A late fact may undo an expiry a day of its lots.
     given = MAX_EVENTS * sum(isinstance(part, (IssueCard, ActivateCard, RegisterHolder)) for part in asked)
+    given += 2 * MAX_EVENTS * sum(isinstance(part, EnrolHolder) for part in asked)
     late = sum(MAX_CARDS for part in asked if isinstance(part, PostReceipt) and part.fact)
     return {
         "operation": 2 * count + late + given,

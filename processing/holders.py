@@ -11,6 +11,7 @@ import msgspec
 from processing import tables
 from processing.accruals import give_event
 from processing.commands import (
+    EnrolHolder,
     EraseHolder,
     GiveConsent,
     Ref,
@@ -40,16 +41,9 @@ def register_holder(state: State, command: RegisterHolder) -> HolderRegistered:
             raise HolderExists("the card has a holder already")
         product = state.directory.product(command.product or card.product)
         contacts = contacts_of(state.vault, command)
-        _check_free(state, contacts, None)
-        holder = Holder(state.ids.take("holder"), card.wallet_id, state.now, None)
-        state.people.holders[card.wallet_id] = state.people.changed_holders[holder.id] = holder
-        values = {contact.kind: contact.value for contact in contacts}
-        values |= {NAME: command.name, BIRTHDAY: command.birthday.isoformat() if command.birthday else ""}
-        key = new_key()
-        wrapped = state.vault.wrap(key, place("wrapped_key", holder.id))
-        _keep_person(state, Person(holder.id, wrapped, b"", None, None, None), key, values)
-        _keep_contacts(state, holder.id, contacts)
-        _keep_name(state, holder.id, command.name)
+        check_free(state, contacts, None)
+        values = {NAME: command.name, BIRTHDAY: command.birthday.isoformat() if command.birthday else ""}
+        holder = open_holder(state, card.wallet_id, contacts, values)
         if product.code != card.product:
             card.product = product.code
             state.changed_cards[card.id] = card
@@ -59,28 +53,49 @@ def register_holder(state: State, command: RegisterHolder) -> HolderRegistered:
     return once(state, command, HolderRegistered, do)
 
 
+def open_holder(state: State, wallet_id: int, contacts: list[Contact], values: dict[str, str]) -> Holder:
+    """The wallet's holder from now on, with these contacts, whose owners nobody else is, and these fields."""
+    holder = Holder(state.ids.take("holder"), wallet_id, state.now, None)
+    state.people.holders[wallet_id] = state.people.changed_holders[holder.id] = holder
+    key = new_key()
+    wrapped = state.vault.wrap(key, place("wrapped_key", holder.id))
+    values = {NAME: ""} | values | {contact.kind: contact.value for contact in contacts}
+    _keep_person(state, Person(holder.id, wrapped, b"", None, None, None), key, values)
+    _keep_contacts(state, holder.id, contacts)
+    _keep_name(state, holder.id, values[NAME])
+    return holder
+
+
+def told_of(command: UpdateHolder | EnrolHolder) -> dict[str, str]:
+    """What a command says of a person, by field; what it leaves as it is is missing."""
+    birthday = command.birthday.isoformat() if command.birthday is not None else None
+    told = {PHONE: command.phone, EMAIL: command.email, NAME: command.name, BIRTHDAY: birthday}
+    return {field: value for field, value in told.items() if value is not None}
+
+
+def change_person(state: State, person: Person, contacts: list[Contact], told: dict[str, str]) -> dict[str, str]:
+    """Make of a person what is told; the fields that were written, contacts in their one spelling."""
+    for kind in (PHONE, EMAIL):
+        if kind in told:
+            _forget_contact(state, person.holder_id, kind)
+    _keep_contacts(state, person.holder_id, contacts)
+    values = told | {contact.kind: contact.value for contact in contacts}
+    if NAME in told:
+        _forget_name(state, person.holder_id)
+        _keep_name(state, person.holder_id, told[NAME])
+    key = state.vault.unwrap(person.wrapped_key, place("wrapped_key", person.holder_id))
+    _keep_person(state, person, key, values)
+    return values
+
+
 def update_holder(state: State, command: UpdateHolder) -> HolderUpdated:
     """What is known of the holder changes; what is not told stays."""
 
     def do() -> tuple[HolderUpdated, int | None]:
         holder, person = known(state, command.card)
         contacts = contacts_of(state.vault, command)
-        _check_free(state, contacts, holder.id)
-        given = {PHONE: command.phone, EMAIL: command.email}
-        for kind, value in given.items():
-            if value is not None:
-                _forget_contact(state, holder.id, kind)
-        _keep_contacts(state, holder.id, contacts)
-        values: dict[str, str] = {kind: "" for kind, value in given.items() if value == ""}
-        values |= {contact.kind: contact.value for contact in contacts}
-        if command.name is not None:
-            values[NAME] = command.name
-            _forget_name(state, holder.id)
-            _keep_name(state, holder.id, command.name)
-        if command.birthday is not None:
-            values[BIRTHDAY] = command.birthday.isoformat()
-        key = state.vault.unwrap(person.wrapped_key, place("wrapped_key", holder.id))
-        _keep_person(state, person, key, values)
+        check_free(state, contacts, holder.id)
+        values = change_person(state, person, contacts, told_of(command))
         state.audit(command, "holder_updated", f"holder {holder.id}", fields=sorted(values))
         return HolderUpdated(holder_id=holder.id, account=holder.wallet_id, at=state.now), None
 
@@ -162,7 +177,7 @@ def _forget_codes(state: State, holder: Holder) -> None:
 # Contacts and names ----------------------------------------------------------------------------------------
 
 
-def _check_free(state: State, contacts: list[Contact], holder_id: int | None) -> None:
+def check_free(state: State, contacts: list[Contact], holder_id: int | None) -> None:
     """Errors: PhoneTaken."""
     for contact in contacts:
         if state.people.taken.get(contact.index, holder_id) != holder_id:

@@ -23,6 +23,7 @@ from processing.claims import Claim, named_keys, own_keys, parts
 from processing.commands import (
     Command,
     DecideAdjustment,
+    EnrolHolder,
     IssueCard,
     MergeHolders,
     PlaceHold,
@@ -41,7 +42,7 @@ from processing.errors import Busy
 from processing.events import Stamps, Subscription, enqueue
 from processing.ids import Ids
 from processing.lots import Lot
-from processing.names import derived
+from processing.names import WALLETS_CARDS, derived
 from processing.numbers import capacity, products_of, spare_numbers
 from processing.programme.facts import period_start
 from processing.results import HoldPlaced, ReceiptReturned, accounts_of
@@ -99,6 +100,9 @@ def refs_of(command: Command[Any]) -> list[Ref]:
         return [command.card, *own, *command.identifiers]
     if isinstance(command, (Transfer, MergeHolders)):
         return [command.source, command.target]
+    if isinstance(command, EnrolHolder):
+        contacts = [Ref(kind, value) for kind, value in (("phone", command.phone), ("email", command.email)) if value]
+        return [ref for ref in (command.known, command.drop) if ref is not None] + contacts + list(command.names)
     card = getattr(command, "card", None)
     return [card] if isinstance(card, Ref) else []
 
@@ -141,6 +145,10 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
         pending=pending,
     )
     cards = {card_id for card_id, _ in names.values()} | past.cards
+    if any(isinstance(command, EnrolHolder) for command in asked):
+        # Whether a card that is dropped is the last one is seen from all of them.
+        (rows,) = run(connection, [(WALLETS_CARDS, {"wallets": _ids(wallets)})])
+        cards |= {row[0] for row in rows}
     _read(connection, work, state, wallets, _reads_of(work, asked, past, wallets), selects.LOCK_WALLETS, cards)
     _read_expired(connection, work, state, asked, past.lots)
     state.cards = {ref: state.cards_by_id[card_id] for ref, (card_id, _) in names.items()}

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 import struct
+import uuid
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,7 @@ from processing.people import CONTACT as CONTACT
 from processing.secrets import Vault, normalise_email, normalise_phone
 from processing.state import DERIVED as DERIVED
 from processing.state import EMAIL as EMAIL
-from processing.state import HOLDER, TOKEN, WALLET
+from processing.state import HOLDER, TOKEN, UUID, WALLET
 from processing.state import PHONE as PHONE
 
 CARD = "card"
@@ -31,6 +32,8 @@ CARD = "card"
 TOKEN_PREFIX = "TG"  # noqa: S105  # what a scanned text begins with
 _TOKEN = struct.Struct(">QI8s")
 _MAX_ID = 2**63 - 1
+# Of a UUID's 16 bytes so many carry the wallet's number.
+_UUID_NUMBER = 6
 
 _card = tables.card.c
 HOLDERS_WALLETS = Statement(
@@ -63,7 +66,7 @@ def derived(connection: Connection, vault: Vault, refs: Iterable[Ref], now: date
         return {}
     found = _by_token(connection, vault, {ref for ref in wanted if ref.scheme == TOKEN}, now)
     holders = _holders(connection, vault, wanted)
-    wallets = _wallets(connection, wanted, holders)
+    wallets = _wallets(connection, vault, wanted, holders)
     best = best_cards(connection, set(wallets.values()), now)
     return found | {ref: (best[wallet], wallet) for ref, wallet in wallets.items() if wallet in best}
 
@@ -104,9 +107,12 @@ def contact_index(vault: Vault, ref: Ref) -> bytes | None:
         return None
 
 
-def _wallets(connection: Connection, refs: Collection[Ref], holders: dict[Ref, int]) -> dict[Ref, int]:
+def _wallets(connection: Connection, vault: Vault, refs: Collection[Ref], holders: dict[Ref, int]) -> dict[Ref, int]:
     """The wallets that are meant, each followed to where it went."""
     told = {ref: number for ref in refs if ref.scheme == WALLET and (number := _number(ref.value)) is not None}
+    told |= {
+        ref: number for ref in refs if ref.scheme == UUID and (number := uuid_wallet(vault, ref.value)) is not None
+    }
     by_holder, roots = run(
         connection,
         [
@@ -125,6 +131,31 @@ def _number(text: str) -> int | None:
         return None
     number = int(text)
     return number if number <= _MAX_ID else None
+
+
+# UUIDs -----------------------------------------------------------------------------------------------------
+
+
+def wallet_uuid(vault: Vault, wallet_id: int) -> str:
+    """The wallet's name for systems that know everything by UUIDs: the same for ever, and nobody can guess one.
+
+    Version 8 of RFC 9562: the wallet's number, and a MAC over it under the index key (docs/decisions/0035-uuids.md).
+    """
+    mac = vault.blind_index(UUID, str(wallet_id))
+    made = bytearray(wallet_id.to_bytes(_UUID_NUMBER, "big") + mac[: 16 - _UUID_NUMBER])
+    made[6] = 0x80 | made[6] & 0x0F
+    made[8] = 0x80 | made[8] & 0x3F
+    return str(uuid.UUID(bytes=bytes(made)))
+
+
+def uuid_wallet(vault: Vault, text: str) -> int | None:
+    """The wallet that a UUID names; None for a foreign or invented one."""
+    try:
+        wallet_id = int.from_bytes(uuid.UUID(text).bytes[:_UUID_NUMBER], "big")
+    except ValueError:
+        return None
+    made = wallet_uuid(vault, wallet_id).encode()
+    return wallet_id if hmac.compare_digest(made, text.lower().encode("utf-8", "replace")) else None
 
 
 # QR tokens -------------------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from processing import tables
 from processing.commands import (
     CheckCode,
     Command,
+    EnrolHolder,
     EraseHolder,
     GiveConsent,
     MergeHolders,
@@ -26,7 +28,7 @@ from processing.errors import BadMessage
 from processing.secrets import Vault, normalise_email, normalise_phone, unseal
 from processing.tables import Instant
 
-PHONE, EMAIL, BIRTHDAY = "phone", "email", "birthday"
+PHONE, EMAIL, BIRTHDAY, DETAILS = "phone", "email", "birthday", "details"
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class Person:
     phone: bytes | None
     email: bytes | None
     birthday: bytes | None
+    details: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -97,10 +100,10 @@ HOLDERS = Statement(
 )
 PERSONS = Statement(
     """
-    SELECT holder_id, wrapped_key, name, phone, email, birthday FROM person
+    SELECT holder_id, wrapped_key, name, phone, email, birthday, details FROM person
     WHERE holder_id IN_ROWS(SELECT h.id FROM holder h WHERE h.wallet_id IN_IDS(:wallets) END_ROWS)
     """,
-    *(_person[name] for name in ("holder_id", "wrapped_key", "name", "phone", "email", "birthday")),
+    *(_person[name] for name in ("holder_id", "wrapped_key", "name", "phone", "email", "birthday", "details")),
 )
 CONTACTS = Statement(
     """
@@ -132,6 +135,7 @@ CODES = Statement(
 ABOUT_PEOPLE = (
     RegisterHolder,
     UpdateHolder,
+    EnrolHolder,
     MergeHolders,
     EraseHolder,
     GiveConsent,
@@ -156,7 +160,7 @@ def read(
     wanted = {
         contact.index
         for command in asked
-        if isinstance(command, (RegisterHolder, UpdateHolder))
+        if isinstance(command, (RegisterHolder, UpdateHolder, EnrolHolder))
         for contact in contacts_of(vault, command)
     }
     for kind, index in sorted(wanted):
@@ -197,7 +201,7 @@ class Contact:
     index: tuple[str, bytes]
 
 
-def contacts_of(vault: Vault, command: RegisterHolder | UpdateHolder) -> list[Contact]:
+def contacts_of(vault: Vault, command: RegisterHolder | UpdateHolder | EnrolHolder) -> list[Contact]:
     """The person's contacts in their one spelling. Errors: BadMessage."""
     found = []
     for kind, text, normalise in (
@@ -223,6 +227,14 @@ def read_birthday(vault: Vault, holder_id: int, wrapped_key: bytes, blob: bytes)
     """``None`` where it was taken back."""
     told = read_field(vault, holder_id, wrapped_key, BIRTHDAY, blob)
     return date.fromisoformat(told) if told else None
+
+
+_decode_details = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def decode_details(text: str) -> dict[str, str]:
+    """What an outside system keeps of a person, from its text; nothing from an empty one."""
+    return _decode_details(text) if text else {}
 
 
 def place(column: str, holder_id: int) -> bytes:

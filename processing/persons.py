@@ -9,7 +9,7 @@ from processing.commands import MAX_PAGE, ReadHolder
 from processing.database import Row, Statement
 from processing.errors import HolderNotFound
 from processing.finding import listed
-from processing.people import read_field
+from processing.people import decode_details, read_field
 from processing.reading import Reading
 from processing.results import Consent, HolderTold
 
@@ -21,12 +21,12 @@ _person, _consent = tables.person.c, tables.consent.c
 
 PERSON = Statement(
     """
-    SELECT h.id, h.created_at, p.wrapped_key, p.name, p.phone, p.email, p.birthday
+    SELECT h.id, h.created_at, p.wrapped_key, p.name, p.phone, p.email, p.birthday, p.details
     FROM holder h JOIN person p ON p.holder_id = h.id WHERE h.wallet_id = :wallet AND h.erased_at IS NULL
     """,
     tables.holder.c.id,
     tables.holder.c.created_at,
-    *(_person[name] for name in ("wrapped_key", "name", "phone", "email", "birthday")),
+    *(_person[name] for name in ("wrapped_key", "name", "phone", "email", "birthday", "details")),
 )
 CONSENTS = Statement(
     """
@@ -44,9 +44,9 @@ def read_holder(reading: Reading, query: ReadHolder) -> HolderTold:
     if not rows:
         raise HolderNotFound("the card has no holder")
     holder_id, registered_at, wrapped_key, *blobs = rows[0]
-    name, phone, email, birthday = (
+    name, phone, email, birthday, details = (
         "" if blob is None else read_field(reading.work.vault, holder_id, wrapped_key, field, blob)
-        for field, blob in zip(("name", "phone", "email", "birthday"), blobs, strict=True)
+        for field, blob in zip(("name", "phone", "email", "birthday", "details"), blobs, strict=True)
     )
     cards, _ = listed(reading, (), (wallet_id,), MAX_CARDS_SHOWN)
     consents = reading.rows(CONSENTS, holder=holder_id, most=MAX_CONSENTS)
@@ -60,6 +60,7 @@ def read_holder(reading: Reading, query: ReadHolder) -> HolderTold:
         registered_at=registered_at,
         cards=cards,
         consents=tuple(_consent_told(reading, row) for row in consents),
+        details=decode_details(details),
     )
 
 

@@ -18,12 +18,16 @@ from processing.commands import (
     IssueToken,
     Quote,
     ReadBalances,
+    ReadChain,
     ReadHold,
     ReadHolder,
     ReadLots,
     ReadOperation,
     ReadReceipt,
     ReadStatement,
+    ReadTransactions,
+    ReadTurnover,
+    ReadWallet,
     Ref,
 )
 from processing.database import is_retryable, sqlstate, trace
@@ -38,6 +42,9 @@ from processing.reading import Reading, derived_names, kept_names, names_of
 from processing.records import read_hold, read_operation, read_receipt
 from processing.results import Result
 from processing.statements import read_statement
+from processing.stores import read_chain
+from processing.transactions import read_transactions
+from processing.wallets import read_turnover, read_wallet
 
 Outcome = Result | LoyaltyError
 
@@ -53,6 +60,10 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadReceipt: read_receipt,
     ReadHold: read_hold,
     ReadHolder: read_holder,
+    ReadWallet: read_wallet,
+    ReadChain: read_chain,
+    ReadTransactions: read_transactions,
+    ReadTurnover: read_turnover,
     IssueToken: issue_token,
 }
 """All but Identify, whose cards are read together."""

@@ -321,7 +321,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HolderTold(Result, frozen=True, tag=True, kw_only=True):
-    """A person in the clear. ``consents``: every record, newest first."""
+    """A person in the clear. ``consents``: every record, newest first. ``details`` as EnrolHolder was told them."""
 
     holder_id: int
     account: int
@@ -332,6 +332,110 @@ class HolderTold(Result, frozen=True, tag=True, kw_only=True):
     registered_at: datetime
     cards: tuple[FoundCard, ...]
     consents: tuple[Consent, ...]
+    details: dict[str, str] = {}
+
+
+class CardName(msgspec.Struct, frozen=True):
+    """One of a card's names."""
+
+    scheme: str
+    value: str
+
+
+class WalletCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A card of a wallet with all of its names, also the printed number; other fields as in Identified."""
+
+    number: str
+    status: str
+    usable: str
+    product: str
+    names: tuple[CardName, ...]
+    expires_at: datetime | None = None
+
+
+class WalletTold(Result, frozen=True, tag=True, kw_only=True):
+    """A wallet as outside systems know it: ``uuid`` names it for ever, as ``Ref("uuid", ...)``.
+
+    ``tiers``: (programme, tier) of the programmes of its cards that have tiers.
+    """
+
+    account: int
+    uuid: str
+    opened_at: datetime
+    cards: tuple[WalletCard, ...]
+    tiers: tuple[tuple[str, str], ...] = ()
+
+
+class UnitTold(msgspec.Struct, frozen=True, kw_only=True):
+    """``kind``: money or points."""
+
+    unit: str
+    kind: str
+    scale: int
+
+
+class TierTold(msgspec.Struct, frozen=True, kw_only=True):
+    tier: str
+    ru: str
+    en: str
+
+
+class ProgrammeTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A programme that works now; ``since`` is when its active version has started. ``tiers`` from the lowest."""
+
+    programme: str
+    unit: str
+    since: datetime
+    tiers: tuple[TierTold, ...]
+
+
+class ChainTold(Result, frozen=True, tag=True, kw_only=True):
+    """What a store is, and what its chain has. ``zone`` is the store's IANA time zone."""
+
+    store: str
+    name: str
+    partner: str
+    zone: str
+    units: tuple[UnitTold, ...]
+    programmes: tuple[ProgrammeTold, ...]
+
+
+class Transaction(msgspec.Struct, frozen=True, kw_only=True):
+    """What one operation did to one unit of a wallet, and the balance after it, as they were booked.
+
+    ``revision`` never falls from one transaction of a wallet to the next: microseconds since 1970. ``entry`` tells
+    transactions of one operation apart. ``number`` and ``total_minor`` are its receipt's; empty and ``None`` without.
+    """
+
+    operation_id: int
+    entry: int
+    revision: int
+    kind: str
+    store: str
+    unit: str
+    scale: int
+    amount: int
+    balance: int
+    effective_at: datetime
+    booked_at: datetime
+    programme: str = ""
+    number: str = ""
+    total_minor: int | None = None
+    actor: str = ""
+
+
+class Transactions(Result, frozen=True, tag=True, kw_only=True):
+    account: int
+    transactions: tuple[Transaction, ...]
+    more: bool = False
+
+
+class Turnover(Result, frozen=True, tag=True, kw_only=True):
+    """What was bought in the span: receipts, and own money paid for goods."""
+
+    account: int
+    visits: int
+    turnover_minor: int
 
 
 class TokenIssued(Result, frozen=True, tag=True, kw_only=True):
@@ -525,6 +629,19 @@ class HolderRegistered(Result, frozen=True, tag=True, kw_only=True):
     account: int
 
 
+class HolderEnrolled(Result, frozen=True, tag=True, kw_only=True):
+    """``outcome``: registered, updated, or nothing (only cards were told of). ``holder_id`` is 0 for a bearer's wallet.
+
+    ``number``: the card that was issued; empty for none.
+    """
+
+    outcome: str
+    holder_id: int
+    account: int
+    number: str
+    at: datetime
+
+
 class HolderUpdated(Result, frozen=True, tag=True, kw_only=True):
     holder_id: int
     account: int
@@ -632,6 +749,7 @@ AnyStoredResult = (
     | CardReplaced
     | PinSet
     | HolderRegistered
+    | HolderEnrolled
     | HolderUpdated
     | HoldersMerged
     | HolderErased
@@ -653,5 +771,9 @@ AnyRead = (
     | ReceiptTold
     | HoldTold
     | HolderTold
+    | WalletTold
+    | ChainTold
+    | Transactions
+    | Turnover
     | TokenIssued
 )

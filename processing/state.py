@@ -33,8 +33,8 @@ from processing.results import HoldPlaced
 from processing.secrets import Vault
 
 # Names of cards that are worked out, not kept as identifiers.
-PHONE, EMAIL, HOLDER, WALLET, TOKEN = "phone", "email", "holder", "wallet", "token"  # a scheme's name
-DERIVED = frozenset({PHONE, EMAIL, HOLDER, WALLET, TOKEN})
+PHONE, EMAIL, HOLDER, WALLET, TOKEN, UUID = "phone", "email", "holder", "wallet", "token", "uuid"
+DERIVED = frozenset({PHONE, EMAIL, HOLDER, WALLET, TOKEN, UUID})
 
 # States of a hold.
 OPEN, CAPTURED, RELEASED, HOLD_EXPIRED = "open", "captured", "released", "expired"

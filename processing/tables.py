@@ -230,6 +230,8 @@ person = Table(
     Column("phone", LargeBinary),
     Column("email", LargeBinary),
     Column("birthday", LargeBinary),
+    # What outside systems keep of the person: a JSON object of texts.
+    Column("details", LargeBinary),
 )
 
 contact = Table(

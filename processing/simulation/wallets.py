@@ -125,6 +125,7 @@ def person_row(vault: Vault, holder: int, name: str, birthday: str | None) -> di
         "name": seal(key, name.encode(), place("name", holder)),
         "phone": None,
         "email": None,
+        "details": None,
         "birthday": None if birthday is None else seal(key, birthday.encode(), place(BIRTHDAY, holder)),
     }
 
