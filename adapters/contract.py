@@ -40,6 +40,8 @@ from processing.results import Result
 T = TypeVar("T")
 A = TypeVar("A", bound=Result)
 B = TypeVar("B", bound=Result)
+C = TypeVar("C", bound=Result)
+D = TypeVar("D", bound=Result)
 
 Outcome = Result | LoyaltyError
 Asking = Generator[Sequence[Ask[Any]], Sequence[Outcome], T]
@@ -386,6 +388,14 @@ def one(ask: Ask[A]) -> Asking[A]:
 
 @overload
 def each(first: Ask[A], second: Ask[B], /) -> Asking[tuple[A | LoyaltyError, B | LoyaltyError]]: ...
+@overload
+def each(
+    first: Ask[A], second: Ask[B], third: Ask[C], /
+) -> Asking[tuple[A | LoyaltyError, B | LoyaltyError, C | LoyaltyError]]: ...
+@overload
+def each(
+    first: Ask[A], second: Ask[B], third: Ask[C], fourth: Ask[D], /
+) -> Asking[tuple[A | LoyaltyError, B | LoyaltyError, C | LoyaltyError, D | LoyaltyError]]: ...
 @overload
 def each(*asks: Ask[A]) -> Asking[tuple[A | LoyaltyError, ...]]: ...
 def each(*asks: Ask[Any]) -> Asking[tuple[Any, ...]]:

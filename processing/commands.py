@@ -489,7 +489,7 @@ class EnrolHolder(Command[HolderEnrolled], frozen=True, tag=True, kw_only=True):
     The wallet is the one that ``known`` names, or where that is ``None`` the one to which the phone or one of ``names``
     leads, or a new one. ``names`` are given to a card of it that has one of them already, else to a new active
     card of ``product``, whose number is the one of the scheme ``card`` where that is fit. A wallet without cards
-    gets one. ``drop`` is a card of the wallet that is closed; a holder with a phone gets another one for the last.
+    gets one. ``drop`` names a card of the wallet that is closed; a holder with a phone gets another one for the last.
 
     ``None`` leaves a field as it is, an empty text removes it; ``details`` are added to what is kept: texts of the
     outside system by names of its own. Without any of them nobody is registered.
@@ -501,7 +501,7 @@ class EnrolHolder(Command[HolderEnrolled], frozen=True, tag=True, kw_only=True):
     known: Ref | None = None
     product: str = ""
     names: tuple[Ref, ...] = ()
-    drop: Ref | None = None
+    drop: tuple[Ref, ...] = ()
     name: str | None = None
     phone: str | None = None
     email: str | None = None

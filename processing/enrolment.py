@@ -83,7 +83,9 @@ def enrol_holder(state: State, command: EnrolHolder) -> HolderEnrolled:
 
 def _check(command: EnrolHolder) -> None:
     """Errors: BadMessage for more than anybody needs, or nobody in particular."""
-    if len(command.names) > MAX_NAMES or any(canonical(ref).scheme in DERIVED for ref in command.names):
+    if max(len(command.names), len(command.drop)) > MAX_NAMES or any(
+        canonical(ref).scheme in DERIVED for ref in command.names
+    ):
         raise BadMessage(f"up to {MAX_NAMES} names of a card", where="names")
     if command.known is None and not (command.names or command.phone or command.email):
         raise BadMessage("somebody who is known, a phone, an e-mail or a card", where="known")
@@ -159,11 +161,11 @@ def _names(state: State, command: EnrolHolder, wallet_id: int | None) -> list[Re
 
 def _dropped(state: State, command: EnrolHolder, found: _Found) -> Card | None:
     """The card to close. Errors: CardNotFound, CardStatusWrong."""
-    if command.drop is None:
+    if not command.drop:
         return None
-    card = state.card([command.drop])
+    card = state.card(command.drop)
     if card.wallet_id != found.wallet_id or card.status in GONE:
-        raise CardNotFound("the wallet has no such card", scheme=command.drop.scheme)
+        raise CardNotFound("the wallet has no such card", scheme=command.drop[0].scheme)
     if state.directory.product(card.product).value:
         raise CardStatusWrong("a card of value is paid out or blocked", status=card.status)
     return card
@@ -181,10 +183,9 @@ def _product(state: State, command: EnrolHolder, found: _Found, names: list[Ref]
     is_new_to_all = bool(names) and not any(name in state.cards for name in names)
     if not is_new_to_all and (left or names):
         return None
-    code = command.product or (dropped.product if dropped is not None else "")
-    if state.directory.product(code).value:
-        raise ProductNotFound("a person's card carries no money", product=code)
-    return code
+    if state.directory.product(command.product).value:
+        raise ProductNotFound("a person's card carries no money", product=command.product)
+    return command.product
 
 
 def _has_phone(state: State, found: _Found) -> bool:

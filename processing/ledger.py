@@ -102,7 +102,7 @@ def refs_of(command: Command[Any]) -> list[Ref]:
         return [command.source, command.target]
     if isinstance(command, EnrolHolder):
         contacts = [Ref(kind, value) for kind, value in (("phone", command.phone), ("email", command.email)) if value]
-        return [ref for ref in (command.known, command.drop) if ref is not None] + contacts + list(command.names)
+        return [*([command.known] if command.known else []), *command.drop, *contacts, *command.names]
     card = getattr(command, "card", None)
     return [card] if isinstance(card, Ref) else []
 

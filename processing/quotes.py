@@ -103,6 +103,7 @@ def quote(reading: Reading, query: Quote) -> Quoted:
                 earned=use.earned(earning),
                 usable=use.usable,
                 tier=use.facts.tier,
+                programme=use.programme.code,
                 texts=() if use.usable else card_texts(reading, use.programme, story, False, use.account, query.store),
             )
             for use, earning, limit, story in zip(uses, decision.earnings, limits, decision.explanation, strict=True)

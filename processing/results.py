@@ -109,6 +109,7 @@ class QuotedCard(msgspec.Struct, frozen=True, kw_only=True):
     usable: str
     tier: str = ""
     texts: tuple[TextTold, ...] = ()
+    programme: str = ""
 
 
 class PaidLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

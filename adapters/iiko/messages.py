@@ -1,0 +1,192 @@
+"""JSON of iiko's clients -> fields: strict about what is money, tolerant about how clients spell the rest.
+
+Numbers never become floats: whole ones are ints, others keep their text. A digit string will do for a number, for
+clients send ``"sex": "2"`` (docs/adapters/iiko.md, "Differences between clients"). Helpers raise BadMessage with
+the field's path, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from adapters.parsing import bad, day, instant, minor, thousandths
+from processing.errors import BadMessage
+
+MAX_TEXT = 4_000
+MAX_NUMBER = 40
+MAX_LIST = 1_000
+MAX_INT64 = 2**63 - 1
+
+Fields = Mapping[str, Any]
+
+
+class Numeral(str):
+    """A number with a point or exponent, as it was written."""
+
+    __slots__ = ()
+
+
+_decode = msgspec.json.Decoder(float_hook=Numeral).decode
+_FRACTION = re.compile(r"[.,]([0-9]{1,6})[0-9]*Z?\Z")
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+
+def fields(body: bytes) -> Fields:
+    """The object that the message is; one that was encoded twice is a string with the object in it.
+
+    ``pyiikocloudapi`` sends its login so (page, section 7). Errors: BadMessage.
+    """
+    told = _json(body)
+    if isinstance(told, str) and not isinstance(told, Numeral):
+        told = _json(told.encode("utf-8", "replace"))
+    if not isinstance(told, dict):
+        raise bad("body", type(told).__name__, "a JSON object")
+    return told
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise bad("body", "", "JSON") from None
+
+
+def text(told: Fields, name: str, most: int = MAX_TEXT) -> str:
+    """A text, stripped; empty where it is absent or null. A number will do."""
+    value = told.get(name)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise bad(name, type(value).__name__, "a text")
+    found = str(value).strip()
+    if len(found) > most or "\0" in found:
+        raise bad(name, found, f"at most {most} characters")
+    return found
+
+
+def needed(told: Fields, name: str, most: int = MAX_TEXT) -> str:
+    """A text that must be there."""
+    found = text(told, name, most)
+    if not found:
+        raise bad(name, "", "a value: it is required")
+    return found
+
+
+def identity(told: Fields, name: str) -> str:
+    """A UUID in small letters; empty where it is absent or null."""
+    found = text(told, name)
+    if found and not _UUID.fullmatch(found.lower()):
+        raise bad(name, found, "a UUID")
+    return str(uuid.UUID(found)) if found else ""
+
+
+def needed_identity(told: Fields, name: str) -> str:
+    needed(told, name)
+    return identity(told, name)
+
+
+def identities(told: Fields, name: str, most: int = MAX_LIST) -> tuple[str, ...]:
+    """UUIDs of a list."""
+    return tuple(needed_identity({name: value}, name) for value in values(told, name, most))
+
+
+def values(told: Fields, name: str, most: int = MAX_LIST) -> list[Any]:
+    """A list; empty where it is absent or null."""
+    found = told.get(name)
+    if found is None:
+        return []
+    if not isinstance(found, list) or len(found) > most:
+        raise bad(name, type(found).__name__, f"a list of at most {most}")
+    return found
+
+
+def objects(told: Fields, name: str, most: int = MAX_LIST) -> list[Fields]:
+    """A list of objects."""
+    found = values(told, name, most)
+    if not all(isinstance(each, dict) for each in found):
+        raise bad(name, "", "a list of objects")
+    return found
+
+
+def inner(told: Fields, name: str) -> Fields:
+    """An object inside; an empty one where it is absent or null."""
+    found = told.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise bad(name, type(found).__name__, "an object")
+    return found
+
+
+def switch(told: Fields, name: str) -> bool | None:
+    """A truth; ``None`` where it is absent or null."""
+    found = told.get(name)
+    if found is None or isinstance(found, bool):
+        return found
+    raise bad(name, found, "true or false")
+
+
+def whole(told: Fields, name: str, least: int = 0, most: int = MAX_INT64) -> int | None:
+    """A whole number, or a string of its digits; ``None`` where it is absent or null."""
+    found = told.get(name)
+    if found is None:
+        return None
+    plain = str(found)
+    if isinstance(found, bool) or not plain.isascii() or not plain.removeprefix("-").isdigit() or len(plain) > 20:
+        raise bad(name, found, "a whole number")
+    if not least <= int(plain) <= most:
+        raise bad(name, found, f"{least} to {most}")
+    return int(plain)
+
+
+def money(told: Fields, name: str) -> int:
+    """An amount of major units as minor ones; absent is an error. The sign is the caller's to judge."""
+    return minor(_number(told, name), name)
+
+
+def quantity(told: Fields, name: str) -> int:
+    """A quantity in thousandths."""
+    return thousandths(_number(told, name), name)
+
+
+def _number(told: Fields, name: str) -> str:
+    """The number's text without an exponent."""
+    found = told.get(name)
+    plain = str(found)
+    if isinstance(found, bool) or not isinstance(found, int | str) or len(plain) > MAX_NUMBER:
+        raise bad(name, found, "a number")
+    try:
+        number = Decimal(plain)
+    except InvalidOperation:
+        raise bad(name, found, "a number") from None
+    if not number.is_finite() or abs(number.adjusted()) > MAX_NUMBER:
+        raise bad(name, found, "a number")
+    return format(number, "f")
+
+
+def birthday(told: Fields, name: str) -> date | None:
+    """The date of a date-time."""
+    found = text(told, name)
+    return day(found.removesuffix("Z"), name) if found else None
+
+
+def moment(told: Fields, name: str) -> datetime:
+    """A date-time in UTC, ``2026-11-21 17:41:09.512``, to the microsecond; absent is an error."""
+    found = needed(told, name)
+    fraction = _FRACTION.search(found)
+    at = instant(found.removesuffix("Z"), name, ZoneInfo("UTC"))
+    return at + timedelta(microseconds=int(fraction[1].ljust(6, "0"))) if fraction else at
+
+
+def require(is_fit: bool, where: str, expected: str) -> None:
+    """Errors: BadMessage unless it is fit."""
+    if not is_fit:
+        raise BadMessage(f"{where}: expected {expected}", where=where)

@@ -1,0 +1,189 @@
+"""Sign-in, organizations, terminal groups, payment types: what clients ask before they speak of guests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.contract import Asking, Link, SignIn, WireRequest, WireResponse, one
+from adapters.iiko import identities
+from adapters.iiko.answers import said
+from adapters.iiko.messages import Fields, fields, identity, needed_identity, switch, text
+from adapters.iiko.messages import identities as uuids
+from adapters.iiko.options import names
+from adapters.parsing import bad
+from processing.commands import ReadChain
+from processing.errors import ForeignStore
+from processing.results import ChainTold
+
+# Of the extended form what a loyalty server cannot know.
+UNKNOWN = (
+    "country",
+    "restaurantAddress",
+    "currencyIsoName",
+    "currencyMinimumDenomination",
+    "countryPhoneCode",
+    "marketingSourceRequiredInDelivery",
+    "defaultDeliveryCityId",
+    "deliveryCityIds",
+    "deliveryServiceType",
+    "deliveryOrderPaymentSettings",
+    "defaultCallCenterPaymentTypeId",
+    "orderItemCommentEnabled",
+    "inn",
+    "isConfirmationEnabled",
+    "confirmAllowedIntervalInMinutes",
+)
+
+
+def access_token(request: WireRequest, link: Link) -> Asking[WireResponse]:
+    """Both token paths: the login is the link's secret, under either name (page, "Authentication")."""
+    told = fields(request.body)
+    login = text(told, "apiLogin") or text(told, "apiKey")
+    if not login:
+        raise bad("apiLogin", "", "a value: it is required")
+    signed = yield from one(SignIn(secret=login, seconds=link.options["token_seconds"]))
+    return said({"correlationId": identities.correlation(request), "token": signed.token})
+
+
+def check_organization(told: Fields, link: Link, is_needed: bool = True) -> None:
+    """A link speaks for one store. Errors: ForeignStore, BadMessage."""
+    found = needed_identity(told, "organizationId") if is_needed else identity(told, "organizationId")
+    if found and found != identities.organization(link.store):
+        raise ForeignStore("the organization is not that of this link", where="organizationId")
+
+
+def organizations(request: WireRequest, link: Link) -> Asking[WireResponse]:
+    """The link's store, unless others are asked for. A GET has no body, and asks for all."""
+    told = fields(request.body) if request.method == "POST" else {}
+    wanted, is_extended = uuids(told, "organizationIds"), switch(told, "returnAdditionalInfo") or False
+    chain = yield from one(ReadChain(store=link.store))
+    mine = _organization(chain, link, is_extended)
+    shown = [mine] if not wanted or mine["id"] in wanted else []
+    return said({"correlationId": identities.correlation(request), "organizations": shown})
+
+
+def _organization(chain: ChainTold, link: Link, is_extended: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "responseType": "Extended" if is_extended else "Simple",
+        "id": identities.organization(link.store),
+        "name": chain.name,
+        "code": chain.store,
+        "externalData": None,
+    }
+    if is_extended:
+        told |= dict.fromkeys(UNKNOWN)
+        told |= {"latitude": 0, "longitude": 0, "useUaeAddressingSystem": False, "version": "tillgate"}
+        told |= {"addressFormatType": "Legacy", "isCloud": True, "isAnonymousGuestsAllowed": True, "addressLookup": []}
+    return told
+
+
+def terminal_groups(request: WireRequest, link: Link) -> Asking[WireResponse]:
+    """One group: the tills of the link's store."""
+    wanted = uuids(fields(request.body), "organizationIds")
+    chain = yield from one(ReadChain(store=link.store))
+    mine = identities.organization(link.store)
+    group = {
+        "id": identities.terminal_group(link.store),
+        "organizationId": mine,
+        "name": chain.name,
+        "address": "",
+        "timeZone": chain.zone,
+        "externalData": None,
+        "posVersion": None,
+    }
+    shown = [{"organizationId": mine, "items": [group]}] if mine in wanted else []
+    return said(
+        {
+            "correlationId": identities.correlation(request),
+            "terminalGroups": shown,
+            "terminalGroupsInSleep": [],
+        }
+    )
+
+
+def is_alive(request: WireRequest, link: Link) -> WireResponse:
+    """Whoever gets this answer can be served. ``organizationId`` alone is an old form of the question."""
+    told = fields(request.body)
+    mine = identities.terminal_group(link.store)
+    status = [
+        {
+            "isAlive": group == mine,
+            "terminalGroupId": group,
+            "organizationId": identities.organization(link.store),
+        }
+        for group in uuids(told, "terminalGroupIds")
+    ]
+    return said({"correlationId": identities.correlation(request), "isAliveStatus": status})
+
+
+def awake(request: WireRequest, link: Link) -> WireResponse:
+    """Groups do not sleep here."""
+    asked = uuids(fields(request.body), "terminalGroupIds")
+    mine = identities.terminal_group(link.store)
+    return said(
+        {
+            "correlationId": identities.correlation(request),
+            "successfullyProcessed": [group for group in asked if group == mine],
+            "failedProcessed": [group for group in asked if group != mine],
+        }
+    )
+
+
+def payment_types(request: WireRequest, link: Link) -> WireResponse:
+    """A type of payment for each wallet of the link."""
+    wanted = uuids(fields(request.body), "organizationIds")
+    group = {
+        "id": identities.terminal_group(link.store),
+        "organizationId": identities.organization(link.store),
+        "name": link.store,
+    }
+    mine = [
+        {
+            "id": identities.payment_type(unit),
+            "code": unit,
+            "name": name,
+            "comment": "",
+            "combinable": True,
+            "externalRevision": 0,
+            "applicableMarketingCampaigns": [],
+            "isDeleted": False,
+            "printCheque": False,
+            "paymentProcessingType": "Both",
+            "paymentTypeKind": "IikoCard",
+            "terminalGroups": [group],
+        }
+        for unit, name in names(link.options).items()
+    ]
+    shown = mine if identities.organization(link.store) in wanted else []
+    return said({"correlationId": identities.correlation(request), "paymentTypes": shown})
+
+
+def command_status(request: WireRequest, link: Link) -> WireResponse:
+    """Whatever was answered with a ``correlationId`` is done already: nothing here is carried out later."""
+    told = fields(request.body)
+    check_organization(told, link)
+    needed_identity(told, "correlationId")
+    return said({"state": "Success"})
+
+
+def webhook_settings(request: WireRequest, link: Link) -> WireResponse:
+    """No webhooks are sent: events of orders come from iiko."""
+    check_organization(fields(request.body), link)
+    return said(
+        {
+            "correlationId": identities.correlation(request),
+            "apiLoginName": link.code,
+            "webHooksUri": None,
+            "authToken": None,
+            "webHooksFilter": None,
+        }
+    )
+
+
+def update_webhook_settings(request: WireRequest, link: Link) -> WireResponse:
+    """An empty address is what is set already; any other is refused, for nothing would ever come there."""
+    told = fields(request.body)
+    check_organization(told, link)
+    if text(told, "webHooksUri"):
+        raise bad("webHooksUri", "", "nothing: this server has no orders and sends no webhooks, iiko does")
+    return said({"correlationId": identities.correlation(request)})
