@@ -17,7 +17,8 @@ _MARK = uuid.uuid5(SPACE, "transaction").bytes
 
 
 def _named(kind: str, *codes: str) -> str:
-    return str(uuid.uuid5(SPACE, "|".join((kind, *codes))))
+    name = "|".join((kind, *codes)).encode("utf-8", "replace").decode()
+    return str(uuid.uuid5(SPACE, name))
 
 
 def organization(store: str) -> str:

@@ -40,6 +40,7 @@ REGULAR, ONE_TIME = "regular", "one-time"
 MAX_MODIFIERS = 100
 # Discount codes (page, "calculate"): fixed for the whole order, fixed for an item.
 OF_ORDER, OF_ITEM = 0, 1
+UNKNOWN_COUPON = {"ru": "Купон {} не найден", "en": "Coupon {} is not known"}
 # What an order has no number for yet.
 QUOTE = "calculate"
 
@@ -63,7 +64,7 @@ def calculate(request: WireRequest, link: Link) -> Asking[WireResponse]:
     items = _items(order)
     refs, receipt = _guest(order), _receipt(items, request.at.astimezone(link.zone))
     coupon = text(inner(order, "loyaltyInfo"), "coupon") or text(told, "coupon")
-    warnings = [f"Coupon {coupon} is not known"] if coupon else []
+    warnings = [UNKNOWN_COUPON[link.options["language"]].format(coupon)] if coupon else []
     if not refs:
         quoted = yield from one(Quote(store=link.store, receipt=receipt))
         return said(_answer(items, quoted, None, [], warnings, link))

@@ -16,7 +16,6 @@ from adapters.iiko.messages import moment as told_moment
 from adapters.iiko.places import check_organization
 from adapters.parsing import bad
 from processing.commands import MAX_PAGE, ReadTransactions, ReadTurnover, Ref
-from processing.errors import BadMessage
 from processing.results import Transaction, Turnover
 
 # Behind every transaction of a revision.
@@ -126,37 +125,40 @@ def _number(told: str) -> int | None:
 
 
 def counters(request: WireRequest, link: Link) -> Asking[WireResponse]:
-    """Of each guest, period and metric a number. The specification has numbers for names, the service has texts
-    (page, "Counters"): both are understood, and texts answered."""
+    """Of each guest, period and metric a number.
+
+    The specification names periods and metrics by numbers, the service by texts (page, "Counters"). Each is answered
+    as it was asked: one client takes nothing but numbers, another nothing but texts.
+    """
     told = fields(request.body)
     check_organization(told, link)
     guests = uuids(told, "guestIds", MAX_CUSTOMERS)
     metrics, periods = _chosen(told, "metrics", METRICS), _chosen(told, "periods", PERIODS)
     today = request.at.astimezone(link.zone).date()
     asked = [(guest, period) for guest in guests for period in periods]
-    asks = [ReadTurnover(refs=(Ref("uuid", guest),), since=since(period, today)) for guest, period in asked]
+    asks = [ReadTurnover(refs=(Ref("uuid", guest),), since=since(periods[period], today)) for guest, period in asked]
     outcomes = (yield from each(*asks)) if asks else ()
     return said(
         {
             "counters": [
-                {"guestId": guest, "period": period, "metric": metric, "value": _value(must(outcome), metric)}
+                {"guestId": guest, "period": period, "metric": metric, "value": _value(must(outcome), name)}
                 for (guest, period), outcome in zip(asked, outcomes, strict=True)
-                for metric in metrics
+                for metric, name in metrics.items()
             ]
         }
     )
 
 
-def _chosen(told: Fields, name: str, known: Sequence[str]) -> list[str]:
-    """Errors: BadMessage for none, which the real service answers with a 500, and for unknown ones."""
-    found = []
-    for value in values(told, name):
-        index = value if isinstance(value, int) and not isinstance(value, bool) else -1
-        if not (value in known or 0 <= index < len(known)):
-            raise BadMessage(f"{name}: expected some of {', '.join(known)}", where=name)
-        found.append(value if value in known else known[index])
-    require(bool(found), name, f"some of {', '.join(known)}")
-    return list(dict.fromkeys(found))
+def _chosen(told: Fields, field: str, known: Sequence[str]) -> dict[str | int, str]:
+    """The names by how they were asked for: as texts, or as their places in the list of all.
+
+    Errors: BadMessage for none, which the real service answers with a 500, and for unknown ones.
+    """
+    names: dict[str | int, str] = {**dict(enumerate(known)), **{name: name for name in known}}
+    asked = [value for value in values(told, field) if not isinstance(value, bool | dict | list)]
+    is_fit = bool(asked) and len(asked) == len(values(told, field)) and all(value in names for value in asked)
+    require(is_fit, field, f"some of {', '.join(known)}")
+    return {value: names[value] for value in asked}
 
 
 def since(period: str, today: date) -> date | None:

@@ -39,6 +39,7 @@ EXTENSIONS = {"xml": "xml", "json": "json", "bmp": "bmp", "png": "png", "plain":
 class Sample:
     """A recorded message, its link, and what is expected of it.
 
+    ``unkeyed`` tells why nothing in the message names what it asks for, so that each request is a new one.
     ``noise`` names fields that change from attempt to attempt, ``signal`` fields that make another message,
     ``secrets`` values that nobody may see when private fields are masked.
     """
@@ -54,6 +55,7 @@ class Sample:
     signal: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     origin: str = ""
+    unkeyed: str = ""
 
     def with_body(self, body: bytes) -> Sample:
         """The same sample with other bytes."""
@@ -96,6 +98,7 @@ def _sample(folder: Path, adapter: Adapter, index: dict[str, Any], case: str, pa
         signal=tuple(index.get("signal", ())),
         secrets=tuple(index.get("secrets", ())),
         origin=entry.get("origin", ""),
+        unkeyed=entry.get("unkeyed", ""),
     )
 
 
