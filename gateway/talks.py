@@ -84,6 +84,8 @@ class Line:
     deadline: float
     said: bytes = b""
     heard: bytes = b""
+    # Since when the far side owes an answer, by the monotonic clock.
+    waits_since: float | None = None
 
 
 class Sessions:
@@ -105,6 +107,9 @@ class Sessions:
             kept = self._kept.get(out.link.code)
             if kept is not None and time.monotonic() < kept[1]:
                 return kept[0]
+            if kept is not None:
+                self._kept.pop(out.link.code, None)
+                _leave(out, kept[0], line.transport)
             talk = out.adapter.login(out.secrets, out.link)
             session = talk if isinstance(talk, Session) else listen(talk, lambda call: _say(line, call, None))
             self._kept[out.link.code] = session, time.monotonic() + session.seconds * SESSION_MARGIN
@@ -121,18 +126,27 @@ class Sessions:
         for code, (session, _) in list(self._kept.items()):
             if session.goodbye is not None and code in links:
                 transport = links[code].transport(False)
-                try:
-                    transport.call(session.goodbye, session, time.monotonic() + links[code].policy.call_seconds)
-                except Undelivered as error:
-                    log.warning("goodbye_failed", link=code, reason=error.message)
-                finally:
-                    transport.close()
+                _leave(links[code], session, transport)
+                transport.close()
         self._kept.clear()
+
+
+def _leave(out: Outgoing, session: Session, transport: Transport) -> None:
+    """Say goodbye, where one is said; a far side that does not hear it ends the session by itself."""
+    if session.goodbye is not None:
+        try:
+            transport.call(session.goodbye, session, time.monotonic() + out.policy.call_seconds)
+        except Undelivered as error:
+            log.warning("goodbye_failed", link=out.link.code, reason=error.message)
 
 
 def _say(line: Line, call: Call, session: Session | None) -> Reply:
     line.said, line.heard = _shown(call), b""
-    reply = line.transport.call(call, session, line.deadline)
+    line.waits_since = time.monotonic()
+    try:
+        reply = line.transport.call(call, session, line.deadline)
+    finally:
+        line.waits_since = None
     line.heard = _shown(reply)
     return reply
 
