@@ -37,7 +37,7 @@ def test_figures_are_those_of_the_log(busy: World, clock: StillClock) -> None:
     rows, now = log_rows(busy), clock.at
     with busy.database.reading() as connection:
         counted = figures.recent(connection, LINKS, now)
-        bars = figures.day(connection, "ural", now)
+        bars = counted.bars["ural"]
         outcomes = figures.outcomes(connection, "ural", now)
     for code in LINKS:
         own = [row for row in rows if row.link == code]
