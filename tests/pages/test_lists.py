@@ -150,6 +150,30 @@ def test_every_page_of_an_empty_server_says_what_to_do_next(world: World) -> Non
         assert said in text, address
 
 
+def test_figures_of_links_that_only_send_are_those_of_their_attempts(busy: World, clock: StillClock) -> None:
+    with busy.database.reading() as connection:
+        counted = figures.sent(connection, SENDS, clock.at)
+        outcomes = figures.outcomes(connection, SENDS[0], clock.at, sends=True)
+        attempts = list(connection.execute(select(tables.outbox_attempt).where(tables.outbox_attempt.c.link == SENDS[0])))
+    told = counted.of(SENDS[0])
+    assert (told.exchanges, told.errors, told.last) == (len(attempts), len(attempts), None) and attempts
+    assert [(code, count) for code, _, count, _ in outcomes] == [("link_refused", len(attempts))]
+    assert sum(bar.errors for bar in counted.bars[SENDS[0]]) == len(attempts)
+    whole = figures.together(counted.bars.values())
+    assert sum(bar.exchanges for bar in whole) == sum(counted.of(code).exchanges for code in SENDS)
+    assert figures.together([]) == []
+
+
+def test_messages_of_links_that_no_file_names_are_seen_by_who_sees_the_whole_chain(busy: World) -> None:
+    for path in ("/console/", "/console/queues"):
+        told = {name: busy.signed_in(name).get(path).get_data(as_text=True) for name in ("olga", "pavel", "stella")}
+        assert [name for name, text in told.items() if "no longer" in text or "больше не настроен" in text] == ["olga"]
+        assert all(GONE not in told[name] for name in ("pavel", "stella"))
+    assert GONE in told["olga"]
+    visitor = busy.signed_in("olga")
+    assert visitor.get(f"/console/links/{GONE}").status_code == 404
+
+
 def test_the_first_sentence_names_what_is_worst(busy: World) -> None:
     text = busy.signed_in("oscar").get("/console/").get_data(as_text=True)
     sentence = re.sub(r"<[^>]*>|\s+", " ", text.partition('<p class="sentence"')[2].partition("</p>")[0])
