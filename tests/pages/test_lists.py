@@ -154,7 +154,9 @@ def test_figures_of_links_that_only_send_are_those_of_their_attempts(busy: World
     with busy.database.reading() as connection:
         counted = figures.sent(connection, SENDS, clock.at)
         outcomes = figures.outcomes(connection, SENDS[0], clock.at, sends=True)
-        attempts = list(connection.execute(select(tables.outbox_attempt).where(tables.outbox_attempt.c.link == SENDS[0])))
+        attempts = list(
+            connection.execute(select(tables.outbox_attempt).where(tables.outbox_attempt.c.link == SENDS[0]))
+        )
     told = counted.of(SENDS[0])
     assert (told.exchanges, told.errors, told.last) == (len(attempts), len(attempts), None) and attempts
     assert [(code, count) for code, _, count, _ in outcomes] == [("link_refused", len(attempts))]
