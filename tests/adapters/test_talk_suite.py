@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,6 +46,7 @@ from processing.commands import BlockCard, Ref
 from processing.errors import BadReply, LinkDown, LinkRefused, NotYet, Undelivered
 
 AT = datetime(2026, 5, 4, 16, 52, 31, tzinfo=UTC)
+PAGE = Path(__file__).parents[2] / "docs" / "writing-an-adapter.md"
 LINK = Link("link-1", "bistro", ZoneInfo("Europe/Moscow"), {})
 SECRETS = {"password": "a secret of sixteen"}
 MESSAGES = tuple(Message(n, "card_changed", {"card": f"***{n}"}) for n in (1, 2, 3))
@@ -474,6 +477,17 @@ def test_a_folder_writes_as_it_is_told() -> None:
     assert folder.answer(FileRead("c")).content is None
     with pytest.raises(BadReply):
         folder.answer(FileRead("b", limit=0))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_what_the_docs_teach_keeps_every_law(law: str) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    space: dict[str, Any] = {**globals(), "TalkSuite": TalkSuite}
+    exec(next(each for each in blocks if each.startswith("def send(")), space)
+    push = Push(frozenset({"operation_posted"}), space["send"])
+    space["ADAPTER"] = adapter(push=push)
+    exec(next(each for each in blocks if "(FarSide)" in each), space)
+    run(space["Talks"](), law)
 
 
 def test_a_talk_may_close_what_it_has_opened_whatever_has_failed() -> None:
