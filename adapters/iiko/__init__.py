@@ -50,7 +50,7 @@ LOYALTY: dict[str, Handler] = {
     "delete_customers": customers.delete_customers,
     "restore_customers": customers.restore_customers,
 }
-# One client asks for organizations with GET (page, section 7).
+# One client asks for organizations with GET (docs/adapters/iiko.md, "Differences between clients").
 METHODS = {"organizations": frozenset({"GET", "POST"})}
 
 # Names of keys in any case. A guest's name is also that of a programme; both are hidden.

@@ -12,7 +12,7 @@ from adapters.contract import WireResponse
 from processing.units import major
 
 CONTENT_TYPE = "application/json"
-# Two bytes, not none: an empty body breaks two of the clients (page, "Wallets").
+# Two bytes, not none: an empty body breaks two of the clients (docs/adapters/iiko.md, "Differences between clients").
 NOTHING: dict[str, Any] = {}
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -45,7 +45,7 @@ def amount(minor_units: int, scale: int = 2) -> Decimal:
 
 
 def moment(at: datetime | None) -> str | None:
-    """``2026-11-21 17:41:09.512``, UTC (page, "Transport conventions")."""
+    """``2026-11-21 17:41:09.512``, UTC (docs/adapters/iiko.md, "Calls")."""
     if at is None:
         return None
     utc = at.astimezone(UTC)

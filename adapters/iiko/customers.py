@@ -189,8 +189,9 @@ def balances(found: Identified, options: Mapping[str, Any]) -> list[dict[str, An
 
 
 def _shown(balance: Balance) -> tuple[int, int]:
-    """What a guest can spend now. Whether iiko's own balance leaves out what is held is not known (page, section 8);
-    this one does, so that whoever charges it off is not refused."""
+    """What a guest can spend now. Whether iiko's own balance leaves out what is held is not known; this one does, so
+    that whoever charges it off is not refused (docs/adapters/iiko.md, "Wallets").
+    """
     return balance.available, balance.scale
 
 
@@ -226,7 +227,7 @@ def create_or_update(request: WireRequest, link: Link) -> Asking[WireResponse]:
 
 
 def _card_names(told: Fields) -> tuple[Ref, ...]:
-    """The card's names. Errors: BadMessage for half of them (page, "create_or_update")."""
+    """The card's names. Errors: BadMessage for half of them (docs/adapters/iiko.md, "Cards")."""
     track, number = text(told, "cardTrack", MAX_CODE), text(told, "cardNumber", MAX_CODE)
     require(bool(track) == bool(number), "cardNumber" if track else "cardTrack", "a value: track and number together")
     return (Ref("track", track), Ref("card", number)) if track else ()

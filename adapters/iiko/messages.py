@@ -1,8 +1,7 @@
 """JSON of iiko's clients -> fields: strict about what is money, tolerant about how clients spell the rest.
 
-Numbers never become floats: whole ones are ints, others keep their text. A digit string will do for a number, for
-clients send ``"sex": "2"`` (docs/adapters/iiko.md, "Differences between clients"). Helpers raise BadMessage with
-the field's path, and nothing else.
+Numbers keep the text that they were written as. A digit string will do for one, for clients send ``"sex": "2"``
+(docs/adapters/iiko.md, "Differences between clients"). Helpers raise BadMessage with the field's name.
 """
 
 from __future__ import annotations
@@ -11,52 +10,37 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from adapters.parsing import bad, day, instant, minor, thousandths
+from adapters.json_parsing import Node, Number, parse_json
+from adapters.parsing import bad, day, instant
 from processing.errors import BadMessage
 
 MAX_TEXT = 4_000
-MAX_NUMBER = 40
 MAX_LIST = 1_000
 MAX_INT64 = 2**63 - 1
 
 Fields = Mapping[str, Any]
 
-
-class Numeral(str):
-    """A number with a point or exponent, as it was written."""
-
-    __slots__ = ()
-
-
-_decode = msgspec.json.Decoder(float_hook=Numeral).decode
 _FRACTION = re.compile(r"[.,]([0-9]{1,6})[0-9]*Z?\Z")
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
+# What no database keeps: NUL, and halves of characters, which only escapes can spell.
+NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 def fields(body: bytes) -> Fields:
     """The object that the message is; one that was encoded twice is a string with the object in it.
 
-    ``pyiikocloudapi`` sends its login so (page, section 7). Errors: BadMessage.
+    ``pyiikocloudapi`` sends its login so (docs/adapters/iiko.md, "Differences between clients"). Errors: BadMessage.
     """
-    told = _json(body)
-    if isinstance(told, str) and not isinstance(told, Numeral):
-        told = _json(told.encode("utf-8", "replace"))
+    told = parse_json(body).value
+    if isinstance(told, str) and not isinstance(told, Number):
+        told = parse_json(told.encode("utf-8", "replace")).value
     if not isinstance(told, dict):
         raise bad("body", type(told).__name__, "a JSON object")
     return told
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return _decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise bad("body", "", "JSON") from None
 
 
 def text(told: Fields, name: str, most: int = MAX_TEXT) -> str:
@@ -64,10 +48,10 @@ def text(told: Fields, name: str, most: int = MAX_TEXT) -> str:
     value = told.get(name)
     if value is None:
         return ""
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if not isinstance(value, str):
         raise bad(name, type(value).__name__, "a text")
-    found = str(value).strip()
-    if len(found) > most or "\0" in found:
+    found = NO_TEXT.sub("", value).strip()
+    if len(found) > most:
         raise bad(name, found, f"at most {most} characters")
     return found
 
@@ -139,37 +123,27 @@ def whole(told: Fields, name: str, least: int = 0, most: int = MAX_INT64) -> int
     found = told.get(name)
     if found is None:
         return None
-    plain = str(found)
-    if isinstance(found, bool) or not plain.isascii() or not plain.removeprefix("-").isdigit() or len(plain) > 20:
+    if not isinstance(found, str) or not _WHOLE.fullmatch(found):
         raise bad(name, found, "a whole number")
-    if not least <= int(plain) <= most:
+    if not least <= int(found) <= most:
         raise bad(name, found, f"{least} to {most}")
-    return int(plain)
+    return int(found)
 
 
 def money(told: Fields, name: str) -> int:
     """An amount of major units as minor ones; absent is an error. The sign is the caller's to judge."""
-    return minor(_number(told, name), name)
+    return _number(told, name).minor()
 
 
 def quantity(told: Fields, name: str) -> int:
     """A quantity in thousandths."""
-    return thousandths(_number(told, name), name)
+    return _number(told, name).thousandths()
 
 
-def _number(told: Fields, name: str) -> str:
-    """The number's text without an exponent."""
+def _number(told: Fields, name: str) -> Node:
     found = told.get(name)
-    plain = str(found)
-    if isinstance(found, bool) or not isinstance(found, int | str) or len(plain) > MAX_NUMBER:
-        raise bad(name, found, "a number")
-    try:
-        number = Decimal(plain)
-    except InvalidOperation:
-        raise bad(name, found, "a number") from None
-    if not number.is_finite() or abs(number.adjusted()) > MAX_NUMBER:
-        raise bad(name, found, "a number")
-    return format(number, "f")
+    require(isinstance(found, str) and found != "", name, "a number")
+    return Node(found, name)
 
 
 def birthday(told: Fields, name: str) -> date | None:

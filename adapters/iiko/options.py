@@ -9,16 +9,16 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 
 from processing.commands import MAX_HOLD_SECONDS
 
-# Kinds of wallets as the API numbers them (page, "customer/info": walletBalances[].type).
+# Kinds of wallets as the API numbers them (walletBalances[].type in the specification).
 TYPES = {"deposit": 0, "bonus": 1, "products": 2, "discount": 3, "certificate": 4}
 # What is topped up against money; the others hold points.
 MONEY_TYPES = frozenset({"deposit", "certificate"})
 MAX_WALLETS = 16
 MAX_CATEGORIES = 100
-# As long as tokens of the real service live (page, "Authentication").
+# As long as tokens of the real service live (docs/adapters/iiko.md, "Signing in").
 TOKEN_SECONDS = 3600
 MAX_TOKEN_SECONDS = 86_400
-# The page does not tell how long a hold lasts; a public plugin reserves bonuses for a day.
+# How long a hold of the real service lasts is not known; a public plugin reserves bonuses for a day.
 HOLD_SECONDS = 86_400
 HIDE, ERASE = "hide", "erase"
 

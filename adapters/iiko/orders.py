@@ -38,7 +38,7 @@ from processing.units import proportion
 PRODUCT, COMPOUND = "Product", "Compound"
 REGULAR, ONE_TIME = "regular", "one-time"
 MAX_MODIFIERS = 100
-# Discount codes (page, "calculate"): fixed for the whole order, fixed for an item.
+# Discount codes (the specification): fixed for the whole order, fixed for an item.
 OF_ORDER, OF_ITEM = 0, 1
 UNKNOWN_COUPON = {"ru": "Купон {} не найден", "en": "Coupon {} is not known"}
 # What an order has no number for yet.
@@ -127,7 +127,7 @@ def _price(part: Fields) -> int:
 
 
 def _modifier(told: Fields) -> int:
-    """What a modifier adds to the price of a piece. Its amount is taken as that of one piece; the page does not say."""
+    """What a modifier adds to the price of a piece. Its amount is taken as that of one piece; nobody says."""
     needed(told, "productId")
     pieces = quantity(told, "amount") if told.get("amount") is not None else 1_000
     require(pieces >= 0, "order.items.modifiers.amount", "a quantity that is not negative")

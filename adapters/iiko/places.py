@@ -36,7 +36,7 @@ UNKNOWN = (
 
 
 def access_token(request: WireRequest, link: Link) -> Asking[WireResponse]:
-    """Both token paths: the login is the link's secret, under either name (page, "Authentication")."""
+    """Both token paths: the login is the link's secret, under either name (docs/adapters/iiko.md, "Signing in")."""
     told = fields(request.body)
     login = text(told, "apiLogin") or text(told, "apiKey")
     if not login:

@@ -16,7 +16,7 @@ from adapters.parsing import bad
 from processing.commands import ReadChain, ReadWallet
 from processing.results import ChainTold
 
-# Of the API's templates those that ours resemble (page, "Programs").
+# Of the API's templates those that ours resemble (the specification).
 BONUS_TEMPLATE, NO_TEMPLATE = 1, 0
 # Names of ``refillType`` are not published.
 REFILL_TYPE = 0

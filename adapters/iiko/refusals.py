@@ -1,7 +1,7 @@
 """Refusals as iiko's clients read them: one body that is a transport error and a loyalty error at once.
 
 Without ``errorDescription`` one client crashes instead of returning its error object; another looks for ``message``
-(page, "Errors" and section 7). What is refused by the rules or not found is HTTP 400, never 404.
+(docs/adapters/iiko.md, "Errors"). What is refused by the rules or not found is HTTP 400, never 404.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from adapters.iiko.identities import correlation
 from adapters.texts import text
 from processing.errors import BadMessage, CardNotFound, LoyaltyError, NoSuchRoute
 
-# By the scheme of the name that led nowhere (page, "Errors": observed loyalty code pairs).
+# By the scheme of the name that led nowhere (docs/adapters/iiko.md, "Errors").
 PHONE = ("Transport_WrongCustomerNumber", "Validation_IncorrectPhone")
 NOT_FOUND = {
     "phone": PHONE,
@@ -27,7 +27,7 @@ COUNTERS = ("Transport_WrongRequest", "Validation_CounterValidationError")
 COUNTER_FIELDS = frozenset({"metrics", "periods"})
 LAST_CARD = "Can't delete a single card from an anonymous guest."
 
-# 403 and not 401 for an unknown path: a client signs in anew at every 401, without an end (page, section 7).
+# 403 and not 401 for an unknown path: one client signs in anew at every 401, without an end.
 STATUSES = {
     "bad_credentials": 401,
     "no_such_route": 403,

@@ -14,6 +14,7 @@ from adapters.iiko.messages import Fields, fields, identity, require, values, wh
 from adapters.iiko.messages import identities as uuids
 from adapters.iiko.messages import moment as told_moment
 from adapters.iiko.places import check_organization
+from adapters.json_parsing import Number
 from adapters.parsing import bad
 from processing.commands import MAX_PAGE, ReadTransactions, ReadTurnover, Ref
 from processing.results import Transaction, Turnover
@@ -127,8 +128,8 @@ def _number(told: str) -> int | None:
 def counters(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """Of each guest, period and metric a number.
 
-    The specification names periods and metrics by numbers, the service by texts (page, "Counters"). Each is answered
-    as it was asked: one client takes nothing but numbers, another nothing but texts.
+    The specification names periods and metrics by numbers, the service by texts. Each is answered as it was asked: one
+    client takes nothing but numbers, another nothing but texts (docs/adapters/iiko.md, "Counters").
     """
     told = fields(request.body)
     check_organization(told, link)
@@ -155,10 +156,16 @@ def _chosen(told: Fields, field: str, known: Sequence[str]) -> dict[str | int, s
     Errors: BadMessage for none, which the real service answers with a 500, and for unknown ones.
     """
     names: dict[str | int, str] = {**dict(enumerate(known)), **{name: name for name in known}}
-    asked = [value for value in values(told, field) if not isinstance(value, bool | dict | list)]
-    is_fit = bool(asked) and len(asked) == len(values(told, field)) and all(value in names for value in asked)
-    require(is_fit, field, f"some of {', '.join(known)}")
+    asked = [_place(value) for value in values(told, field)]
+    require(bool(asked) and all(value in names for value in asked), field, f"some of {', '.join(known)}")
     return {value: names[value] for value in asked}
+
+
+def _place(value: Any) -> str | int:
+    """A name, or a place in the list of all; -1 for what is neither."""
+    if isinstance(value, Number):
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 3 else -1
+    return value if isinstance(value, str) else -1
 
 
 def since(period: str, today: date) -> date | None:

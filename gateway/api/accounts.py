@@ -22,13 +22,26 @@ from gateway.api.schemas import (
     example,
     positive,
 )
-from gateway.api.section import CommandBody, Section, ask_one
+from gateway.api.section import CommandBody, Section, ask_one, client
 from processing import commands
-from processing.commands import MAX_KEY, ReadBalances, ReadLots, ReadStatement, Ref
+from processing.commands import (
+    MAX_KEY,
+    ReadBalances,
+    ReadLots,
+    ReadStatement,
+    ReadTransactions,
+    ReadTurnover,
+    ReadWallet,
+    Ref,
+)
+from processing.results import WalletTold
 
 section = Section("accounts", "What a wallet holds, and value that moves without a receipt")
 
 MAX_DAYS = 36_500
+# As the core bounds it.
+MAX_SKIP = 1_000_000
+AFTER = "revision, operation_id and entry of the last transaction that is known, with colons between"
 ACCOUNT = f"<int(max={f.MAX_ID}):account>"
 
 
@@ -97,6 +110,83 @@ class StatementSchema(f.Told):
     cursor = f.told("asks for the next page; empty on the last one")
 
 
+class TransactionsQuerySchema(Schema):
+    since = f.instant("only what was booked then or later")
+    until = f.instant("only what was booked then or before")
+    after = f.text(64, pattern=r"[0-9]{1,18}(:[0-9]{1,18}){2}", words="revision:operation:entry", describe=AFTER)
+    skip = f.whole(0, MAX_SKIP, "so many of them", load_default=0)
+    limit = f.limit()
+
+
+class TransactionSchema(f.Told):
+    operation_id = f.told_whole()
+    entry = f.told_whole("tells transactions of one operation apart")
+    revision = f.told_whole("never falls from one transaction of a wallet to the next")
+    kind = f.told("receipt, void, return, top_up, adjustment, capture, expiry ...")
+    store = f.told("code of the store")
+    unit = f.told("code of the unit")
+    scale = f.told_whole("digits after the point")
+    amount = f.told_amount("what it did to the wallet; negative took away")
+    balance = f.told_amount("what the books hold afterwards")
+    effective_at = f.told_at("when it happened")
+    booked_at = f.told_at("when we learned it")
+    programme = f.told("code of the programme that decided it; empty for none")
+    number = f.told("of its receipt; empty without one")
+    total_minor = f.told_money("of its receipt; null without one", data_key="total", allow_none=True)
+    actor = f.told("who asked for it")
+
+
+class TransactionsSchema(f.Told):
+    account = f.told_whole("the wallet's number")
+    transactions = f.told_some(TransactionSchema, "in the order in which they were booked")
+    more = f.told_switch("others follow: ask again with after")
+
+
+class TurnoverQuerySchema(Schema):
+    since = f.day("only this day and later", load_default=None)
+
+
+class TurnoverSchema(f.Told):
+    account = f.told_whole("the wallet's number")
+    visits = f.told_whole("receipts")
+    turnover_minor = f.told_money("own money paid for goods", data_key="turnover")
+
+
+class WalletQuerySchema(Schema):
+    store = f.store("code of a store, by whose day tiers are judged")
+
+
+class CardNameSchema(f.Told):
+    scheme = f.told("what kind of name it is")
+    value = f.told("the name")
+
+
+class WalletCardSchema(f.Told):
+    number = f.told("the card's number")
+    status = f.told("issued, active, blocked, expired, replaced or closed")
+    usable = f.told("empty, or the code of the refusal that it would meet")
+    product = f.told("code of the kind of card")
+    names = f.told_some(CardNameSchema, "all that it is called")
+    expires_at = f.told_at("when the card expires", allow_none=True)
+
+
+class TierOfSchema(f.Told):
+    programme = f.told()
+    tier = f.told()
+
+
+def tiers_of(found: WalletTold) -> list[dict[str, str]]:
+    return [{"programme": programme, "tier": tier} for programme, tier in found.tiers]
+
+
+class WalletToldSchema(f.Told):
+    account = f.told_whole("the wallet's number")
+    uuid = f.told("names the wallet for ever, as the scheme uuid")
+    opened_at = f.told_at()
+    cards = f.told_some(WalletCardSchema, "newest first")
+    tiers = f.Worked(TierOfSchema, tiers_of, "of the programmes of its cards that have tiers")
+
+
 READ = "accounts:read"
 
 
@@ -125,6 +215,38 @@ def read_statement(asked: dict[str, Any], account: int) -> Any:
     Movements, newest first, in pages. Errors: CardNotFound, BadMessage (a cursor of another statement).
     """
     return ask_one(ReadStatement(refs=wallet(account), **asked))
+
+
+@section.read(f"/accounts/{ACCOUNT}/transactions", TransactionsSchema, READ, TransactionsQuerySchema)
+def read_transactions(asked: dict[str, Any], account: int) -> Any:
+    """Read transactions
+
+    Movements in the order of booking, for a mirror of the wallet: behind the last one that was told nothing is ever
+    filled in later. Errors: CardNotFound.
+    """
+    told = asked.pop("after")
+    revision, operation, entry = map(int, told.split(":")) if told else (0, 0, 0)
+    after = (revision, operation, entry) if told else None
+    return ask_one(ReadTransactions(refs=wallet(account), after=after, **asked))
+
+
+@section.read(f"/accounts/{ACCOUNT}/turnover", TurnoverSchema, READ, TurnoverQuerySchema)
+def read_turnover(asked: dict[str, Any], account: int) -> Any:
+    """Read the turnover
+
+    Receipts, and own money paid for goods. Errors: CardNotFound.
+    """
+    return ask_one(ReadTurnover(refs=wallet(account), since=asked["since"]))
+
+
+@section.read(f"/accounts/{ACCOUNT}/wallet", WalletToldSchema, READ, WalletQuerySchema)
+def read_wallet(asked: dict[str, Any], account: int) -> Any:
+    """Read a wallet
+
+    Its UUID, its cards with all their names, its tiers. Errors: CardNotFound, ForeignStore.
+    """
+    client().check_store(asked["store"])
+    return ask_one(ReadWallet(store=asked["store"], refs=wallet(account)))
 
 
 # Writing -----------------------------------------------------------------------------------------------------

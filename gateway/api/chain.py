@@ -7,8 +7,9 @@ from typing import Any
 
 from gateway.api import fields as f
 from gateway.api import pages
-from gateway.api.section import Section, client, rest
+from gateway.api.section import Section, ask_one, client, rest
 from processing.chain import Product
+from processing.commands import ReadChain
 from processing.units import Unit, major
 
 section = Section("chain", "Partners, stores, units, kinds of cards, links")
@@ -76,6 +77,34 @@ class LinksSchema(f.Told):
     links = f.told_some(LinkSchema)
 
 
+class UnitToldSchema(f.Told):
+    unit = f.told("code of the unit")
+    kind = f.told("money or points")
+    scale = f.told_whole("digits after the point")
+
+
+class TierToldSchema(f.Told):
+    tier = f.told("code of the tier")
+    ru = f.told("what it is called")
+    en = f.told("what it is called")
+
+
+class ProgrammeToldSchema(f.Told):
+    programme = f.told("code of the programme")
+    unit = f.told("code of its points")
+    since = f.told_at("when the version that works has started")
+    tiers = f.told_some(TierToldSchema, "from the lowest")
+
+
+class ChainToldSchema(f.Told):
+    store = f.told("code of the store")
+    name = f.told("what it is called")
+    partner = f.told("code of the legal entity that owns it")
+    zone = f.told("IANA time zone")
+    units = f.told_some(UnitToldSchema)
+    programmes = f.told_some(ProgrammeToldSchema)
+
+
 READ = "chain:read"
 
 
@@ -98,6 +127,16 @@ def read_stores() -> Any:
     own = client().stores
     with rest().database.reading() as connection:
         return {"stores": [row for row in pages.stores(connection) if own is None or row.code in own]}
+
+
+@section.read("/stores/<string:store>/chain", ChainToldSchema, READ)
+def read_chain(store: str) -> Any:
+    """Read a store's chain
+
+    What the store is, and the units, programmes and tiers that its guests meet. Errors: ForeignStore.
+    """
+    client().check_store(store)
+    return ask_one(ReadChain(store=store))
 
 
 @section.read("/units", UnitsSchema, READ)

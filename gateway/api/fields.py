@@ -427,3 +427,10 @@ def personal(describe: str, hidden: Callable[[str], str] = hide) -> Personal:
 class Birthday(fields.Date):
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return value if READER.get().sees_personal else None
+
+
+class Details(fields.Dict):
+    """What outside systems keep of a person."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return value if READER.get().sees_personal else {}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from gateway.api import fields as f
-from gateway.api.schemas import CARD, CardBody, FoundCardSchema, card, card_example, example
+from gateway.api.schemas import CARD, CardBody, FoundCardSchema, RefSchema, card, card_example, example
 from gateway.api.section import CommandBody, Section, ask_one
 from processing import commands
 from processing.commands import ReadHolder, Ref
@@ -15,6 +15,8 @@ from processing.commands import ReadHolder, Ref
 section = Section("holders", "People behind the cards, and their consents")
 
 FIRST_BIRTH_YEAR = 1900
+# As the core bounds them.
+MAX_NAMES, MAX_DETAILS, MAX_DETAIL_NAME, MAX_DETAIL = 8, 64, 64, 4_000
 
 
 class RegisterHolderSchema(CardBody):
@@ -39,6 +41,37 @@ class UpdateHolderSchema(CardBody):
     phone = f.text(64, 0, describe="a new phone; empty removes it", load_default=None)
     email = f.text(254, 0, describe="a new e-mail; empty removes it", load_default=None)
     birthday = f.day("a new date of birth", FIRST_BIRTH_YEAR)
+
+
+class EnrolHolderSchema(CommandBody):
+    makes = commands.EnrolHolder
+    example = example(product="guest", phone="+7 921 000-00-01", name="Анна Смирнова", details={"crm.segment": "tea"})
+    known = f.nested(RefSchema, "a name of a wallet that must be there; else phone, e-mail and names lead to it")
+    product = f.code("kind of the card that a new wallet gets", load_default="", example="guest")
+    names = f.some(fields.Nested(RefSchema), MAX_NAMES, "names that one card of the wallet is to have")
+    drop = f.some(fields.Nested(RefSchema), MAX_NAMES, "names of one card of the wallet that is to be closed")
+    name = f.text(describe="name of the person", load_default=None, example="Анна Смирнова")
+    phone = f.text(64, 0, describe="phone; empty removes it", load_default=None)
+    email = f.text(254, 0, describe="e-mail; empty removes it", load_default=None)
+    birthday = f.day("date of birth", FIRST_BIRTH_YEAR)
+    details = fields.Dict(
+        keys=f.text(MAX_DETAIL_NAME),
+        values=f.text(MAX_DETAIL, 0),
+        load_default=dict,
+        validate=validate.Length(max=MAX_DETAILS),
+        metadata={"description": "what an outside system keeps of the person; an empty text removes one"},
+    )
+
+    def prepared(self, data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "product": data["product"] or "", "names": tuple(data["names"]), "drop": tuple(data["drop"])}
+
+
+class HolderEnrolledSchema(f.Told):
+    outcome = f.told("registered, updated, or nothing: only cards were told of")
+    holder_id = f.told_whole("the holder's number; 0 for a bearer's wallet")
+    account = f.told_whole("the wallet's number")
+    number = f.told("the card that was issued; empty for none")
+    at = f.told_at()
 
 
 class HolderUpdatedSchema(HolderRegisteredSchema):
@@ -118,6 +151,7 @@ class HolderToldSchema(f.Told):
     registered_at = f.told_at()
     cards = f.told_some(FoundCardSchema)
     consents = f.told_some(ConsentSchema, "every record, newest first")
+    details = f.Details(required=True, metadata={"description": "what outside systems keep; empty unless seen"})
 
 
 class ConsentsSchema(f.Told):
@@ -149,6 +183,7 @@ def read_consents(holder_id: int) -> Any:
 
 section.command("/holders", RegisterHolderSchema, HolderRegisteredSchema, WRITE, "Register a holder", status=201)
 section.command("/holders", UpdateHolderSchema, HolderUpdatedSchema, WRITE, "Update a holder", method="PATCH")
+section.command("/holders/enrol", EnrolHolderSchema, HolderEnrolledSchema, WRITE, "Enrol a holder")
 section.command("/holders/merge", MergeHoldersSchema, HoldersMergedSchema, WRITE, "Merge two holders")
 section.command("/holders/erase", EraseHolderSchema, HolderErasedSchema, WRITE, "Erase a holder")
 section.command("/consents/give", GiveConsentSchema, ConsentRecordedSchema, WRITE, "Record a consent", status=201)

@@ -328,6 +328,7 @@ class QuotedCardSchema(f.Told):
     usable = f.told("empty, or the code of the refusal that it would meet")
     tier = f.told("the holder's tier; empty for none")
     texts = f.told_some(TextToldSchema, "what is said to cashier, slip and holder; none for a card that is not usable")
+    programme = f.told("code of the card's programme")
 
 
 class QuotedSchema(f.Told):

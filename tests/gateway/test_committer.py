@@ -27,6 +27,7 @@ from processing.commands import (
     AnyCommand,
     CardUse,
     Command,
+    EnrolHolder,
     IssueCard,
     Line,
     PostReceipt,
@@ -86,6 +87,9 @@ COMMANDS: list[AnyCommand] = [
     IssueCard(store="s", keys=("a",), product="p", wallet_of=CARD, identifiers=(CARD,), active=True),
     ActivateCard(store="s", keys=("a",), card=CARD),
     RegisterHolder(store="s", keys=("a",), card=CARD, name="Анна", birthday=date(1990, 2, 28)),
+    EnrolHolder(
+        store="s", keys=("a",), known=CARD, product="p", names=(CARD,), phone="+79210000001", details={"a": "b"}
+    ),
     TopUp(store="s", keys=("a",), card=CARD, amount=Amount("RUB", 5)),
     Adjust(store="s", keys=("a",), card=CARD, amount=Amount("RUB", -5), reason="r", expires_days=3, allow_debt=True),
 ]

@@ -276,15 +276,6 @@ def test_pyiikocloudapi_hears_of_a_wrong_login_once(server: Served) -> None:
     assert api.regions([ORGANIZATION]).status_code == 403
 
 
-def test_iiko_pkg_creates_nobody_and_is_told_what_is_missing(server: Served) -> None:
-    """It sends no type, and nests the guest: both are invalid for iiko too."""
-    module = pytest.importorskip("iiko_pkg.client")
-    client = module.IikoClient(SECRET, base_url=server.address)
-    assert "Moscow" in str(client.get_organizations())
-    with pytest.raises(Exception, match="type: expected one of phone, cardTrack"):
-        client.get_customer_info(ORGANIZATION, phone=PHONE)
-
-
 def test_pyiiko_asks_for_organizations_with_get(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     module = pytest.importorskip("Pyiiko.transport")
     monkeypatch.setattr(module, "_API_BASE", server.address)

@@ -70,6 +70,10 @@ def test_every_query_may_be_asked(query: type[msgspec.Struct]) -> None:
         commands.ReadReceipt,
         commands.ReadHold,
         commands.ReadHolder,
+        commands.ReadWallet,
+        commands.ReadChain,
+        commands.ReadTransactions,
+        commands.ReadTurnover,
     }
     assert query in bodies | asked_by_address
 
