@@ -31,6 +31,7 @@ ACTIONS = (
     "card_blocked",
     "card_closed",
     "card_issued",
+    "card_reopened",
     "card_replaced",
     "card_unblocked",
     "client_added",
