@@ -493,9 +493,9 @@ class EnrolHolder(Command[HolderEnrolled], frozen=True, tag=True, kw_only=True):
 
     ``None`` leaves a field as it is, an empty text removes it; ``details`` are added to what is kept: texts of the
     outside system by names of its own. Without any of them nobody is registered.
-    Errors: CardNotFound (``known``, ``drop``), CardNumberTaken (another wallet's, or of
-    somebody with another phone), PhoneTaken, ProductNotFound (of a
-    card of value too), HolderNotFound (erased; or ``drop`` would leave nothing), CardStatusWrong, BadMessage.
+    Errors: CardNotFound (``known``, ``drop``), CardNumberTaken (another wallet's card, a card of value, or that of
+    somebody with another phone), PhoneTaken, ProductNotFound (of value, too), HolderNotFound (erased; or ``drop``
+    would leave nothing), CardStatusWrong (replaced, or a wallet with a card of value), BadMessage.
     """
 
     known: Ref | None = None

@@ -149,12 +149,13 @@ def _details(state: State, command: EnrolHolder, holder: Holder | None) -> str:
 
 
 def _names(state: State, command: EnrolHolder, wallet_id: int | None) -> list[Ref]:
-    """The names as they are kept. Errors: CardNumberTaken for one of another wallet's card, CardStatusWrong."""
+    """The names as they are kept. Errors: CardNumberTaken for one of another wallet's card, or of a card of value:
+    whoever knows its number is not its owner yet; CardStatusWrong for a replaced one."""
     names = list(dict.fromkeys(map(canonical, command.names)))
     for card in [state.cards[name] for name in names if name in state.cards]:
-        if card.wallet_id != wallet_id:
+        if card.wallet_id != wallet_id or state.directory.product(card.product).value:
             raise CardNumberTaken("the number belongs to another card")
-        if card.status == REPLACED or (card.status == CLOSED and state.directory.product(card.product).value):
+        if card.status == REPLACED:
             raise CardStatusWrong(f"the card is {card.status}", status=card.status)
     return names
 
@@ -172,12 +173,13 @@ def _dropped(state: State, command: EnrolHolder, found: _Found) -> Card | None:
 
 
 def _product(state: State, command: EnrolHolder, found: _Found, names: list[Ref], dropped: Card | None) -> str | None:
-    """Of which kind a card is to be issued; ``None``: none is. Errors: ProductNotFound, HolderNotFound."""
-    left = [
-        card
-        for card in state.cards_by_id.values()
-        if card.wallet_id == found.wallet_id and card is not dropped and card.status not in GONE
-    ]
+    """Of which kind a card is to be issued; ``None``: none is.
+
+    Errors: ProductNotFound, HolderNotFound, CardStatusWrong: beside a card of value another one would pay without
+    its PIN.
+    """
+    mine = [card for card in state.cards_by_id.values() if card.wallet_id == found.wallet_id]
+    left = [card for card in mine if card is not dropped and card.status not in GONE]
     if dropped is not None and not left and not _has_phone(state, found):
         raise HolderNotFound("the only card of somebody without a phone")
     is_new_to_all = bool(names) and not any(name in state.cards for name in names)
@@ -185,6 +187,9 @@ def _product(state: State, command: EnrolHolder, found: _Found, names: list[Ref]
         return None
     if state.directory.product(command.product).value:
         raise ProductNotFound("a person's card carries no money", product=command.product)
+    for card in mine:
+        if state.directory.product(card.product).value:
+            raise CardStatusWrong("a wallet with a card of value gets no other", status=card.status)
     return command.product
 
 

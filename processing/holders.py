@@ -22,6 +22,7 @@ from processing.commands import (
 from processing.errors import BadMessage, HolderExists, HolderNotFound, PhoneTaken
 from processing.keys import once
 from processing.name_parts import parts
+from processing.names import wallet_uuid
 from processing.people import BIRTHDAY, EMAIL, PHONE, Contact, Holder, Person, contacts_of, place, read_field
 from processing.results import ConsentRecorded, HolderErased, HolderRegistered, HolderUpdated
 from processing.secrets import EXCHANGE_LOG, Vault, new_key, seal
@@ -108,6 +109,8 @@ def erase_holder(state: State, command: EraseHolder) -> HolderErased:
     def do() -> tuple[HolderErased, int | None]:
         holder, person = known(state, command.card)
         sought = [read_field(state.vault, holder.id, person.wrapped_key, *each) for each in _told(person)]
+        # By this outside systems tell of them without any name.
+        sought.append(wallet_uuid(state.vault, holder.wallet_id))
         state.insert(
             tables.erasure,
             {

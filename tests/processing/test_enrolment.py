@@ -18,9 +18,10 @@ from processing.errors import (
     PhoneTaken,
     ProductNotFound,
 )
+from processing.holders import open_sought
 from processing.results import HolderEnrolled, HolderTold, WalletTold
 from processing.verify import verify
-from tests.processing.books import GIFT, MOSCOW, PLAIN, Books, ref
+from tests.processing.books import GIFT, MONEY, MOSCOW, PINNED, PLAIN, Books, ref
 from tests.processing.reads import outcome, told
 
 PHONE, OTHER = "+79210000001", "+79210000002"
@@ -173,6 +174,15 @@ def test_a_card_that_is_not_theirs_or_the_only_one_of_somebody_without_a_phone_i
     refused(books, CardStatusWrong, known=ref(gift), drop=(ref(gift),))
 
 
+def test_a_card_of_value_is_not_taken_by_its_number_nor_paid_with_beside_its_pin(books: Books) -> None:
+    """Whoever knows a gift card's number could else add a card of their own to its wallet, and pay without its PIN."""
+    gift = books.card(50_000, MONEY, PINNED)
+    uuid = wallet(books, ref(gift)).uuid
+    refused(books, CardNumberTaken, phone=PHONE, names=(ref(gift),))
+    refused(books, CardNumberTaken, known=Ref("uuid", uuid), names=(ref(gift), TRACK))
+    refused(books, CardStatusWrong, known=Ref("uuid", uuid), names=(TRACK,))
+
+
 def test_nobody_is_registered_without_anything_to_tell(books: Books) -> None:
     enrolled = done(books, names=(TRACK,))
     assert (enrolled.outcome, enrolled.holder_id) == ("nothing", 0)
@@ -181,7 +191,11 @@ def test_nobody_is_registered_without_anything_to_tell(books: Books) -> None:
 
 def test_an_erased_holder_is_not_changed(books: Books) -> None:
     card = done(books, phone=PHONE, details={"surname": "P"}).number
-    books.done(EraseHolder(store=MOSCOW, keys=("e",), card=ref(card), reason="at their wish"))
+    uuid = wallet(books, ref(card)).uuid
+    erased = books.done(EraseHolder(store=MOSCOW, keys=("e",), card=ref(card), reason="at their wish"))
+    # The exchange log forgets also what was said of them by their UUID alone.
+    ((sought,),) = books.rows("SELECT sought FROM erasure")
+    assert open_sought(books.core.work.vault, erased.holder_id, sought) == ["", PHONE, uuid]
     refused(books, HolderNotFound, known=ref(card), name="Anna")
     # The phone is free again.
     assert done(books, phone=PHONE).outcome == "registered"

@@ -186,6 +186,10 @@ def shop(books: Books) -> Iterator[Shop]:
     assert [(check.name, check.rows) for check in verify(books.database) if check.rows] == []
 
 
+# What is the same on every database is tried on one.
+ON_SQLITE = pytest.mark.parametrize("books", ["sqlite"], indirect=True)
+
+
 def new_uuid() -> str:
     return str(uuid.UUID(int=next(_names), version=4))
 
@@ -193,6 +197,7 @@ def new_uuid() -> str:
 # Signing in -------------------------------------------------------------------------------------------------
 
 
+@ON_SQLITE
 def test_both_token_paths_take_the_login_under_either_name_and_encoded_twice(shop: Shop) -> None:
     body = json.dumps({"apiLogin": SECRET})
     for path, told in (
@@ -207,6 +212,7 @@ def test_both_token_paths_take_the_login_under_either_name_and_encoded_twice(sho
         assert shop.send("api/1/organizations", b"{}", token=answer.told["token"]).status == 200
 
 
+@ON_SQLITE
 def test_strangers_hear_401_and_unknown_paths_403(shop: Shop) -> None:
     assert shop.ask("api/1/access_token", apiLogin="wrong" * 5).status == 401
     assert shop.ask("api/1/access_token").status == 400
@@ -220,6 +226,7 @@ def test_strangers_hear_401_and_unknown_paths_403(shop: Shop) -> None:
         assert answer.told["errorDescription"] == f"Right {path} is not allowed for this ApiLogin"
 
 
+@ON_SQLITE
 def test_a_token_ends_with_its_time(books: Books) -> None:
     with open_shop(books, token_seconds=1) as shop:
         claims = shop.token.split(".")[1]
@@ -230,6 +237,7 @@ def test_a_token_ends_with_its_time(books: Books) -> None:
 # Places -----------------------------------------------------------------------------------------------------
 
 
+@ON_SQLITE
 def test_the_store_is_an_organization_with_a_group_of_terminals_and_types_of_payment(shop: Shop) -> None:
     for answer in (shop.ask("api/1/organizations"), shop.send("api/1/organizations", b"", "GET")):
         (mine,) = answer.told["organizations"]
@@ -247,6 +255,7 @@ def test_the_store_is_an_organization_with_a_group_of_terminals_and_types_of_pay
     assert [(each["code"], each["name"]) for each in types] == [(POINTS, "Бонусы"), (MONEY, "Сертификат")]
 
 
+@ON_SQLITE
 def test_the_organization_of_another_link_is_refused(shop: Shop) -> None:
     for path in ("customer/info", "program", "customer_category"):
         told = shop.refused(path, organizationId=identities.organization(URAL), type="phone", phone=PHONE)
@@ -300,6 +309,7 @@ def test_a_guest_is_created_found_in_five_ways_and_updated(shop: Shop) -> None:
     assert shop.by_id(customer)["phone"] == OTHER
 
 
+@ON_SQLITE
 def test_what_is_not_found_is_a_400_with_the_services_own_codes(shop: Shop) -> None:
     for named, codes in (
         ({"type": "phone", "phone": PHONE}, ("Transport_WrongCustomerNumber", "Validation_IncorrectPhone")),
@@ -315,6 +325,7 @@ def test_what_is_not_found_is_a_400_with_the_services_own_codes(shop: Shop) -> N
     assert shop.refused("customer/create_or_update", phone="12")["errorCode"] == "Validation_IncorrectPhone"
 
 
+@ON_SQLITE
 def test_bad_requests_are_refused_with_a_text_that_tells_what_was_expected(shop: Shop) -> None:
     customer = shop.customer()
     money = {"customerId": customer, "walletId": BONUS}
@@ -357,6 +368,7 @@ def test_cards_come_and_go_by_their_tracks(shop: Shop) -> None:
     shop.top_up(customer, 10)
 
 
+@ON_SQLITE
 def test_a_guest_without_a_phone_keeps_the_only_card(shop: Shop) -> None:
     anonymous = shop.done("customer/create_or_update", cardTrack="770", cardNumber="770")["id"]
     shop.top_up(anonymous, "2000.00", DEPOSIT)
@@ -443,6 +455,7 @@ def test_a_hold_is_placed_once_and_what_is_held_is_not_charged_off(shop: Shop) -
     assert shop.balance(customer) == Decimal("50.50")
 
 
+@ON_SQLITE
 def test_a_hold_without_a_name_gets_one_and_an_unknown_one_is_not_cancelled(shop: Shop) -> None:
     customer = shop.customer()
     shop.top_up(customer, 30)
@@ -489,6 +502,7 @@ def test_of_twenty_holds_of_100_on_150_one_succeeds(books: Books) -> None:
 # Programmes, categories, coupons ------------------------------------------------------------------------------
 
 
+@ON_SQLITE
 def test_each_wallet_has_its_programmes_and_every_guest_is_in_them(shop: Shop) -> None:
     customer = shop.customer()
     found = shop.done("program")["Programs"]
@@ -501,6 +515,7 @@ def test_each_wallet_has_its_programmes_and_every_guest_is_in_them(shop: Shop) -
     assert shop.done("manual_condition") == {"manualConditions": []}
 
 
+@ON_SQLITE
 def test_categories_of_the_link_are_given_and_taken(shop: Shop) -> None:
     customer = shop.customer()
     names = {each["name"] for each in shop.done("customer_category")["guestCategories"]}
@@ -517,6 +532,7 @@ def test_categories_of_the_link_are_given_and_taken(shop: Shop) -> None:
     shop.refused("customer_category/add", customerId=NOBODY, categoryId=VIP)
 
 
+@ON_SQLITE
 def test_there_are_no_coupons_yet(shop: Shop) -> None:
     assert shop.done("coupons/info", number="SPRING-10", series=None) == {"couponInfo": []}
     assert shop.done("coupons/series") == {"seriesWithNotActivatedCoupons": []}
@@ -546,6 +562,7 @@ def test_a_basket_may_be_paid_with_what_the_programme_and_the_wallets_allow(shop
     assert shop.done("calculate", order=basket())["availablePayments"] == told["availablePayments"]
 
 
+@ON_SQLITE
 def test_a_basket_of_nobody_is_priced_and_a_warning_says_so(shop: Shop) -> None:
     told = shop.done("calculate", order=basket(loyaltyInfo={"coupon": "SPRING-10"}))
     assert told["Warnings"][0]["ErrorCode"] == "Validation_IncorrectPhone"
@@ -604,6 +621,7 @@ def test_a_receipt_of_the_till_is_a_transaction_with_its_order_and_counts(shop: 
     ]
 
 
+@ON_SQLITE
 def test_commands_are_done_and_webhooks_are_not_sent(shop: Shop) -> None:
     told = shop.ask("api/1/commands/status", organizationId=ORGANIZATION, correlationId=NOBODY)
     assert told.told == {"state": "Success"}
@@ -616,6 +634,7 @@ def test_commands_are_done_and_webhooks_are_not_sent(shop: Shop) -> None:
 # The log ----------------------------------------------------------------------------------------------------
 
 
+@ON_SQLITE
 def test_the_exchange_log_shows_neither_logins_tokens_nor_people(shop: Shop) -> None:
     customer = shop.customer(name="Олег", surName="Сидоров", comment="звонить после шести", email="o@example.org")
     shop.by_id(customer)
