@@ -115,12 +115,13 @@ def finish(state: State, source: int, target: int) -> None:
 
 
 def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
-    """Every debt into one of the target's, every lot into an equal one; then what is free repays what is owed."""
+    """Every debt into one of the target's, every lot into an equal one; then what is free repays what is owed,
+    whichever of both had it."""
     postings: list[Posting] = []
     # What debts get in the course of this, negative where they grow: their lots know it only afterwards.
     repaid: dict[int, int] = {}
-    moved = [lot for lot in giving.lots.values() if lot.remaining]
-    own = sorted((lot for lot in taking.lots.values() if lot.free > 0), key=soonest_first)
+    moved = sorted((lot for lot in giving.lots.values() if lot.remaining), key=soonest_first)
+    free = {lot.id: lot.free for lot in taking.lots.values() if lot.free > 0}
     for lot in moved:
         postings += state.moved(giving, [(lot, -lot.remaining)])
         if lot.is_debt:
@@ -131,9 +132,10 @@ def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
     for lot in moved:
         if not lot.is_debt:
             into = state.open_lot(taking, *lot.terms)
-            postings += state.moved(taking, [(into, lot.remaining), *_repay(state, debts, into, lot.remaining, repaid)])
-    for lot in own:
-        postings += state.moved(taking, _repay(state, debts, lot, lot.free, repaid))
+            free[into.id] = free.get(into.id, 0) + lot.remaining
+            postings += state.moved(taking, [(into, lot.remaining)])
+    for lot in sorted((taking.lots[lot_id] for lot_id in free), key=soonest_first):
+        postings += state.moved(taking, _repay(state, debts, lot, free[lot.id], repaid))
     return postings
 
 

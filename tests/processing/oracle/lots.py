@@ -39,9 +39,9 @@ class Lot:
     expired: int = 0
 
     @property
-    def order(self) -> tuple[datetime, datetime, int]:
-        """Soonest expiring first, then earliest available, then oldest."""
-        return self.terms.expires_at or FOREVER, self.terms.available_from, self.number
+    def order(self) -> tuple[datetime, datetime, str, int]:
+        """Soonest expiring first, then earliest available, then by issuer."""
+        return self.terms.expires_at or FOREVER, self.terms.available_from, self.terms.issuer, self.number
 
     @property
     def booked(self) -> int:
