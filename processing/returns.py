@@ -243,7 +243,7 @@ def _owing(state: State, account: Account, reversal: Reversal, let_off: int) -> 
         part = min(short, let_off)
         let_off -= part
         if short > part:
-            moves.append((state.debt(account, account.lots[lot_id].issuer_id), part - short))
+            moves.append((state.debt(account, account.lots[lot_id].issuer_id, reversal.moves), part - short))
     return moves
 
 
