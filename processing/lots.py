@@ -57,7 +57,7 @@ def available(lots: Iterable[Lot], now: datetime) -> int:
 
 
 def soonest_first(lot: Lot) -> tuple[datetime, datetime, int, int]:
-    """The order in which lots pay. Ids tell nothing of age where several processes take them from blocks of their own."""
+    """The order in which lots pay. Not by age: ids come from blocks that each process takes for itself."""
     return (lot.expires_at or FOREVER, lot.available_from, lot.issuer_id, lot.id)
 
 

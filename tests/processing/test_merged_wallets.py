@@ -1,4 +1,4 @@
-"""Two wallets that became one: what is undone, what comes late and what is owed finds its place in the one that is left.
+"""Two wallets that became one: what comes late and what is owed finds its place in the one that is left.
 
 Found by traffic of many at once (test_concurrent_traffic.py).
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +32,9 @@ CHORES: dict[str, Callable[[Core], int]] = {
 }  # fmt: skip
 Task = tuple[Command[Any], ...] | ReadBalances | str
 """A batch, a query, or the name of a chore."""
+
+Run = Callable[[Books, Sequence[Sequence[Task]], random.Random], list[list["Happened"]]]
+"""How shares of tasks are carried out at once."""
 
 TICK = timedelta(microseconds=1)
 LEAPS = (timedelta(minutes=1), timedelta(minutes=12), timedelta(days=1))
@@ -115,6 +118,11 @@ class Watched(Core):
         return list(self._own.done)
 
 
+def watched(books: Books) -> Watched:
+    """A core that has seen nothing yet."""
+    return Watched(books.database, books.core.work.directory, books.core.work.vault)
+
+
 _merges = threading.local()
 _finish = merging.finish
 
@@ -161,16 +169,18 @@ def do_all(core: Watched, tasks: Sequence[Task]) -> list[Happened]:
 def by_threads(books: Books, shares: Sequence[Sequence[Task]], dice: random.Random) -> list[list[Happened]]:
     """What came of each share of tasks, all at once by threads of one core; the still clock goes on from there."""
     assert isinstance(books.clock, StillClock)
-    core = Watched(books.database, books.core.work.directory, books.core.work.vault)
     books.database.clock = ticker = Ticker(books.clock.at, dice)
     try:
         with noting_merges():
+            core = watched(books)
             return race([partial(do_all, core, share) for share in shares])
     finally:
         books.clock.at, books.database.clock = ticker.at, books.clock
 
 
-def by_processes(team: Team, books: Books, shares: Sequence[Sequence[Task]], dice: random.Random) -> list[list[Happened]]:
+def by_processes(
+    team: Team, books: Books, shares: Sequence[Sequence[Task]], dice: random.Random
+) -> list[list[Happened]]:
     """Likewise by processes with cores of their own."""
     assert isinstance(books.clock, StillClock)
     ahead = books.clock.at - datetime.now(UTC)
@@ -182,14 +192,13 @@ def by_processes(team: Team, books: Books, shares: Sequence[Sequence[Task]], dic
 def serve(url: str, pipe: Any) -> None:
     """A process: how much the clock is ahead and tasks in, what happened out, until None."""
     books = Books.of(Database(url), None)
-    core = Watched(books.database, books.core.work.directory, books.core.work.vault)
     pipe.send("ready")
     with noting_merges():
         while (work := pipe.recv()) is not None:
             ahead, tasks = work
             books.database.clock = Ahead(ahead)
             try:
-                pipe.send(do_all(core, tasks))
+                pipe.send(do_all(watched(books), tasks))
             except Exception as error:
                 pipe.send(RuntimeError(repr(error)))
     books.database.dispose()
