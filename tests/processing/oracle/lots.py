@@ -218,10 +218,12 @@ class Account:
 
 
 def living(lot: Lot) -> Lot:
-    """Where a lot is today: in the account into which its own was merged, among equal ones."""
+    """Where a lot is today: in the account into which its own was merged, among equal ones; a debt of before is new."""
     account = lot.account.living
     if account is lot.account:
         return lot
+    if lot.terms.is_debt:
+        return account.lot(lot.terms)
     equal = [other for other in account.lots if other.terms == lot.terms]
     return max(equal, key=lambda other: other.remaining != 0) if equal else account.lot(lot.terms)
 
@@ -254,9 +256,12 @@ class Undone:
 def net(moves: Iterable[Move]) -> dict[Lot, int]:
     sums: dict[Lot, int] = {}
     for lot, amount in moves:
-        lot = living(lot)
         sums[lot] = sums.get(lot, 0) + amount
-    return sums
+    today: dict[Lot, int] = {}
+    for lot, amount in sums.items():
+        lot = living(lot)
+        today[lot] = today.get(lot, 0) + amount
+    return today
 
 
 def undo(moves: Iterable[Move], how: Undoing) -> Undone:

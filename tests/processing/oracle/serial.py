@@ -139,7 +139,7 @@ class Crowd:
             if place < len(changes):
                 self.follow(changes[place])
         for query in queries:
-            assert query.is_explained, self.tell(query, "these balances were never there")
+            assert query.is_explained, self.tell_of(query, "these balances were never there")
         clock = self.world.books.clock
         assert isinstance(clock, StillClock)
         self.oracle.bank.now = clock.at
@@ -154,13 +154,13 @@ class Crowd:
         elif isinstance(what, Merged):
             source = bank.cards[self.wallets[what.source]].home
             (waiting,) = (pair for pair in bank.merging if pair[0] is source)
-            assert not source.open_holds(bank.now), self.tell(told, "merged while points were held")
+            assert not source.open_holds(bank.now), self.tell_of(told, "merged while points were held")
             bank.merging.remove(waiting)
             merge(bank, source, waiting[1].living)
         else:
             assert isinstance(told.asked, Command)
             wanted, found = self.world.expected(self.oracle.ask(told.asked)), self.world.told(what)
-            assert found == wanted, self.tell(told, f"told   {found}\nwanted {wanted}")
+            assert found == wanted, self.tell_of(told, f"told   {found}\nwanted {wanted}")
 
     def explains(self, query: Told) -> bool:
         """Whether these balances are what the oracle has at this moment."""
@@ -175,20 +175,28 @@ class Crowd:
     # Looking ------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        self.world.check(self.oracle)
+        """Errors: AssertionError, with the story of the card."""
+        for name in self.oracle.bank.cards:
+            try:
+                self.world.check_card(self.oracle, name)
+            except AssertionError as error:
+                raise AssertionError(self.tell(self.story, {name}, str(error))) from error
         self.world.books.check_laws()
 
     def check_books(self) -> None:
         broken = {check.name: check.rows for check in verify(self.world.books.database) if check.rows}
         assert not broken, broken
 
-    def tell(self, told: Told, what: str) -> str:
+    def tell_of(self, told: Told, what: str) -> str:
         """The story of the cards and keys that something is about, up to it."""
         until = self.story[: next(n for n, each in enumerate(self.story) if each is told) + 1]
         about = names(told.asked)
         about |= {name for each in until if keys(each.asked) & about for name in names(each.asked)}
-        lines = [str(each) for each in until if names(each.asked) & about or isinstance(each.asked, str)]
-        return "\n".join(["", *lines[-STORY_LINES:], what, f"{told.happened.what}"])
+        return self.tell(until, about, f"{what}\n{told.happened.what}")
+
+    def tell(self, story: Sequence[Told], about: set[str], what: str) -> str:
+        lines = [str(each) for each in story if names(each.asked) & about or isinstance(each.asked, str)]
+        return "\n".join(["", *lines[-STORY_LINES:], what])
 
 
 def heard(shares: Sequence[Sequence[Task]], happened: Sequence[Sequence[Happened]]) -> Iterator[Told]:
