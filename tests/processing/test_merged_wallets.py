@@ -12,6 +12,7 @@ from processing.commands import MergeHolders, PlaceHold, ReadLots, ReleaseHold, 
 from processing.errors import HoldEnded
 from processing.results import Lots, ReceiptPosted
 from tests.processing.books import (
+    ALMATY,
     GRACED,
     MILES,
     MOSCOW,
@@ -91,3 +92,13 @@ def test_points_of_a_return_without_a_sale_live_as_the_card_says_that_names_them
     (told,) = books.core.answer([ReadLots(refs=(ref(own),))])
     assert isinstance(told, Lots)
     assert [(lot.remaining, lot.expires_at is None) for lot in told.lots] == [(50, False)]
+
+
+def test_oldest_debt_of_the_source_is_repaid_first_by_what_the_target_has(books: Books) -> None:
+    source, target = books.card(), books.card(10)
+    for store, amount in ((ALMATY, 30), (MOSCOW, 20)):
+        books.done(adjust(books.key(), source, -amount, allow_debt=True, store=store))
+    merge(books, source, target)
+    (told,) = books.core.answer([ReadLots(refs=(ref(target),))])
+    assert isinstance(told, Lots)
+    assert {lot.issuer: lot.remaining for lot in told.lots} == {"alpha": -20, "beta": -20}
