@@ -268,9 +268,10 @@ def undo(moves: Iterable[Move], how: Undoing) -> Undone:
     """Give back what was drawn to the lots it came from, and take back what was put in.
 
     Own lots first, then others that can pay; what nobody has left is told. A debt holds nothing: what comes back to one
-    that was repaid gets a lot of its own.
+    that was repaid gets a lot of its own, and is the last to repay another debt.
     """
     undone, sums = Undone(), net(moves)
+    spare: list[tuple[Account, Terms, int]] = []
     for lot, amount in sums.items():
         account = lot.account
         if amount < 0 and lot.terms.is_debt:
@@ -278,10 +279,10 @@ def undo(moves: Iterable[Move], how: Undoing) -> Undone:
             if owed:
                 undone.moves.append(account.move(lot, owed, how.at))
             if -amount > owed:
-                spare = Terms(lot.terms.issuer, how.now)
-                undone.moves.append(account.move(account.lot(spare), -amount - owed, how.at))
+                spare.append((account, Terms(lot.terms.issuer, how.now), -amount - owed))
         elif amount < 0:
             undone.moves.append(account.move(how.back(lot), -amount, how.at))
+    undone.moves += [account.move(account.lot(terms), amount, how.at) for account, terms, amount in spare]
     for lot, amount in sums.items():
         if amount > 0:
             take_back(lot, amount, how, undone)
