@@ -1,7 +1,7 @@
 """All value commands at random, from many at once, against the oracle: what was told fits the order of the books.
 
 ``tests/processing/oracle/serial.py`` says what is compared, ``crowd.py`` how the order is known. A seed makes the same
-messages again, but not the same race: a failure tells the story of the cards and keys it is about, in that order.
+messages to begin with, but not the same race: a failure tells the story of the cards and keys that it is about.
 """
 
 from __future__ import annotations

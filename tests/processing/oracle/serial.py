@@ -21,7 +21,6 @@ from processing.commands import Amount, Command, Line, ReadBalances, Ref, Return
 from processing.results import Balances
 from processing.verify import verify
 from tests.processing.books import Books, StillClock
-from tests.processing.oracle.bank import Answer
 from tests.processing.oracle.crowd import CHORES, Expired, Happened, Merged, Run, Task
 from tests.processing.oracle.keys import Oracle
 from tests.processing.oracle.lots import Account
@@ -58,7 +57,6 @@ class Told:
     who: int
     asked: Command[Any] | ReadBalances | str
     happened: Happened
-    wanted: Answer = field(default_factory=dict)
     is_explained: bool = False
     """Of a query: some moment of its own has these balances."""
 
