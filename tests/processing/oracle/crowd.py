@@ -20,7 +20,8 @@ from unittest import mock
 from processing import merging
 from processing.chores import end_holds, expire_lots, finish_merges
 from processing.commands import Command, ReadBalances
-from processing.database import Database
+from processing.database import LOCK_TIMEOUT_MS, Database
+from processing.errors import Busy
 from processing.execute import Core, Outcome
 from processing.results import Balances
 from processing.state import State
@@ -111,11 +112,15 @@ class Watched(Core):
         return outcomes
 
     def carried(self, commands: Sequence[Command[Any]]) -> list[tuple[datetime, Outcome]]:
-        """The outcomes with their instants; the caller was told the same. Nobody is told Busy or Failed."""
+        """The outcomes with their instants; the caller was told the same, or Busy of what was not carried out."""
         self._own.done = []
         told = self.execute(commands)
-        assert told == [outcome for _, outcome in self._own.done], f"told but not carried out: {told}"
-        return list(self._own.done)
+        done = iter(self._own.done)
+        found = [
+            (last(self), outcome) if isinstance(outcome, Busy) else next(done, (last(self), None)) for outcome in told
+        ]
+        assert told == [outcome for _, outcome in found], f"told otherwise than carried out: {told}"
+        return found
 
 
 def watched(books: Books) -> Watched:
@@ -156,6 +161,8 @@ def do(core: Watched, task: Task) -> list[Happened]:
     else:
         done = core.carried(task)
     ended = time.monotonic_ns()
+    is_busy = any(isinstance(what, Busy) for _, what in done)
+    assert not is_busy or ended - began >= LOCK_TIMEOUT_MS * 1_000_000, "Busy, though nobody held a lock for so long"
     return [Happened(at, began, ended, what) for at, what in done]
 
 
