@@ -53,7 +53,7 @@ Move = tuple[Lot, int]
 
 def available(lots: Iterable[Lot], now: datetime) -> int:
     """What can be spent now: what is free in available lots, less all debt."""
-    return sum(lot.free for lot in lots if lot.remaining < 0 or lot.is_available(now))
+    return sum([lot.free for lot in lots if lot.remaining < 0 or lot.is_available(now)])
 
 
 def soonest_first(lot: Lot) -> tuple[datetime, datetime, int, int]:
