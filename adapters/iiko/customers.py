@@ -88,7 +88,7 @@ def info(request: WireRequest, link: Link) -> Asking[WireResponse]:
             "categories": told_categories,
             "walletBalances": balances(must(found), link.options),
             "whenRegistered": moment(holder.registered_at if holder else must(wallet).opened_at),
-            "registrationOrganizationId": identities.organization(link.store),
+            "registrationOrganizationId": identities.organization(link),
         }
     )
 
@@ -179,7 +179,7 @@ def balances(found: Identified, options: Mapping[str, Any]) -> list[dict[str, An
     numbers = types(options)
     return [
         {
-            "id": identities.wallet(unit),
+            "id": identities.wallet(unit, options),
             "name": name,
             "type": numbers[unit],
             "balance": amount(*_shown(known[unit])) if unit in known else 0,

@@ -7,9 +7,10 @@ place in the books, so that a client may go on behind it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from adapters.contract import WireRequest
+from adapters.contract import Link, WireRequest
 
 SPACE = uuid.UUID("6d5b8f6e-2f2c-5c7f-9f0e-7a3f1d0c8e21")
 _OPERATION_BYTES, _ENTRY_BYTES = 6, 2
@@ -21,11 +22,23 @@ def _named(kind: str, *codes: str) -> str:
     return str(uuid.uuid5(SPACE, name))
 
 
-def organization(store: str) -> str:
+def organization(link: Link) -> str:
+    """The link's store; clients may have its id of old in their settings, and the link says so then."""
+    told: str = link.options["organization"]
+    return told or store_organization(link.store)
+
+
+def store_organization(store: str) -> str:
     return _named("organization", store)
 
 
-def terminal_group(store: str) -> str:
+def terminal_group(link: Link) -> str:
+    """The tills of the link's store, likewise."""
+    told: str = link.options["terminal_group"]
+    return told or store_terminal_group(link.store)
+
+
+def store_terminal_group(store: str) -> str:
     return _named("terminal group", store)
 
 
@@ -33,7 +46,13 @@ def payment_type(unit: str) -> str:
     return _named("payment type", unit)
 
 
-def wallet(unit: str) -> str:
+def wallet(unit: str, options: Mapping[str, Any]) -> str:
+    """The unit's wallet, likewise."""
+    told = next((each["id"] for each in options["wallets"] if each["unit"] == unit), "")
+    return told or unit_wallet(unit)
+
+
+def unit_wallet(unit: str) -> str:
     return _named("wallet", unit)
 
 

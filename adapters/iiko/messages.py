@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from adapters.iiko.options import UUID
 from adapters.json_parsing import Node, Number, parse_json
 from adapters.parsing import bad, day, instant
 from processing.errors import BadMessage
@@ -27,7 +28,7 @@ _FRACTION = re.compile(r"[.,]([0-9]{1,6})[0-9]*Z?\Z")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 # What no database keeps: NUL, and halves of characters, which only escapes can spell.
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_UUID = re.compile(UUID)
 
 
 def fields(body: bytes) -> Fields:

@@ -20,7 +20,15 @@ TOKEN_SECONDS = 3600
 MAX_TOKEN_SECONDS = 86_400
 # How long a hold of the real service lasts is not known; a public plugin reserves bonuses for a day.
 HOLD_SECONDS = 86_400
+UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 HIDE, ERASE = "hide", "erase"
+
+
+def identity() -> fields.String:
+    """A UUID that clients have in their settings already; without it there is one of ours."""
+    return fields.String(
+        load_default="", validate=validate.Regexp(r"(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})?\Z")
+    )
 
 
 class WalletOptions(Schema):
@@ -30,6 +38,7 @@ class WalletOptions(Schema):
     unit = fields.String(required=True, validate=validate.Length(1, 32))
     name = fields.String(required=True, validate=validate.Length(1, 64))
     type = fields.String(required=True, validate=validate.OneOf(tuple(TYPES)))
+    id = identity()
 
 
 class IikoOptions(Schema):
@@ -40,6 +49,8 @@ class IikoOptions(Schema):
 
     wallets = fields.List(fields.Nested(WalletOptions), required=True, validate=validate.Length(1, MAX_WALLETS))
     product = fields.String(required=True, validate=validate.Length(1, 64))
+    organization = identity()
+    terminal_group = identity()
     categories = fields.Dict(
         keys=fields.String(validate=validate.Regexp(r"[a-z0-9_-]{1,40}\Z")),
         values=fields.String(validate=validate.Length(1, 64)),

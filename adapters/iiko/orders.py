@@ -216,7 +216,7 @@ def _payments(card: QuotedCard, found: Identified, total: int, options: Mapping[
             "id": identities.programme(card.programme) if unit == card.unit else identities.wallet_programme(unit),
             "maxSum": amount(limit),
             "order": order,
-            "walletInfos": [{"id": identities.wallet(unit), "maxSum": amount(limit), "canHoldMoney": True}],
+            "walletInfos": [{"id": identities.wallet(unit, options), "maxSum": amount(limit), "canHoldMoney": True}],
         }
         for order, (unit, limit) in enumerate(payable)
     ]

@@ -48,7 +48,7 @@ def access_token(request: WireRequest, link: Link) -> Asking[WireResponse]:
 def check_organization(told: Fields, link: Link, is_needed: bool = True) -> None:
     """A link speaks for one store. Errors: ForeignStore, BadMessage."""
     found = needed_identity(told, "organizationId") if is_needed else identity(told, "organizationId")
-    if found and found != identities.organization(link.store):
+    if found and found != identities.organization(link):
         raise ForeignStore("the organization is not that of this link", where="organizationId")
 
 
@@ -65,7 +65,7 @@ def organizations(request: WireRequest, link: Link) -> Asking[WireResponse]:
 def _organization(chain: ChainTold, link: Link, is_extended: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
         "responseType": "Extended" if is_extended else "Simple",
-        "id": identities.organization(link.store),
+        "id": identities.organization(link),
         "name": chain.name,
         "code": chain.store,
         "externalData": None,
@@ -81,9 +81,9 @@ def terminal_groups(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """One group: the tills of the link's store."""
     wanted = uuids(fields(request.body), "organizationIds")
     chain = yield from one(ReadChain(store=link.store))
-    mine = identities.organization(link.store)
+    mine = identities.organization(link)
     group = {
-        "id": identities.terminal_group(link.store),
+        "id": identities.terminal_group(link),
         "organizationId": mine,
         "name": chain.name,
         "address": "",
@@ -104,12 +104,12 @@ def terminal_groups(request: WireRequest, link: Link) -> Asking[WireResponse]:
 def is_alive(request: WireRequest, link: Link) -> WireResponse:
     """Whoever gets this answer can be served. ``organizationId`` alone is an old form of the question."""
     told = fields(request.body)
-    mine = identities.terminal_group(link.store)
+    mine = identities.terminal_group(link)
     status = [
         {
             "isAlive": group == mine,
             "terminalGroupId": group,
-            "organizationId": identities.organization(link.store),
+            "organizationId": identities.organization(link),
         }
         for group in uuids(told, "terminalGroupIds")
     ]
@@ -119,7 +119,7 @@ def is_alive(request: WireRequest, link: Link) -> WireResponse:
 def awake(request: WireRequest, link: Link) -> WireResponse:
     """Groups do not sleep here."""
     asked = uuids(fields(request.body), "terminalGroupIds")
-    mine = identities.terminal_group(link.store)
+    mine = identities.terminal_group(link)
     return said(
         {
             "correlationId": identities.correlation(request),
@@ -133,8 +133,8 @@ def payment_types(request: WireRequest, link: Link) -> WireResponse:
     """A type of payment for each wallet of the link."""
     wanted = uuids(fields(request.body), "organizationIds")
     group = {
-        "id": identities.terminal_group(link.store),
-        "organizationId": identities.organization(link.store),
+        "id": identities.terminal_group(link),
+        "organizationId": identities.organization(link),
         "name": link.store,
     }
     mine = [
@@ -154,7 +154,7 @@ def payment_types(request: WireRequest, link: Link) -> WireResponse:
         }
         for unit, name in names(link.options).items()
     ]
-    shown = mine if identities.organization(link.store) in wanted else []
+    shown = mine if identities.organization(link) in wanted else []
     return said({"correlationId": identities.correlation(request), "paymentTypes": shown})
 
 

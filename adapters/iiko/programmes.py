@@ -49,9 +49,9 @@ def _told(link: Link, made: str, name: str, unit: str, since: str | None) -> dic
         "notifyAboutBalanceChanges": False,
         "programType": types(link.options)[unit],
         "isActive": True,
-        "walletId": identities.wallet(unit),
+        "walletId": identities.wallet(unit, link.options),
         "marketingCampaigns": [],
-        "appliedOrganizations": [identities.organization(link.store)],
+        "appliedOrganizations": [identities.organization(link)],
         "templateType": NO_TEMPLATE if since is None else BONUS_TEMPLATE,
         "isExchangeRateEnabled": False,
         "refillType": REFILL_TYPE,
@@ -68,7 +68,8 @@ def add_programme(request: WireRequest, link: Link) -> Asking[WireResponse]:
     unit = identities.find(wanted, ((made, unit) for made, _, unit, _ in _all(must(chain), link.options)))
     if unit is None:
         raise bad("programId", wanted, "a programme of the list")
-    return said({"userWalletId": identities.wallet(unit), "walletId": identities.wallet(unit)})
+    made = identities.wallet(unit, link.options)
+    return said({"userWalletId": made, "walletId": made})
 
 
 def manual_conditions(request: WireRequest, link: Link) -> WireResponse:

@@ -44,7 +44,7 @@ def by_date(request: WireRequest, link: Link) -> Asking[WireResponse]:
             limit=size,
         )
     )
-    return said({"transactions": _rows(found.transactions), "pageSize": size, "pageNumber": number})
+    return said({"transactions": _rows(found.transactions, link), "pageSize": size, "pageNumber": number})
 
 
 def by_revision(request: WireRequest, link: Link) -> Asking[WireResponse]:
@@ -56,7 +56,7 @@ def by_revision(request: WireRequest, link: Link) -> Asking[WireResponse]:
     if place is None:
         raise bad("lastTransactionId", last, "a transaction of ours")
     found = yield from one(ReadTransactions(refs=(customer(told),), after=(revision, *place), limit=size))
-    rows = _rows(found.transactions)
+    rows = _rows(found.transactions, link)
     return said(
         {
             "transactions": rows,
@@ -75,16 +75,17 @@ def _page_size(told: Fields) -> int:
     return min(found, MAX_PAGE)
 
 
-def _rows(transactions: Sequence[Transaction]) -> list[dict[str, Any]]:
-    return [_row(each) for each in transactions]
+def _rows(transactions: Sequence[Transaction], link: Link) -> list[dict[str, Any]]:
+    return [_row(each, link) for each in transactions]
 
 
-def _row(told: Transaction) -> dict[str, Any]:
+def _row(told: Transaction, link: Link) -> dict[str, Any]:
     """A transaction; ``sum`` with its sign, so that it is what the balance has changed by."""
     is_order = told.total_minor is not None
+    organization, group = _place(told.store, link)
     return {
         "id": identities.transaction(told.operation_id, told.entry),
-        "organizationId": identities.organization(told.store) if told.store else None,
+        "organizationId": organization,
         "revision": told.revision,
         "sum": amount(told.amount, told.scale),
         "type": TYPE,
@@ -92,13 +93,13 @@ def _row(told: Transaction) -> dict[str, Any]:
         "balanceBefore": amount(told.balance - told.amount, told.scale),
         "balanceAfter": amount(told.balance, told.scale),
         "posBalanceBefore": None,
-        "walletId": identities.wallet(told.unit),
+        "walletId": identities.wallet(told.unit, link.options),
         "programId": identities.programme(told.programme) if told.programme else None,
         "marketingCampaignId": None,
         "orderNumber": _number(told.number),
         "orderSum": amount(told.total_minor) if told.total_minor is not None else None,
         "posOrderId": None,
-        "terminalGroupId": identities.terminal_group(told.store) if is_order and told.store else None,
+        "terminalGroupId": group if is_order else None,
         "isDelivery": False if is_order else None,
         "isIgnored": False,
         "whenCreated": moment(told.booked_at),
@@ -115,6 +116,13 @@ def _row(told: Transaction) -> dict[str, Any]:
         "certificate": None,
         "coupon": None,
     }
+
+
+def _place(store: str, link: Link) -> tuple[str | None, str | None]:
+    """Organization and group of terminals of a store; what is of no store, such as expiry, has neither."""
+    if store == link.store:
+        return identities.organization(link), identities.terminal_group(link)
+    return (identities.store_organization(store), identities.store_terminal_group(store)) if store else (None, None)
 
 
 def _number(told: str) -> int | None:
@@ -156,12 +164,12 @@ def _chosen(told: Fields, field: str, known: Sequence[str]) -> dict[str | int, s
     Errors: BadMessage for none, which the real service answers with a 500, and for unknown ones.
     """
     names: dict[str | int, str] = {**dict(enumerate(known)), **{name: name for name in known}}
-    asked = [_place(value) for value in values(told, field)]
+    asked = [_form(value) for value in values(told, field)]
     require(bool(asked) and all(value in names for value in asked), field, f"some of {', '.join(known)}")
     return {value: names[value] for value in asked}
 
 
-def _place(value: Any) -> str | int:
+def _form(value: Any) -> str | int:
     """A name, or a place in the list of all; -1 for what is neither."""
     if isinstance(value, Number):
         return int(value) if value.isascii() and value.isdigit() and len(value) < 3 else -1

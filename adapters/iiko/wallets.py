@@ -75,7 +75,7 @@ def charge_off(request: WireRequest, link: Link) -> Asking[WireResponse]:
 def _unit(told: Fields, link: Link) -> str:
     """The unit of a wallet of the link. Errors: BadMessage, UnitNotFound."""
     found = needed_identity(told, "walletId")
-    unit = identities.find(found, ((identities.wallet(unit), unit) for unit in names(link.options)))
+    unit = identities.find(found, ((identities.wallet(unit, link.options), unit) for unit in names(link.options)))
     if unit is None:
         raise UnitNotFound("no such wallet", where="walletId")
     return unit

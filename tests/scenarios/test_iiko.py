@@ -30,8 +30,8 @@ from processing.verify import verify
 from tests.processing.books import MONEY, MOSCOW, NOON, PLAIN, POINTS, URAL, Books, post, use
 
 LINK, SECRET = "site", "login-of-the-site-1234567890"
-ORGANIZATION = identities.organization(MOSCOW)
-BONUS, DEPOSIT = identities.wallet(POINTS), identities.wallet(MONEY)
+ORGANIZATION = identities.store_organization(MOSCOW)
+BONUS, DEPOSIT = identities.unit_wallet(POINTS), identities.unit_wallet(MONEY)
 VIP = identities.category("vip")
 PHONE, OTHER = "+79990001122", "+79990002233"
 LOYALTY = "api/1/loyalty/iiko/"
@@ -258,8 +258,25 @@ def test_the_store_is_an_organization_with_a_group_of_terminals_and_types_of_pay
 @ON_SQLITE
 def test_the_organization_of_another_link_is_refused(shop: Shop) -> None:
     for path in ("customer/info", "program", "customer_category"):
-        told = shop.refused(path, organizationId=identities.organization(URAL), type="phone", phone=PHONE)
+        told = shop.refused(path, organizationId=identities.store_organization(URAL), type="phone", phone=PHONE)
         assert (told["code"], told["errorCode"]) == ("Transport_WrongCrmId", "Common_OrganizationNotFound")
+
+
+@ON_SQLITE
+def test_a_client_keeps_the_ids_that_it_has_of_old(books: Books) -> None:
+    """Of the organization, its terminals and wallets: sites have them in their settings."""
+    mine, group, bonus = new_uuid(), new_uuid(), new_uuid()
+    wallets = [{"unit": POINTS, "name": "Bonus", "type": "bonus", "id": bonus}]
+    with open_shop(books, organization=mine, terminal_group=group, wallets=wallets) as shop:
+        assert shop.ask("api/1/organizations").told["organizations"][0]["id"] == mine
+        groups = shop.ask("api/1/terminal_groups", organizationIds=[mine]).told["terminalGroups"]
+        assert groups[0]["items"][0]["id"] == group
+        customer = shop.done("customer/create_or_update", phone=PHONE, organizationId=mine)["id"]
+        told = {"organizationId": mine, "customerId": customer}
+        shop.done("customer/wallet/topup", walletId=bonus, sum=5, **told)
+        (row,) = shop.done("customer/transactions/by_revision", pageSize=5, **told)["transactions"]
+        assert (row["organizationId"], row["walletId"]) == (mine, bonus)
+        shop.refused("customer/wallet/topup", walletId=bonus, sum=5, **told | {"organizationId": ORGANIZATION})
 
 
 # Guests -----------------------------------------------------------------------------------------------------
