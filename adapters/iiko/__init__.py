@@ -76,6 +76,32 @@ PRIVATE = (
     "credential",
 )
 
+# Ids of the books, and when something was booked; and of a person what a replay's books do not know.
+VOLATILE = (
+    "id",
+    "token",
+    "revision",
+    "lastRevision",
+    "lastTransactionId",
+    "whenCreated",
+    "guestId",
+    "name",
+    "surname",
+    "middleName",
+    "phone",
+    "email",
+    "sex",
+    "consentStatus",
+    "comment",
+    "userData",
+    "referrerId",
+    "shouldReceivePromoActionsInfo",
+    "shouldReceiveLoyaltyInfo",
+    "categories",
+    "whenRegistered",
+    "personalDataProcessingFrom",
+)
+
 ADAPTER = Adapter(
     name="iiko",
     title="iiko Cloud API, for iiko's own clients",
@@ -94,6 +120,5 @@ ADAPTER = Adapter(
     ),
     unit_scale=2,  # amounts have two digits behind the point
     private=frozenset(PRIVATE),
-    # Ids of the books, and when something was booked.
-    volatile=frozenset({"id", "token", "revision", "lastRevision", "lastTransactionId", "whenCreated", "guestId"}),
+    volatile=frozenset(VOLATILE),
 )

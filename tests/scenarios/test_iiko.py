@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -24,10 +25,13 @@ from gateway.credentials import LinkSecret
 from gateway.exchange_log import ExchangeLog, Recorded, read
 from gateway.mask import mask
 from gateway.pos import Pos, doors
-from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings
+from gateway.replay import Replay, Wanted, live_core
+from gateway.replay_view import compare
+from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
 from processing.commands import CaptureHold, MergeHolders, Ref
+from processing.database import Database
 from processing.verify import verify
-from tests.processing.books import MONEY, MOSCOW, NOON, PLAIN, POINTS, URAL, Books, post, use
+from tests.processing.books import CHAIN, KEYS, MONEY, MOSCOW, NOON, PLAIN, POINTS, PROGRAMMES, URAL, Books, post, use
 
 LINK, SECRET = "site", "login-of-the-site-1234567890"
 ORGANIZATION = identities.store_organization(MOSCOW)
@@ -661,3 +665,29 @@ def test_the_exchange_log_shows_neither_logins_tokens_nor_people(shop: Shop) -> 
     shown = "\n".join(mask(part, iiko.ADAPTER.private) for each in logged for part in (each.request.body, each.answer))
     for secret in (SECRET, shop.token, "Олег", "Сидоров", "звонить", "o@example.org", PHONE):
         assert secret not in shown
+
+
+@ON_SQLITE
+def test_what_a_site_has_said_is_answered_alike_when_it_is_played_again(books: Books) -> None:
+    """A guest that comes in meanwhile is there already in the books of a replay, and told as not reproduced."""
+    books.run_live()
+    with open_shop(books) as shop:
+        old = shop.customer(name="Anna", comment="tea")
+        shop.top_up(old, 100)
+        began = datetime.now(UTC)
+        shop.by_id(old)
+        shop.top_up(old, 20)
+        told = {"customerId": old, "walletId": BONUS}
+        shop.done("customer/wallet/hold", transactionId=new_uuid(), sum=30, **told)
+        shop.done("customer/wallet/chargeoff", sum=10, **told)
+        shop.done("customer_category/add", customerId=old, categoryId=VIP)
+        shop.done("calculate", order=basket(old))
+        shop.customer(OTHER)
+        assert shop.log.flush(CLOSE_SECONDS)
+        live = live_core(Database(books.url, read_only=True), KEYS)
+        settings = Settings(GatewaySettings(), CHAIN, PROGRAMMES, {LINK: link_settings()})
+        replay = Replay.of(live, settings, Wanted((LINK,), began, 100))
+        with replay.books(KEYS.index, None) as core:
+            verdicts = [compare(played).verdict for played in replay.play(core, lambda more: None)]
+        live.work.database.dispose()
+    assert verdicts == ["same"] * 6 + ["not_reproduced"]
