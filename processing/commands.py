@@ -58,7 +58,7 @@ from processing.results import (
     Transactions,
     Transferred,
     Turnover,
-    WalletTold,
+    WalletNamed,
 )
 
 R = TypeVar("R", bound=Result, covariant=True)
@@ -79,7 +79,7 @@ class Ref(msgspec.Struct, frozen=True):
 
     Schemes of cards: ``card`` (printed number; leading zeros do not matter), ``barcode``, ``track`` and any
     scheme of an outside system, such as ``onec``. Schemes that lead to a wallet, and there to its newest usable
-    card: ``phone`` and ``email`` of its holder, ``holder`` and ``wallet`` (our numbers), ``uuid`` (as ReadWallet
+    card: ``phone`` and ``email`` of its holder, ``holder`` and ``wallet`` (our numbers), ``uuid`` (as NameWallet
     tells it). ``token`` is a QR code that IssueToken has made.
     """
 
@@ -683,7 +683,7 @@ class ReadHolder(Query[HolderTold], frozen=True, tag=True, kw_only=True):
     refs: tuple[Ref, ...]
 
 
-class ReadWallet(Query[WalletTold], frozen=True, tag=True, kw_only=True):
+class NameWallet(Query[WalletNamed], frozen=True, tag=True, kw_only=True):
     """The wallet's UUID, its cards with all their names, its tiers in the store today. Errors: CardNotFound."""
 
     store: str
@@ -773,7 +773,7 @@ AnyQuery = (
     | ReadReceipt
     | ReadHold
     | ReadHolder
-    | ReadWallet
+    | NameWallet
     | ReadChain
     | ReadTransactions
     | ReadTurnover

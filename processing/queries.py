@@ -16,6 +16,7 @@ from processing.commands import (
     FindCards,
     Identify,
     IssueToken,
+    NameWallet,
     Quote,
     ReadBalances,
     ReadChain,
@@ -27,7 +28,6 @@ from processing.commands import (
     ReadStatement,
     ReadTransactions,
     ReadTurnover,
-    ReadWallet,
     Ref,
 )
 from processing.database import is_retryable, sqlstate, trace
@@ -36,6 +36,7 @@ from processing.explanations import explain_operation, explain_quote
 from processing.faces import Faces, faces, identified, wallet_of
 from processing.finding import find_cards, issue_token
 from processing.ledger import Work
+from processing.naming import name_wallet, read_turnover
 from processing.persons import read_holder
 from processing.quotes import quote
 from processing.reading import Reading, derived_names, kept_names, names_of
@@ -44,7 +45,6 @@ from processing.results import Result
 from processing.statements import read_statement
 from processing.stores import read_chain
 from processing.transactions import read_transactions
-from processing.wallets import read_turnover, read_wallet
 
 Outcome = Result | LoyaltyError
 
@@ -60,7 +60,7 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadReceipt: read_receipt,
     ReadHold: read_hold,
     ReadHolder: read_holder,
-    ReadWallet: read_wallet,
+    NameWallet: name_wallet,
     ReadChain: read_chain,
     ReadTransactions: read_transactions,
     ReadTurnover: read_turnover,

@@ -343,7 +343,7 @@ class CardName(msgspec.Struct, frozen=True):
     value: str
 
 
-class WalletCard(msgspec.Struct, frozen=True, kw_only=True):
+class CardNamed(msgspec.Struct, frozen=True, kw_only=True):
     """A card of a wallet with all of its names, also the printed number; other fields as in Identified."""
 
     number: str
@@ -354,7 +354,7 @@ class WalletCard(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
-class WalletTold(Result, frozen=True, tag=True, kw_only=True):
+class WalletNamed(Result, frozen=True, tag=True, kw_only=True):
     """A wallet as outside systems know it: ``uuid`` names it for ever, as ``Ref("uuid", ...)``.
 
     ``tiers``: (programme, tier) of the programmes of its cards that have tiers.
@@ -363,7 +363,7 @@ class WalletTold(Result, frozen=True, tag=True, kw_only=True):
     account: int
     uuid: str
     opened_at: datetime
-    cards: tuple[WalletCard, ...]
+    cards: tuple[CardNamed, ...]
     tiers: tuple[tuple[str, str], ...] = ()
 
 
@@ -772,7 +772,7 @@ AnyRead = (
     | ReceiptTold
     | HoldTold
     | HolderTold
-    | WalletTold
+    | WalletNamed
     | ChainTold
     | Transactions
     | Turnover

@@ -12,7 +12,7 @@ from adapters.iiko.messages import Fields, fields, needed_identity
 from adapters.iiko.places import check_organization
 from adapters.parsing import bad
 from processing.commands import EnrolHolder, ReadChain, Ref
-from processing.results import ChainTold, HolderTold, TierTold, WalletTold
+from processing.results import ChainTold, HolderTold, TierTold, WalletNamed
 
 DETAIL = "iiko.category."
 GIVEN = "1"
@@ -60,7 +60,7 @@ def _code(told: Fields, options: Mapping[str, Any]) -> str:
 
 
 def categories_of(
-    holder: HolderTold | None, wallet: WalletTold, chain: ChainTold, options: Mapping[str, Any]
+    holder: HolderTold | None, wallet: WalletNamed, chain: ChainTold, options: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The categories of one guest."""
     kept = holder.details if holder else {}

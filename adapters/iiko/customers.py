@@ -28,9 +28,9 @@ from adapters.iiko.messages import identities as uuids
 from adapters.iiko.options import ERASE, names, types
 from adapters.iiko.places import check_organization
 from adapters.parsing import MAX_CODE, MAX_NAME, bad
-from processing.commands import Command, EnrolHolder, EraseHolder, Identify, ReadChain, ReadHolder, ReadWallet, Ref
+from processing.commands import Command, EnrolHolder, EraseHolder, Identify, NameWallet, ReadChain, ReadHolder, Ref
 from processing.errors import CardNotFound, HolderNotFound, LoyaltyError
-from processing.results import Balance, HolderTold, Identified, WalletTold
+from processing.results import Balance, HolderTold, Identified, WalletNamed
 
 MAX_CUSTOMERS = 100
 # What leads to a guest, by ``type``: the field, and the names that it may be.
@@ -73,7 +73,7 @@ def info(request: WireRequest, link: Link) -> Asking[WireResponse]:
     found, person, wallet, chain = yield from each(
         Identify(store=link.store, refs=refs),
         ReadHolder(refs=refs),
-        ReadWallet(store=link.store, refs=refs),
+        NameWallet(store=link.store, refs=refs),
         ReadChain(store=link.store),
     )
     holder = None if isinstance(person, HolderNotFound) else must(person)
@@ -155,7 +155,7 @@ def _consent(holder: HolderTold | None) -> int:
     return 1 if holder.consents[0].given else 2
 
 
-def _cards(wallet: WalletTold) -> list[dict[str, Any]]:
+def _cards(wallet: WalletNamed) -> list[dict[str, Any]]:
     """The cards that can still be used or unblocked; a card without a track of its own has its number there."""
     told = []
     for card in wallet.cards:
@@ -220,7 +220,7 @@ def create_or_update(request: WireRequest, link: Link) -> Asking[WireResponse]:
             birthday=birthday(told, "birthday"),
             details=_details(told),
         ),
-        ReadWallet(store=link.store, refs=refs),
+        NameWallet(store=link.store, refs=refs),
     )
     must(enrolled)
     return said({"id": must(wallet).uuid})

@@ -1,6 +1,6 @@
 """UUIDs of what is not a customer: made of our codes (RFC 9562, version 5), the same in every answer and for ever.
 
-A customer's UUID is the core's (``ReadWallet``), for only the core can find a wallet by it. A transaction's carries its
+A customer's UUID is the core's (``NameWallet``), for only the core can find a wallet by it. A transaction's carries its
 place in the books, so that a client may go on behind it.
 """
 

@@ -13,7 +13,7 @@ from adapters.iiko.messages import fields, needed_identity
 from adapters.iiko.options import names, types
 from adapters.iiko.places import check_organization
 from adapters.parsing import bad
-from processing.commands import ReadChain, ReadWallet
+from processing.commands import NameWallet, ReadChain
 from processing.results import ChainTold
 
 # Of the API's templates those that ours resemble (the specification).
@@ -63,7 +63,7 @@ def add_programme(request: WireRequest, link: Link) -> Asking[WireResponse]:
     told = fields(request.body)
     check_organization(told, link)
     who, wanted = customer(told), needed_identity(told, "programId")
-    wallet, chain = yield from each(ReadWallet(store=link.store, refs=(who,)), ReadChain(store=link.store))
+    wallet, chain = yield from each(NameWallet(store=link.store, refs=(who,)), ReadChain(store=link.store))
     must(wallet)
     unit = identities.find(wanted, ((made, unit) for made, _, unit, _ in _all(must(chain), link.options)))
     if unit is None:

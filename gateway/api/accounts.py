@@ -26,15 +26,15 @@ from gateway.api.section import CommandBody, Section, ask_one, client
 from processing import commands
 from processing.commands import (
     MAX_KEY,
+    NameWallet,
     ReadBalances,
     ReadLots,
     ReadStatement,
     ReadTransactions,
     ReadTurnover,
-    ReadWallet,
     Ref,
 )
-from processing.results import WalletTold
+from processing.results import WalletNamed
 
 section = Section("accounts", "What a wallet holds, and value that moves without a receipt")
 
@@ -161,7 +161,7 @@ class CardNameSchema(f.Told):
     value = f.told("the name")
 
 
-class WalletCardSchema(f.Told):
+class CardNamedSchema(f.Told):
     number = f.told("the card's number")
     status = f.told("issued, active, blocked, expired, replaced or closed")
     usable = f.told("empty, or the code of the refusal that it would meet")
@@ -175,15 +175,15 @@ class TierOfSchema(f.Told):
     tier = f.told()
 
 
-def tiers_of(found: WalletTold) -> list[dict[str, str]]:
+def tiers_of(found: WalletNamed) -> list[dict[str, str]]:
     return [{"programme": programme, "tier": tier} for programme, tier in found.tiers]
 
 
-class WalletToldSchema(f.Told):
+class WalletNamedSchema(f.Told):
     account = f.told_whole("the wallet's number")
     uuid = f.told("names the wallet for ever, as the scheme uuid")
     opened_at = f.told_at()
-    cards = f.told_some(WalletCardSchema, "newest first")
+    cards = f.told_some(CardNamedSchema, "newest first")
     tiers = f.Worked(TierOfSchema, tiers_of, "of the programmes of its cards that have tiers")
 
 
@@ -239,14 +239,14 @@ def read_turnover(asked: dict[str, Any], account: int) -> Any:
     return ask_one(ReadTurnover(refs=wallet(account), since=asked["since"]))
 
 
-@section.read(f"/accounts/{ACCOUNT}/wallet", WalletToldSchema, READ, WalletQuerySchema)
-def read_wallet(asked: dict[str, Any], account: int) -> Any:
+@section.read(f"/accounts/{ACCOUNT}/wallet", WalletNamedSchema, READ, WalletQuerySchema)
+def name_wallet(asked: dict[str, Any], account: int) -> Any:
     """Read a wallet
 
     Its UUID, its cards with all their names, its tiers. Errors: CardNotFound, ForeignStore.
     """
     client().check_store(asked["store"])
-    return ask_one(ReadWallet(store=asked["store"], refs=wallet(account)))
+    return ask_one(NameWallet(store=asked["store"], refs=wallet(account)))
 
 
 # Writing -----------------------------------------------------------------------------------------------------

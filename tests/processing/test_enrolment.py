@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from processing.commands import BlockCard, EnrolHolder, EraseHolder, ReadHolder, ReadWallet, Ref, RegisterHolder
+from processing.commands import BlockCard, EnrolHolder, EraseHolder, NameWallet, ReadHolder, Ref, RegisterHolder
 from processing.errors import (
     BadMessage,
     CardNotFound,
@@ -19,7 +19,7 @@ from processing.errors import (
     ProductNotFound,
 )
 from processing.holders import open_sought
-from processing.results import HolderEnrolled, HolderTold, WalletTold
+from processing.results import HolderEnrolled, HolderTold, WalletNamed
 from processing.verify import verify
 from tests.processing.books import GIFT, MONEY, MOSCOW, PINNED, PLAIN, Books, ref
 from tests.processing.reads import outcome, told
@@ -45,8 +45,8 @@ def refused(books: Books, error: type[LoyaltyError], **changes: Any) -> None:
     assert (books.written(), books.count("holder"), books.count("identifier"), books.count("contact")) == before
 
 
-def wallet(books: Books, *refs: Ref) -> WalletTold:
-    return told(books, ReadWallet(store=MOSCOW, refs=refs))
+def wallet(books: Books, *refs: Ref) -> WalletNamed:
+    return told(books, NameWallet(store=MOSCOW, refs=refs))
 
 
 def person(books: Books, *refs: Ref) -> HolderTold:

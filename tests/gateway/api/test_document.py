@@ -70,7 +70,7 @@ def test_every_query_may_be_asked(query: type[msgspec.Struct]) -> None:
         commands.ReadReceipt,
         commands.ReadHold,
         commands.ReadHolder,
-        commands.ReadWallet,
+        commands.NameWallet,
         commands.ReadChain,
         commands.ReadTransactions,
         commands.ReadTurnover,

@@ -1,4 +1,4 @@
-"""ReadWallet and ReadTurnover: how outside systems know a wallet, and what was bought with its cards."""
+"""NameWallet and ReadTurnover: how outside systems know a wallet, and what was bought with its cards."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from sqlalchemy import BigInteger, column
 
 from processing import tables
 from processing.cards import why_unusable
-from processing.commands import ReadTurnover, ReadWallet
+from processing.commands import NameWallet, ReadTurnover
 from processing.database import Row, Statement
 from processing.names import wallet_uuid
 from processing.persons import MAX_CARDS_SHOWN
 from processing.reading import Reading
-from processing.results import CardName, Turnover, WalletCard, WalletTold
+from processing.results import CardName, CardNamed, Turnover, WalletNamed
 
 _card, _identifier = tables.card.c, tables.identifier.c
 
@@ -47,7 +47,7 @@ BOUGHT = Statement(
 )
 
 
-def read_wallet(reading: Reading, query: ReadWallet) -> WalletTold:
+def name_wallet(reading: Reading, query: NameWallet) -> WalletNamed:
     """The wallet's UUID, cards, newest first, and tiers. Errors: ForeignStore, CardNotFound."""
     today = reading.today(query.store)
     wallet_id = reading.card(query.refs).wallet_id
@@ -61,7 +61,7 @@ def read_wallet(reading: Reading, query: ReadWallet) -> WalletTold:
         for active in (reading.work.directory.programme_of(card.product) for card in cards)
     }
     members = {code: reading.pasts.membership(wallet_id, each, today) for code, each in sorted(programmes.items())}
-    return WalletTold(
+    return WalletNamed(
         account=wallet_id,
         uuid=wallet_uuid(reading.work.vault, wallet_id),
         opened_at=opened[0][0],
@@ -70,11 +70,11 @@ def read_wallet(reading: Reading, query: ReadWallet) -> WalletTold:
     )
 
 
-def _card_told(reading: Reading, rows: list[Row]) -> WalletCard:
+def _card_told(reading: Reading, rows: list[Row]) -> CardNamed:
     """From a card's rows, one a name."""
     _, number, status, product, expires_at, *_ = rows[0]
     refusal = why_unusable(status, expires_at, reading.now)
-    return WalletCard(
+    return CardNamed(
         number=number,
         status=status,
         usable=refusal.code if refusal else "",

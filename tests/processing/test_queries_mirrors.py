@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from adapters.testing.suite import few
 from processing.commands import (
     MergeHolders,
+    NameWallet,
     ReadChain,
     ReadTransactions,
     ReadTurnover,
-    ReadWallet,
     Ref,
 )
 from processing.errors import BadMessage, CardNotFound, ForeignStore
@@ -157,19 +157,19 @@ def test_turnover_counts_receipts_and_own_money_since_a_day(books: Books, clock:
 def test_a_wallet_tells_all_its_cards_with_their_names(books: Books) -> None:
     first = books.card(identifiers=(Ref("track", "77"),))
     second = books.card(wallet_of=ref(first))
-    found = told(books, ReadWallet(store=MOSCOW, refs=(ref(first),)))
+    found = told(books, NameWallet(store=MOSCOW, refs=(ref(first),)))
     assert [card.number for card in found.cards] == [second, first]
     assert {(name.scheme, name.value) for name in found.cards[1].names} == {("card", first), ("track", "77")}
     assert found.opened_at == NOON
-    assert told(books, ReadWallet(store=MOSCOW, refs=(Ref("uuid", found.uuid),))) == found
+    assert told(books, NameWallet(store=MOSCOW, refs=(Ref("uuid", found.uuid),))) == found
 
 
 def test_the_uuid_of_a_merged_wallet_leads_on(books: Books) -> None:
     source, target = books.card(), books.card()
-    old = told(books, ReadWallet(store=MOSCOW, refs=(ref(source),))).uuid
+    old = told(books, NameWallet(store=MOSCOW, refs=(ref(source),))).uuid
     books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(source), target=ref(target)))
-    assert told(books, ReadWallet(store=MOSCOW, refs=(Ref("uuid", old),))) == told(
-        books, ReadWallet(store=MOSCOW, refs=(ref(target),))
+    assert told(books, NameWallet(store=MOSCOW, refs=(Ref("uuid", old),))) == told(
+        books, NameWallet(store=MOSCOW, refs=(ref(target),))
     )
 
 
