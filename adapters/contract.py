@@ -33,7 +33,7 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import Schema
 
-from processing.commands import Ask
+from processing.commands import Ask, Ref
 from processing.errors import LinkDown, LinkRefused, LoyaltyError
 from processing.results import Result
 
@@ -121,6 +121,29 @@ class SignIn(Ask[SignedIn], frozen=True, tag=True, kw_only=True):
 
     secret: str
     seconds: int
+
+
+class CodeTold(Result, frozen=True, tag=True, kw_only=True):
+    """The code, in the clear, and the phone's last four digits."""
+
+    code: str
+    phone: str
+
+
+class ConfirmPhone(Ask[CodeTold], frozen=True, tag=True, kw_only=True):
+    """A code that was sent just now, for tills that compare by themselves what the customer tells; answered by the
+    gateway, for the core keeps no code in the clear.
+
+    It goes to the holder of ``card``, or to ``phone``. The same ``key`` within minutes is the same code, sent once.
+    Errors: CardNotFound, HolderNotFound (no phone), BadMessage (no phone at all), TooManyCodes, Refusal (nobody can
+    send), Busy (it was not sent).
+    """
+
+    store: str
+    key: str
+    purpose: str
+    card: Ref | None = None
+    phone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

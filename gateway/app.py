@@ -22,7 +22,9 @@ from gateway.exchange_log import ExchangeLog
 from gateway.logs import configure
 from gateway.master_keys import load_keys
 from gateway.parent import end_with_parent
+from gateway.phone_codes import PhoneCodes
 from gateway.pos import Pos, Wsgi, doors
+from gateway.senders import sender_of
 from gateway.settings import Settings, load
 from processing import directory, migrate, steering
 from processing.database import Database
@@ -78,10 +80,11 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     app = Flask("tillgate")
     books = Books(own.core, own.settings.gateway, socket)
     exchange_log = ExchangeLog(own.database.writer, own.vault, own.settings.gateway.exchange_log)
+    codes = PhoneCodes(sender_of(own.settings.gateway.codes), own.settings.gateway.codes.text, own.vault)
     zones = {store.code: store.zone for store in own.settings.chain.stores}
     behind: Wsgi = app.wsgi_app
     app.wsgi_app = Pos(  # type: ignore[method-assign]
-        behind, doors(own.settings.links, ADAPTERS, zones), books.ask, exchange_log
+        behind, doors(own.settings.links, ADAPTERS, zones), books.ask, exchange_log, codes
     )
     # Granian's workers are children of multiprocessing, which ends them without atexit.
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from gateway import committer, metrics
 from gateway.gather import Gather
 from gateway.settings import GatewaySettings
-from processing.commands import Ask, Command, Query
+from processing.commands import Ask, Command, Query, ReadHold, ReleaseHold
 from processing.execute import MAX_BATCH, Core, Outcome
+from processing.results import HoldReleased, HoldTold
 
 Execute = Callable[[Sequence[Any]], list[Outcome]]
 
@@ -33,15 +35,36 @@ class Books:
             self._write = committer.Client(socket, settings.answer_seconds)
 
     def ask(self, asks: Sequence[Ask[Any]]) -> list[Outcome]:
-        """The outcome of each ask, in order: all commands in one transaction, then the queries."""
-        commands = [ask for ask in asks if isinstance(ask, Command)]
-        if not commands:
+        """The outcome of each ask, in order: all commands in one transaction, then the queries.
+
+        Who gives up whatever is held under a key may ask so with every breath: that is looked at first, and where
+        nothing is held nothing is written.
+        """
+        queries = [ask for ask in asks if isinstance(ask, Query)]
+        if len(queries) == len(asks):
             return self._read(asks)
-        written = iter(self._write(commands))
-        if len(commands) == len(asks):
-            return list(written)
-        read = iter(self._read([ask for ask in asks if isinstance(ask, Query)]))
-        return [next(written if isinstance(ask, Command) else read) for ask in asks]
+        commands = [ask for ask in asks if isinstance(ask, Command)]
+        looks = [ReadHold(store=ask.store, key=ask.hold) for ask in commands if gives_up_what_is_held(ask)]
+        found = self._read([*queries, *looks]) if looks else []
+        if looks and not any(is_held(outcome) for outcome in found[len(queries) :]):
+            commands = [ask for ask in commands if not gives_up_what_is_held(ask)]
+        written = iter(self._write(commands) if commands else ())
+        if queries and (commands or not looks):
+            found = self._read(queries)
+        read, nothing = iter(found), HoldReleased(outcome="nothing", at=datetime.now(UTC))
+        wanted = set(map(id, commands))
+        return [
+            next(read) if isinstance(ask, Query) else next(written) if id(ask) in wanted else nothing for ask in asks
+        ]
+
+
+def gives_up_what_is_held(ask: Command[Any]) -> TypeGuard[ReleaseHold]:
+    """Whether it is a release under the hold's own key."""
+    return isinstance(ask, ReleaseHold) and ask.hold in ask.keys
+
+
+def is_held(outcome: Outcome) -> bool:
+    return isinstance(outcome, HoldTold) and outcome.state == "open"
 
 
 def measured(kind: str, run: Execute) -> Execute:

@@ -287,7 +287,10 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     """Set aside value of a card until a deadline; its own request key names the hold from then on.
 
     ``amount`` None: all that is free, be it nothing. ``owner`` is who holds (a till, an order): what it held on
-    this account before is released. ``order_minor``: no more than the programme lets points pay of it.
+    this account before is released. ``order_minor``: no more than the programme lets points pay of it; ``receipt``:
+    the same of an order whose goods are known, at the sums that are about to be paid, and the answer tells which
+    lines it would pay. ``supersede``: the key names what is held for one order, be it placed, changed, given up and
+    placed again; without it a key names one hold for ever.
     Errors: as PostReceipt for the card; InsufficientPoints, LimitExceeded, BadAmount, WalletMerging.
     """
 
@@ -297,6 +300,8 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     seconds: int = DEFAULT_HOLD_SECONDS
     owner: str = ""
     order_minor: int | None = None
+    receipt: Receipt | None = None
+    supersede: bool = False
     pin: str = ""
 
 
@@ -314,7 +319,11 @@ class CaptureHold(Command[HoldCaptured], frozen=True, tag=True, kw_only=True):
 
 
 class ReleaseHold(Command[HoldReleased], frozen=True, tag=True, kw_only=True):
-    """Give up a hold. Before its PlaceHold it leaves a tombstone. Never refused by the rules."""
+    """Give up a hold. Before its PlaceHold it leaves a tombstone. Never refused by the rules.
+
+    Under the hold's own key it is no event of its own: it gives up what is open, as often as it comes, and leaves
+    no trace where nothing is.
+    """
 
     hold: str
 
@@ -454,10 +463,11 @@ class RegisterHolder(Command[HolderRegistered], frozen=True, tag=True, kw_only=T
     """A person takes the card's wallet; no entry moves. Errors: CardNotFound, HolderExists, PhoneTaken.
 
     ``phone`` in any usual spelling; it is kept as E.164, encrypted, and found by a blind index. ``product`` makes
-    the card one of another product with the same number, as when a bearer card becomes a personal one.
+    the card one of another product with the same number, as when a bearer card becomes a personal one. ``card`` None:
+    a new active card of ``product``; then ProductNotFound, RangeFull.
     """
 
-    card: Ref
+    card: Ref | None = None
     name: str
     phone: str = ""
     email: str = ""
@@ -520,11 +530,13 @@ class WithdrawConsent(Command[ConsentRecorded], frozen=True, tag=True, kw_only=T
 class SendCode(Command[CodeSent], frozen=True, tag=True, kw_only=True):
     """A code of 6 digits for the phone of the card's holder. Whoever asks makes ``code`` and sends it afterwards.
 
-    Valid for five minutes and three tries; per phone 3 in an hour and 10 in a day.
-    Errors: CardNotFound, HolderNotFound (no phone), TooManyCodes.
+    Without ``card`` it is for ``phone``, which may be nobody's yet. Valid for five minutes and three tries; per phone 3
+    in an hour and 10 in a day.
+    Errors: CardNotFound, HolderNotFound (no phone), TooManyCodes, BadMessage (no phone at all).
     """
 
-    card: Ref
+    card: Ref | None = None
+    phone: str = ""
     purpose: str
     code: str
 

@@ -410,7 +410,7 @@ class Exchanged(Result, frozen=True, tag=True, kw_only=True):
 
 
 class HoldPlaced(Result, frozen=True, tag=True, kw_only=True):
-    """``available`` is what is left to others."""
+    """``available`` is what is left to others; ``paid`` is what the hold would pay of the receipt, by line."""
 
     hold_id: int
     card: str
@@ -422,6 +422,7 @@ class HoldPlaced(Result, frozen=True, tag=True, kw_only=True):
     available: int
     at: datetime
     until: datetime
+    paid: tuple[PaidLine, ...] = ()
 
 
 class HoldCaptured(Result, frozen=True, tag=True, kw_only=True):
@@ -521,8 +522,11 @@ class PinSet(Result, frozen=True, tag=True, kw_only=True):
 
 
 class HolderRegistered(Result, frozen=True, tag=True, kw_only=True):
+    """``card`` is the number of the card."""
+
     holder_id: int
     account: int
+    card: str = ""
 
 
 class HolderUpdated(Result, frozen=True, tag=True, kw_only=True):

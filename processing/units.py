@@ -100,6 +100,11 @@ def proportion(amount: int, part: int, whole: int) -> int:
     return amount * part // whole
 
 
+def of_pieces(price_minor: int, quantity_thousandths: int) -> int:
+    """What so many pieces cost at so much each; rounded up: of a least price a kopeck less would be too cheap."""
+    return -(-price_minor * max(quantity_thousandths, 0) // THOUSAND)
+
+
 def worth(amount: int, price_millionths: int) -> int:
     """What so many minor units settle at, in minor money; rounds down towards zero."""
     value = abs(amount) * price_millionths // MILLION
