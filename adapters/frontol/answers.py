@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
-from adapters.contract import Link, WireResponse
+from adapters.contract import CodeTold, Link, Outcome, WireResponse
 from adapters.frontol.messages import Message
 from adapters.frontol.options import CALCULATE, Options
 from adapters.frontol.slips import CASHIER, SLIP, Row, is_tender, of_hold, of_quote, screen, slip
+from adapters.texts import reason
+from processing.errors import LoyaltyError
 from processing.results import HolderTold, HoldPlaced, Quoted
 from processing.units import major
 
@@ -44,23 +46,32 @@ def amount(minor: int) -> msgspec.Raw:
 
 
 def calculated(
-    message: Message, quoted: Quoted, holder: HolderTold | None, code: str, rows: Sequence[Row], link: Link
+    message: Message,
+    quoted: Quoted,
+    holder: HolderTold | None,
+    verified: Outcome | None,
+    rows: Sequence[Row],
+    link: Link,
 ) -> WireResponse:
-    """What comes off each line, and what the customer may pay with points. A line is told also where nothing comes
-    off it: what an earlier answer took off is taken back so."""
-    card = quoted.cards[0]
-    client: dict[str, Any] = _contacts(holder, link.options)
-    if code:
-        client["validationCode"] = code
-    payable = card.payable if card.unit == link.options["unit"] and not card.usable else 0
-    client["availableAmount"] = amount(max(payable, 0))
+    """What comes off each line, and what the customer may pay with points: nothing, where they can not be verified.
+
+    A line is told also where nothing comes off it: what an earlier answer took off is taken back so.
+    """
+    card, options = quoted.cards[0], link.options
+    client: dict[str, Any] = _contacts(holder, options)
+    may_pay = card.unit == options["unit"] and not card.usable
+    if isinstance(verified, CodeTold):
+        client["validationCode"] = verified.code
+    elif isinstance(verified, LoyaltyError):
+        may_pay, rows = False, [(reason(verified, options["language"]), ""), *rows]
+    payable = max(card.payable, 0) if may_pay else 0
+    client["availableAmount"] = amount(payable)
     discounts = [max(line.discount_minor, 0) for line in quoted.lines]
-    hint = electronic_check(holder, link.options)
-    slips = slip(of_quote(card, link, SLIP), link.options) if CALCULATE in link.options["slips"] else []
     members = {"client": client, "document": lines(message, "discountAmount", discounts)}
-    if hint:
+    if hint := electronic_check(holder, options):
         members["electronicCheck"] = hint
-    return done([*of_quote(card, link, CASHIER), *rows], slips, members)
+    slips = slip(of_quote(card, payable, link, SLIP), options) if CALCULATE in options["slips"] else []
+    return done([*of_quote(card, payable, link, CASHIER), *rows], slips, members)
 
 
 def held(message: Message, placed: HoldPlaced, link: Link) -> WireResponse:

@@ -59,26 +59,27 @@ def of_text(text: str) -> list[Row]:
     return rows
 
 
-def of_quote(card: QuotedCard, link: Link, audience: str) -> list[Row]:
-    """What the programme says of the receipt, then what the card has and may pay."""
+def of_quote(card: QuotedCard, payable: int, link: Link, audience: str) -> list[Row]:
+    """What the programme says of the receipt, then what the card has and how much of it may pay."""
     tongue = link.options["language"]
     if card.usable:
         return [(code_text(card.usable, tongue), "")]
     rows = [row for told in card.texts if told.audience == audience for row in of_text(getattr(told, tongue))]
     rows.append(named("balance", tongue, major(card.available, card.scale)))
-    if card.payable > 0:
-        rows.append(named("can_pay", tongue, major(card.payable, card.scale)))
+    if payable:
+        rows.append(named("can_pay", tongue, major(payable, card.scale)))
     return rows
 
 
 def of_card(found: Identified, link: Link) -> list[Row]:
-    """Who the card is and what it has."""
+    """Which card it is and what it has. Names stay out: a log could not tell them from other texts and hide them."""
     tongue = link.options["language"]
-    rows = [(found.holder_name or f"*{found.number[-4:]}", ""), (found.tier or found.product, "")]
+    rows = [(f"*{found.number[-4:]}", ""), (found.tier or found.product, "")]
     if found.usable:
         rows.append((code_text(found.usable, tongue), ""))
-    several = len(found.balances) > 1
-    for balance in found.balances:
+    balances = [each for each in found.balances if each.balance or each.unit == link.options["unit"]]
+    several = len(balances) > 1
+    for balance in balances:
         name, amount = named("balance", tongue, major(balance.available, balance.scale))
         rows.append((f"{name} {balance.unit}" if several else name, amount))
     return [row for row in rows if row[0]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.contract import Asking, CodeTold, ConfirmPhone, Link, WireRequest, WireResponse, each, must, one
+from adapters.contract import Asking, ConfirmPhone, Link, WireRequest, WireResponse, each, must, one
 from adapters.frontol import keys
 from adapters.frontol.answers import calculated, done, held, lines
 from adapters.frontol.messages import REFUND_RECEIPT, Message, read
@@ -66,12 +66,12 @@ def _calculate(message: Message, request: WireRequest, link: Link) -> Asking[Wir
         if link.options["verify_client"] and not message.client.code:
             asks.append(_verify(message, link))
     outcomes = (yield from each(*asks)) if asks else ()
-    quoted = next((found for found in outcomes if isinstance(found, Quoted)), None)
+    quoted = next((found for found in outcomes if isinstance(found, Quoted) and found.cards), None)
     if quoted is None:
         return _without_card(message, outcomes, rows, link)
     holder = next((found for found in outcomes if isinstance(found, HolderTold)), None)
-    told = next((found.code for found in outcomes if isinstance(found, CodeTold)), "")
-    return calculated(message, quoted, holder, told, rows, link)
+    verified = next((v for ask, v in zip(asks, outcomes, strict=True) if isinstance(ask, ConfirmPhone)), None)
+    return calculated(message, quoted, holder, verified, rows, link)
 
 
 def _without_card(message: Message, outcomes: Any, rows: list[Row], link: Link) -> WireResponse:
