@@ -77,6 +77,8 @@ def hold(message: Message, request: WireRequest, link: Link) -> PlaceHold:
     if message.payment is None:
         raise bad("payment", "", "an amount")
     asked = receipt(message, request, link, [each.total_minor for each in message.positions])
+    # What day it is, who stands at the till and what goods are called makes no other hold of it.
+    lines = tuple(msgspec.structs.replace(line, name="") for line in asked.lines)
     return PlaceHold(
         store=link.store,
         keys=(keys.hold(_uid(message)),),
@@ -84,8 +86,7 @@ def hold(message: Message, request: WireRequest, link: Link) -> PlaceHold:
         unit=link.options["unit"],
         amount=message.payment.amount_minor,
         seconds=link.options["hold_seconds"],
-        # What day it is and who stands at the till makes no other hold of it.
-        receipt=Receipt(number="", till="", business_date=date.min, total_minor=asked.total_minor, lines=asked.lines),
+        receipt=Receipt(number="", till="", business_date=date.min, total_minor=asked.total_minor, lines=lines),
         supersede=True,
     )
 
