@@ -40,31 +40,29 @@ class Books:
         Who gives up whatever is held under a key may ask so with every breath: that is looked at first, and where
         nothing is held nothing is written.
         """
-        queries = [ask for ask in asks if isinstance(ask, Query)]
-        if len(queries) == len(asks):
-            return self._read(asks)
+        releases = [ask for ask in asks if gives_up_what_is_held(ask)]
+        if releases and not self._is_any_held(releases):
+            nothing = HoldReleased(outcome="nothing", at=datetime.now(UTC))
+            others = [ask for ask in asks if not gives_up_what_is_held(ask)]
+            rest = iter(self.ask(others) if others else ())
+            return [nothing if gives_up_what_is_held(ask) else next(rest) for ask in asks]
         commands = [ask for ask in asks if isinstance(ask, Command)]
-        looks = [ReadHold(store=ask.store, key=ask.hold) for ask in commands if gives_up_what_is_held(ask)]
-        found = self._read([*queries, *looks]) if looks else []
-        if looks and not any(is_held(outcome) for outcome in found[len(queries) :]):
-            commands = [ask for ask in commands if not gives_up_what_is_held(ask)]
-        written = iter(self._write(commands) if commands else ())
-        if queries and (commands or not looks):
-            found = self._read(queries)
-        read, nothing = iter(found), HoldReleased(outcome="nothing", at=datetime.now(UTC))
-        wanted = set(map(id, commands))
-        return [
-            next(read) if isinstance(ask, Query) else next(written) if id(ask) in wanted else nothing for ask in asks
-        ]
+        if not commands:
+            return self._read(asks)
+        written = iter(self._write(commands))
+        if len(commands) == len(asks):
+            return list(written)
+        read = iter(self._read([ask for ask in asks if isinstance(ask, Query)]))
+        return [next(written if isinstance(ask, Command) else read) for ask in asks]
+
+    def _is_any_held(self, releases: Sequence[ReleaseHold]) -> bool:
+        found = self._read([ReadHold(store=ask.store, key=ask.hold) for ask in releases])
+        return any(isinstance(outcome, HoldTold) and outcome.state == "open" for outcome in found)
 
 
-def gives_up_what_is_held(ask: Command[Any]) -> TypeGuard[ReleaseHold]:
+def gives_up_what_is_held(ask: Ask[Any]) -> TypeGuard[ReleaseHold]:
     """Whether it is a release under the hold's own key."""
     return isinstance(ask, ReleaseHold) and ask.hold in ask.keys
-
-
-def is_held(outcome: Outcome) -> bool:
-    return isinstance(outcome, HoldTold) and outcome.state == "open"
 
 
 def measured(kind: str, run: Execute) -> Execute:

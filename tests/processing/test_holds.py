@@ -406,7 +406,7 @@ def test_a_superseding_key_names_what_is_held_now(books: Books, clock: StillCloc
     assert told(books, "order").amount == 500
     clock.forward(minutes=16)
     books.done(order(card, 1_000))
-    books.done(post("sale", use(card, 1_000, hold="order")))
+    books.done(post("sale", use(card, 1_000, 0, hold="order")))
     assert isinstance(books.one(order(card, 2_000)), KeyReused)
     assert books.done(order(card, 1_000)).replayed
     assert books.balances(card)[POINTS].available == 9_000

@@ -31,7 +31,8 @@ SET_BY_US = {"content", "actor"}
 NOT_AT_REST = {
     "Redeem": {"likeness", "window_seconds"},
     "Accrue": {"likeness", "window_seconds"},
-    "SendCode": {"code"},
+    # Codes of REST go to holders.
+    "SendCode": {"code", "phone"},
     # As the client's scopes say.
     "VoidReceipt": {"receipts_only"},
 }
