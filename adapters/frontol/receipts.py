@@ -141,18 +141,16 @@ def settled(positions: Sequence[Position], payments: Sequence[Payment]) -> tuple
     """
     sums = [each.total_minor for each in positions]
     goods, all_paid = sum(sums), abs(sum(each.amount_minor for each in payments))
-    if not payments or goods == 0 or all_paid == goods:
+    if not payments or not positions:
         return sums, ()
     bonus = abs(sum(each.amount_minor for each in payments if each.kind == BONUS))
-    discarded = [each.discarded_minor for each in positions]
     for back in (0, bonus):
-        if goods + back - sum(discarded) == all_paid:
-            restored = [sum(each) for each in zip(sums, _before_bonus(positions, back), strict=True)]
-            return [max(each - off, 0) for each, off in zip(restored, discarded, strict=True)], ()
-    if goods + bonus == all_paid:
-        return [sum(each) for each in zip(sums, _before_bonus(positions, bonus), strict=True)], ()
+        for rounded in ([0] * len(sums), [each.discarded_minor for each in positions]):
+            if goods + back - sum(rounded) == all_paid:
+                parts = zip(sums, _before_bonus(positions, back), rounded, strict=True)
+                return [max(total + more - less, 0) for total, more, less in parts], ()
     if all_paid < goods:
-        sums = [each - off for each, off in zip(sums, spread(goods - all_paid, sums), strict=True)]
+        sums = [total - less for total, less in zip(sums, spread(goods - all_paid, sums), strict=True)]
     return sums, (PAYMENTS_DIFFER,)
 
 

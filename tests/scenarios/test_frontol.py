@@ -423,6 +423,7 @@ def test_lines_cost_what_was_paid_for_them(till: Till) -> None:
         ("before bonuses", [cash | {"amount": "900"}, bonus], ("0", "0")),
         ("after bonuses", [cash, bonus], ("0", "0")),
         ("rounded", [cash | {"amount": "949.60"}], ("0.40", "0")),
+        ("all of it by bonuses", [bonus | {"amount": "950"}, cash | {"amount": 0}], ("0", "0")),
         ("with a discount in the payments only", [cash | {"amount": "855"}], ("0", "0")),
         ("with change in the payments", [cash | {"amount": "5000"}], ("0", "0")),
     ):
@@ -438,6 +439,7 @@ def test_lines_cost_what_was_paid_for_them(till: Till) -> None:
         "before bonuses": ([57_000, 38_000], False),
         "after bonuses": ([60_000, 40_000], False),
         "rounded": ([56_960, 38_000], False),
+        "all of it by bonuses": ([57_000, 38_000], False),
         "with a discount in the payments only": ([51_300, 34_200], True),
         "with change in the payments": ([57_000, 38_000], True),
     }
