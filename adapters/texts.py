@@ -233,7 +233,6 @@ LINES: dict[str, dict[str, str]] = {
         "ru": "Найдено несколько гостей. Уточните имя или введите телефон или номер карты",
         "en": "Several guests found. Type more of the name, or a phone or card number",
     },
-    "to_accrue": {"ru": "Будет начислено {}", "en": "To be accrued {}"},
     "can_pay": {"ru": "Можно списать {}", "en": "Can pay {}"},
     "to_redeem": {"ru": "К списанию {}", "en": "To be redeemed {}"},
     "to_pay": {"ru": "К оплате баллами {}", "en": "To be paid {}"},

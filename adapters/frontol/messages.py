@@ -17,6 +17,8 @@ from processing.commands import MAX_LINES
 MAX_PAYMENTS = 1_000
 MAX_COUPONS = 1_000
 MAX_VALUES = 100
+# A clock that shows anything else shows nothing.
+YEARS = range(2000, 2100)
 
 RECEIPT, REFUND_RECEIPT = "receipt", "refundReceipt"
 BONUS = "bonus"
@@ -128,6 +130,8 @@ def moment(text: str, zone: ZoneInfo) -> datetime | None:
         return None
     try:
         told = datetime.fromisoformat(f"{match['day']}T{match['time']}")
+        if told.year not in YEARS:
+            return None
         return told.replace(tzinfo=_offset(match["zone"]) or zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
