@@ -89,7 +89,12 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     app = Flask("tillgate")
     books = Books(own.core, own.settings.gateway, socket)
     exchange_log = ExchangeLog(own.database.writer, own.vault, own.settings.gateway.exchange_log)
-    codes = PhoneCodes(sender_of(own.settings.gateway.codes), own.settings.gateway.codes.text, own.vault)
+    codes = PhoneCodes(
+        sender_of(own.settings.gateway.codes),
+        own.settings.gateway.codes.text,
+        own.vault,
+        lambda: own.database.clock(own.database.host_clock()),
+    )
     zones = {store.code: store.zone for store in own.settings.chain.stores}
     behind: Wsgi = app.wsgi_app
     app.wsgi_app = Pos(  # type: ignore[method-assign]

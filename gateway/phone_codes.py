@@ -38,18 +38,18 @@ def no_codes() -> LoyaltyError:
 class PhoneCodes:
     """Makes, keeps, sends and tells codes; shared by threads."""
 
-    def __init__(self, sender: Sender, text: str, vault: Vault) -> None:
-        self._sender, self._text, self._vault = sender, text, vault
+    def __init__(self, sender: Sender, text: str, vault: Vault, now: Callable[[], datetime]) -> None:
+        self._sender, self._text, self._vault, self._now = sender, text, vault, now
         self._unsent: dict[str, None] = {}
         self._lock = threading.Lock()
 
-    def confirm(self, wanted: ConfirmPhone, at: datetime, ask: Asked) -> Outcome:
+    def confirm(self, wanted: ConfirmPhone, ask: Asked) -> Outcome:
         """The code, on its way to the phone."""
         if not self._sender.is_there:
             return no_codes()
         try:
             phone = wanted.phone if wanted.card is None else _phone(wanted, ask)
-            return self._told(wanted, phone, f"{wanted.key}:{int(at.timestamp()) // CODE_SECONDS}", ask)
+            return self._told(wanted, phone, f"{wanted.key}:{int(self._now().timestamp()) // CODE_SECONDS}", ask)
         except LoyaltyError as error:
             return error
 

@@ -239,7 +239,7 @@ def asking(settings: LinkSettings, at: datetime, ask: Asked, codes: PhoneCodes |
         if isinstance(each, SignIn):
             return sign_in(settings, each, at)
         assert isinstance(each, ConfirmPhone)
-        return codes.confirm(each, at, ask) if codes else no_codes()
+        return codes.confirm(each, ask) if codes else no_codes()
 
     def asked(asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
         rest = [each for each in asks if not isinstance(each, SignIn | ConfirmPhone)]

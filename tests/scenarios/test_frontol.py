@@ -265,7 +265,8 @@ def open_till(books: Books, fiscal: str = "", **options: Any) -> Iterator[Till]:
     log = ExchangeLog(books.database.writer, books.core.work.vault, ExchangeLogLimits())
     ask = Asking(books.core, GatewaySettings()).ask
     phones = Phones()
-    codes = PhoneCodes(phones, "{code}", books.core.work.vault)
+    database = books.database
+    codes = PhoneCodes(phones, "{code}", books.core.work.vault, lambda: database.clock(database.host_clock()))
     adapters = {"frontol": frontol.ADAPTER}
     try:
         yield Till(books, Pos(_nowhere, doors({LINK: settings}, adapters, zones), ask, log, codes), phones)
