@@ -24,14 +24,15 @@ from sqlalchemy import Connection
 from adapters.contract import Found, Job, Message, must
 from gateway import metrics
 from gateway.delivery_policy import verdict
-from gateway.talks import MAX_KEPT, Line, Outgoing, Sessions, Transport, lead
+from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, lead
 from processing import outbox
-from processing.commands import Command
+from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
 from processing.errors import NotYet, Undelivered
 from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
 from processing.outbox import CLOSED, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
+from processing.results import Result
 from processing.secrets import EXCHANGE_LOG, Vault
 
 DELIVERED, LEASE_LOST = "delivered", "lease_lost"
@@ -202,11 +203,13 @@ class Delivery:
             tried += 1
             line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
             began = datetime.now(UTC), time.monotonic()
-            error = lead(line, self._sessions, out.adapter.push.talk, _job(messages), self._learn)
+            told = lead(line, self._sessions, out.adapter.push.talk, _job(messages), Books(self._learn, self._read))
+            error = told if isinstance(told, Undelivered) else None
             attempt = self._attempt(line, began, error)
             if error is not None:
                 self._give_back(lane, out, messages, attempt, error)
                 return tried
+            messages = messages[:told]
             metrics.delivered.labels(lane.link).inc(len(messages))
             goes_on = time.monotonic() < until and not self._is_stopped() and not out.policy.per_minute
             lease = out.lease if goes_on else None
@@ -246,7 +249,8 @@ class Delivery:
             if found.state is not None:
                 state = msgspec.json.encode(found.state)
 
-        error = lead(line, self._sessions, out.adapter.pull, job, learn)
+        told = lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
+        error = told if isinstance(told, Undelivered) else None
         attempt = self._attempt(line, began, error)
         if error is not None:
             # What was learned before the failure is booked: the next pull begins behind it.
@@ -262,6 +266,11 @@ class Delivery:
         commands = [ask for ask in found.asks if isinstance(ask, Command)]
         for outcome in self._core.execute(commands):
             must(outcome)
+
+    def _read(self, query: Query[Any]) -> Result:
+        """What the books answer. Errors: LoyaltyError."""
+        (outcome,) = self._core.answer([query])  # type: ignore[list-item]  # every Query is one of AnyQuery
+        return must(outcome)
 
     def _attempt(self, line: Line, began: tuple[datetime, float], error: Undelivered | None) -> Attempt:
         took = time.monotonic() - began[1]

@@ -30,8 +30,10 @@ from adapters.contract import (
     SoapReply,
 )
 from gateway.delivery_policy import FAILED, DeliverySettings
+from processing.commands import Query
 from processing.database import trace
-from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, Undelivered
+from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, NotYet, Undelivered
+from processing.results import Result
 
 TEST = "test"
 # How long a lease outlives the longest talk.
@@ -41,6 +43,8 @@ MAX_MESSAGES = 1_000
 # A session is renewed before its end.
 SESSION_MARGIN = 0.9
 UNAUTHORIZED = 401
+# How long a talk waits for books that are busy.
+BUSY_SECONDS = 5.0
 # Of what was said and heard so much is kept with the attempt.
 MAX_KEPT = 16 << 10
 
@@ -130,7 +134,7 @@ class Sessions:
         self._kept.clear()
 
 
-def _listen(talk: Calling[Any], answer: Callable[[Any], Reply | None]) -> Any:
+def _listen(talk: Calling[Any], answer: Callable[[Any], Reply | Result | None]) -> Any:
     """Lead a talk to its end, and return what it returns. Errors: whatever the calls and the talk raise."""
     try:
         said = next(talk)
@@ -174,15 +178,25 @@ def _shown(told: Call | Reply) -> bytes:
     return b"no file" if told.content is None else told.content[:MAX_KEPT]
 
 
-def lead(
-    line: Line, sessions: Sessions, talk: Callable[[Job, Link], Calling[None]], job: Job, learn: Callable[[Found], None]
-) -> Undelivered | None:
-    """Lead a push or pull to its end; ``None`` when all is said, or why not. ``learn`` takes what it has found."""
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The books as talks meet them: ``learn`` takes what a talk has found, ``read`` answers what it asks."""
 
-    def answer(told: Call | Found) -> Reply | None:
+    learn: Callable[[Found], None]
+    read: Callable[[Query[Any]], Result]
+
+
+def lead(
+    line: Line, sessions: Sessions, talk: Callable[[Job, Link], Calling[Any]], job: Job, books: Books
+) -> int | None | Undelivered:
+    """Lead a push or pull to its end: ``None`` when all is said, how many messages are, or why none is."""
+
+    def answer(told: Call | Found | Query[Any]) -> Reply | Result | None:
+        if isinstance(told, Query):
+            return books.read(told)
         session = sessions.of(line)
         if isinstance(told, Found):
-            learn(told)
+            books.learn(told)
             for each in told.writes:
                 _say(line, each, session)
             return None
@@ -193,17 +207,21 @@ def lead(
         return reply
 
     try:
-        _listen(talk(job, line.out.link), answer)
+        done: int | None = _listen(talk(job, line.out.link), answer)
     except Undelivered as error:
         return error
     except BadMessage as error:
         return BadReply(f"{error.message} at {error.details.get('where', '?')}")
     except LoyaltyError as error:
+        if error.retryable:
+            return NotYet(f"the books are {error.code}", BUSY_SECONDS)
         return LinkRefused(f"the core has refused: {error.code}")
     except Exception as error:
         log.error("push_failed", link=line.out.link.code, reason=type(error).__name__, trace=trace(error))
         return Bug(type(error).__name__)
-    return None
+    if done is not None and not 0 < done <= len(job.messages):
+        return Bug(f"{done} of {len(job.messages)} messages")
+    return done
 
 
 def try_once(out: Outgoing, now: datetime) -> bytes:

@@ -89,6 +89,12 @@ def major(amount: int, scale: int) -> str:
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
 
 
+def whole_major(amount: int, scale: int) -> int:
+    """How many whole major units an amount has: ``whole_major(45050, 2) == 450``; rounds down towards zero."""
+    size = abs(amount) // 10**scale
+    return size if amount >= 0 else -size
+
+
 def percent_of(amount: int, percent_hundredths: int) -> int:
     """``percent_hundredths`` (500 = 5.00 %) of the amount, rounded down towards zero: in the chain's favour."""
     share = abs(amount) * percent_hundredths // HUNDREDTHS_OF_PERCENT

@@ -1,0 +1,114 @@
+"""The journal: what we have put into a till's folder, in a file beside it that no till reads.
+
+A till's files say nothing of us: a data file that is gone, or that another program has written over, has no memory of
+what it carried. The journal has, so that what counts when it is repeated is never said twice and never silently lost:
+docs/adapters/frontol-loads.md, "The journal".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+import msgspec
+
+from adapters.frontol.loads.lines import HEADER
+from processing.errors import BadReply
+
+# Its steps: before the data file is written (no till has seen it: there is no flag yet), from then on, and when the
+# till has said that it was loaded.
+WRITING, WAITING, LOADED = "writing", "waiting", "loaded"
+MAX_JOURNAL = 1 << 18
+_ENDS = b"\r\n"
+
+
+class Journal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``messages`` are those of the last data file, ``sha256`` is over its lines from the third on.
+
+    ``adds``: repeating one of them counts twice. ``before``: messages of earlier files that were loaded and may come
+    once more. ``unflagged_at``: since when the flag is gone and the file not marked. ``again``: how often the file, or
+    its flag, had to be put there once more.
+    """
+
+    step: str
+    messages: tuple[int, ...]
+    sha256: str
+    at: datetime
+    adds: bool = False
+    before: tuple[int, ...] = ()
+    unflagged_at: datetime | None = None
+    again: int = 0
+
+    @property
+    def known(self) -> frozenset[int]:
+        """Messages that the till has loaded, as far as anybody may still ask."""
+        return frozenset(self.before + self.messages if self.step == LOADED else self.before)
+
+
+class State(Enum):
+    """How a till's folder is found."""
+
+    FREE = auto()  # a file may be written
+    ON_ITS_WAY = auto()  # our file and its flag
+    MARKED = auto()  # our file, which the till has loaded
+    UNFLAGGED = auto()  # our file, neither flag nor mark
+    GONE = auto()  # our file was taken away or written over before anybody saw it loaded
+    STRANGE_FLAG = auto()  # a flag that is not ours
+    STRANGE_FILE = auto()  # a file that is not ours and not loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What was read, the flag first: a till marks its file before it takes the flag away, so that a file without a
+    mark behind a missing flag was not loaded. ``data`` is not read while there is a flag."""
+
+    has_flag: bool
+    raw: bytes | None
+    data: bytes | None = None
+
+    @property
+    def journal(self) -> Journal | None:
+        """Errors: BadReply."""
+        if self.raw is None:
+            return None
+        try:
+            return msgspec.json.decode(self.raw, type=Journal)
+        except msgspec.MsgspecError:
+            raise BadReply("nobody understands the journal beside the data file: was it changed?") from None
+
+    def state(self, loaded_mark: str) -> State:
+        """Errors: BadReply."""
+        journal = self.journal
+        waits = journal is not None and journal.step == WAITING
+        if self.has_flag:
+            return State.ON_ITS_WAY if waits else State.STRANGE_FLAG
+        is_ours = journal is not None and self.data is not None and digest(self.data) == journal.sha256
+        is_marked = self.data is not None and mark(self.data) == loaded_mark
+        if waits:
+            return (State.MARKED if is_marked else State.UNFLAGGED) if is_ours else State.GONE
+        is_free = self.data is None or is_marked or (is_ours and journal is not None and journal.step == WRITING)
+        return State.FREE if is_free else State.STRANGE_FILE
+
+
+def encoded(journal: Journal) -> bytes:
+    return msgspec.json.encode(journal)
+
+
+def mark(data: bytes) -> str:
+    """The second line of a load file; empty where it is none."""
+    header, second, _ = _split(data)
+    return second.decode("latin-1") if header == HEADER.encode() else ""
+
+
+def digest(data: bytes) -> str:
+    """Of what stands behind the mark, which the till changes."""
+    return hashlib.sha256(_split(data)[2]).hexdigest()
+
+
+def _split(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """The first line, the second, and the rest; lines end with LF or CRLF."""
+    first, _, rest = data.partition(b"\n")
+    second, _, rest = rest.partition(b"\n")
+    return first.strip(), second.strip(), rest.rstrip(_ENDS)
