@@ -8,8 +8,8 @@ transaction), and returns what to say:
         return answer(found)
 
 What has to reach the far side goes the other way: a push is given messages of the outbox, yields calls and gets
-their replies; what it needs to know of the books it asks by queries. It returns when all is delivered, or raises ``NotYet``, ``LinkRefused`` or ``BadReply`` (the transport
-raises ``LinkDown``):
+their replies; what it needs to know of the books it asks by queries (``read``). It returns when all is delivered, or
+raises ``NotYet``, ``LinkRefused`` or ``BadReply`` (the transport raises ``LinkDown``):
 
     def send(job: Job, link: Link) -> Calling[None]:
         reply = yield from http(HttpCall("POST", "/events", body=body(job.messages)))
@@ -256,7 +256,8 @@ class Push:
     """How messages of the outbox are said to the far side: as many at once as ``batch`` says for the link.
 
     A talk returns ``None`` when all of its messages are delivered, or how many of them are, from the first: the others
-    come again, perhaps with more behind them. What fails is sent again as a whole. ``wants`` are the kinds that it can say; a link's ``messages`` names those that it shall.
+    come again, perhaps with more behind them. What fails is sent again as a whole. ``wants`` are the kinds that it can
+    say; a link's ``messages`` names those that it shall.
     """
 
     wants: frozenset[str]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import structlog
@@ -204,10 +205,9 @@ class Delivery:
             line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
             began = datetime.now(UTC), time.monotonic()
             told = lead(line, self._sessions, out.adapter.push.talk, _job(messages), Books(self._learn, self._read))
-            error = told if isinstance(told, Undelivered) else None
-            attempt = self._attempt(line, began, error)
-            if error is not None:
-                self._give_back(lane, out, messages, attempt, error)
+            attempt = self._attempt(line, began, told)
+            if isinstance(told, Undelivered):
+                self._give_back(lane, out, messages, attempt, told)
                 return tried
             messages = messages[:told]
             metrics.delivered.labels(lane.link).inc(len(messages))
@@ -250,11 +250,10 @@ class Delivery:
                 state = msgspec.json.encode(found.state)
 
         told = lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
-        error = told if isinstance(told, Undelivered) else None
-        attempt = self._attempt(line, began, error)
-        if error is not None:
+        attempt = self._attempt(line, began, told)
+        if isinstance(told, Undelivered):
             # What was learned before the failure is booked: the next pull begins behind it.
-            self._give_back(lane, out, [], attempt, error, state)
+            self._give_back(lane, out, [], attempt, told, state)
             return 1
         with self._database.transaction() as connection:
             due_at = self._database.now(connection) + timedelta(minutes=out.policy.pull_minutes)
@@ -272,11 +271,10 @@ class Delivery:
         (outcome,) = self._core.answer([query])  # type: ignore[list-item]  # every Query is one of AnyQuery
         return must(outcome)
 
-    def _attempt(self, line: Line, began: tuple[datetime, float], error: Undelivered | None) -> Attempt:
+    def _attempt(self, line: Line, began: tuple[datetime, float], told: int | Undelivered | None) -> Attempt:
         took = time.monotonic() - began[1]
-        outcome = DELIVERED if error is None else error.code
+        outcome, detail = (told.code, told.message) if isinstance(told, Undelivered) else (DELIVERED, "")
         metrics.deliveries.labels(line.out.link.code, outcome).inc()
-        detail = "" if error is None else error.message
         return Attempt(
             began[0], int(took * 1e6), outcome, detail, self._worker, self._sealed(line.said), self._sealed(line.heard)
         )

@@ -188,7 +188,7 @@ class Books:
 
 def lead(
     line: Line, sessions: Sessions, talk: Callable[[Job, Link], Calling[Any]], job: Job, books: Books
-) -> int | None | Undelivered:
+) -> int | Undelivered | None:
     """Lead a push or pull to its end: ``None`` when all is said, how many messages are, or why none is."""
 
     def answer(told: Call | Found | Query[Any]) -> Reply | Result | None:

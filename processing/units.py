@@ -91,7 +91,7 @@ def major(amount: int, scale: int) -> str:
 
 def whole_major(amount: int, scale: int) -> int:
     """How many whole major units an amount has: ``whole_major(45050, 2) == 450``; rounds down towards zero."""
-    size = abs(amount) // 10**scale
+    size: int = abs(amount) // 10**scale
     return size if amount >= 0 else -size
 
 

@@ -16,7 +16,8 @@ class Options(Schema):
     class Meta:
         unknown = RAISE
 
-    loads = fields.Nested(LoadOptions, load_default=lambda: LoadOptions().load({}))
+    # marshmallow takes fields out of the class, so that its own ``loads`` stays.
+    loads = fields.Nested(LoadOptions, load_default=lambda: LoadOptions().load({}))  # type: ignore[assignment]
 
 
 def refuse(error: LoyaltyError, request: WireRequest, link: Link) -> WireResponse:

@@ -1,14 +1,13 @@
 """Messages of the outbox as lines: events of the books by what they are about, and what somebody has put there.
 
-An event only tells which wallet has changed; what the till keeps of it is asked for when it is said, so that no name and
-no card number lies in the outbox.
+An event only tells which wallet has changed; what the till keeps of it is asked for when it is said, so that neither
+names nor card numbers lie in the outbox.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from adapters.contract import Calling, Link, Message, read
 from adapters.frontol.loads import wallets
@@ -74,9 +73,7 @@ def accounts_of(message: Message) -> tuple[int, ...]:
     return tuple(named)
 
 
-def _said(
-    messages: Sequence[Message], link: Link, known: frozenset[int], found: Mapping[int, WalletTold]
-) -> Contents:
+def _said(messages: Sequence[Message], link: Link, known: frozenset[int], found: Mapping[int, WalletTold]) -> Contents:
     parts: list[tuple[Message, Lines]] = []
     ids: dict[int, None] = {}
     size = count = 0

@@ -86,10 +86,12 @@ class Folder:
             return State.ON_ITS_WAY if waits else State.STRANGE_FLAG
         is_ours = journal is not None and self.data is not None and digest(self.data) == journal.sha256
         is_marked = self.data is not None and mark(self.data) == loaded_mark
-        if waits:
-            return (State.MARKED if is_marked else State.UNFLAGGED) if is_ours else State.GONE
-        is_free = self.data is None or is_marked or (is_ours and journal is not None and journal.step == WRITING)
-        return State.FREE if is_free else State.STRANGE_FILE
+        if waits and is_ours:
+            return State.MARKED if is_marked else State.UNFLAGGED
+        is_unseen = is_ours and journal is not None and journal.step == WRITING
+        if self.data is not None and not is_marked and not is_unseen:
+            return State.STRANGE_FILE
+        return State.GONE if waits else State.FREE
 
 
 def encoded(journal: Journal) -> bytes:

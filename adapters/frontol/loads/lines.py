@@ -24,6 +24,7 @@ COMMAND = "$$$"
 SEMICOLON, LINE_BREAK = "¤", "¦"
 STANDS_FOR_OTHERS = {";": SEMICOLON, "\r\n": LINE_BREAK, "\n": LINE_BREAK, "\r": LINE_BREAK}
 IN_THE_PLACE = "?"
+NO_BREAK_SPACE = "\xa0"
 # What a line that the till would not take for data begins with.
 NOT_DATA = (COMMAND, "//", HEADER)
 MAX_WHOLE = 2**31 - 1
@@ -182,18 +183,20 @@ def sayable(value: str, replaces: bool) -> str:
         value = value.replace(stands, IN_THE_PLACE)
     for broken, stands in STANDS_FOR_OTHERS.items():
         value = value.replace(broken, stands)
-    found = "".join(each if _is_sayable(each) else IN_THE_PLACE for each in value)
-    if found != value and not replaces:
+    if _is_sayable(value):
+        return value
+    if not replaces:
         bad = next(each for each in value if not _is_sayable(each))
-        raise ValueError(f"has U+{ord(bad):04X}, which {ENCODING} does not have")
-    return found
+        raise ValueError(f"has U+{ord(bad):04X}, which is no character of {ENCODING} that a till shows")
+    return "".join(each if _is_sayable(each) else IN_THE_PLACE for each in value)
 
 
-def _is_sayable(character: str) -> bool:
+def _is_sayable(told: str) -> bool:
     try:
-        return character.isprintable() and bool(character.encode(ENCODING)) or character == "\xa0"
+        told.encode(ENCODING)
     except UnicodeEncodeError:
         return False
+    return told.replace(NO_BREAK_SPACE, " ").isprintable()
 
 
 def page(lines: Iterable[tuple[str, str]]) -> bytes:

@@ -14,7 +14,17 @@ import msgspec
 
 from adapters.contract import Calling, FileRead, FileWrite, Job, Link, Message, Push, file
 from adapters.frontol.loads.contents import Contents, contents
-from adapters.frontol.loads.journal import LOADED, MAX_JOURNAL, WAITING, WRITING, Folder, Journal, State, digest, encoded
+from adapters.frontol.loads.journal import (
+    LOADED,
+    MAX_JOURNAL,
+    WAITING,
+    WRITING,
+    Folder,
+    Journal,
+    State,
+    digest,
+    encoded,
+)
 from adapters.frontol.loads.lines import page
 from adapters.frontol.loads.options import JOURNAL
 from processing.errors import LinkDown, LinkRefused, NotYet
