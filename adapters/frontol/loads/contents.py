@@ -30,13 +30,13 @@ Lines = list[tuple[str, str]]
 class Contents:
     """What a data file shall say: ``messages`` of the job, from the first, are in it or known; ``ids`` are in it.
 
-    ``adds``: repeating it counts twice.
+    ``adds``: those of them whose repetition counts twice.
     """
 
     messages: int
     ids: tuple[int, ...]
     lines: Lines
-    adds: bool
+    adds: tuple[int, ...]
 
 
 def contents(messages: Sequence[Message], link: Link, known: frozenset[int]) -> Calling[Contents]:
@@ -91,8 +91,8 @@ def _said(messages: Sequence[Message], link: Link, known: frozenset[int], found:
             parts.append((message, lines))
             ids[message.id] = None
         count += 1
-    lines = list(_in_order(parts))
-    return Contents(count, tuple(ids), lines, any(command in ADDITIVE for command, _ in lines))
+    adds = tuple(message.id for message, lines in parts if any(command in ADDITIVE for command, _ in lines))
+    return Contents(count, tuple(ids), list(_in_order(parts)), adds)
 
 
 def lines_of(message: Message, link: Link, found: Mapping[int, WalletTold]) -> Lines:

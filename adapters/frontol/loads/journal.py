@@ -21,14 +21,16 @@ from processing.errors import BadReply
 # till has said that it was loaded.
 WRITING, WAITING, LOADED = "writing", "waiting", "loaded"
 MAX_JOURNAL = 1 << 18
+# Far more than anybody loads by hand while a message of them waits to be decided about.
+MAX_REMEMBERED = 2_000
 _ENDS = b"\r\n"
 
 
 class Journal(msgspec.Struct, frozen=True, omit_defaults=True):
     """``messages`` are those of the last data file, ``sha256`` is over its lines from the third on.
 
-    ``adds``: repeating one of them counts twice. ``before``: messages of earlier files that were loaded and may come
-    once more. ``unflagged_at``: since when the flag is gone and the file not marked. ``again``: how often the file, or
+    ``adds``: those of them whose repetition counts twice. ``before``: such ones of earlier files, which were loaded; one
+    that was given up meanwhile, or comes late, may still be asked for. ``unflagged_at``: since when the flag is gone and the file not marked. ``again``: how often the file, or
     its flag, had to be put there once more.
     """
 
@@ -36,15 +38,20 @@ class Journal(msgspec.Struct, frozen=True, omit_defaults=True):
     messages: tuple[int, ...]
     sha256: str
     at: datetime
-    adds: bool = False
+    adds: tuple[int, ...] = ()
     before: tuple[int, ...] = ()
     unflagged_at: datetime | None = None
     again: int = 0
 
     @property
     def known(self) -> frozenset[int]:
-        """Messages that the till has loaded, as far as anybody may still ask."""
+        """Messages that the till has loaded, as far as it matters."""
         return frozenset(self.before + self.messages if self.step == LOADED else self.before)
+
+    @property
+    def remembered(self) -> tuple[int, ...]:
+        """Of those whose repetition counts twice the last that the till has loaded."""
+        return (self.before + self.adds if self.step == LOADED else self.before)[-MAX_REMEMBERED:]
 
 
 class State(Enum):

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.contract import Calling, FileRead, FileWrite, Job, Link, Message, Push, file
+from adapters.contract import Calling, FileRead, FileWrite, Job, Link, Push, file
 from adapters.frontol.loads.contents import Contents, contents
 from adapters.frontol.loads.journal import (
     LOADED,
@@ -61,7 +61,7 @@ def send(job: Job, link: Link) -> Calling[int | None]:
     desk.check(folder, state)
     told = yield from contents(job.messages, link, known)
     if told.lines:
-        yield from desk.write(folder, job, told)
+        yield from desk.write(folder, told)
     return told.messages
 
 
@@ -145,7 +145,7 @@ class Desk:
             return LinkDown(f"the till takes flags or files away without loading them, {again} times by now")
         return self._not_yet("the till has not taken its file yet")
 
-    def write(self, folder: Folder, job: Job, told: Contents) -> Calling[None]:
+    def write(self, folder: Folder, told: Contents) -> Calling[None]:
         """Journal, data, journal, flag. Errors: NotYet, always: the till has still to load it."""
         data, old = page(told.lines), folder.journal
         lost = old is not None and old.step == WAITING
@@ -155,7 +155,7 @@ class Desk:
             sha256=digest(data),
             at=self._at,
             adds=told.adds,
-            before=_still_asked(old.known if old else frozenset(), job.messages),
+            before=old.remembered if old else (),
             again=old.again + 1 if old and lost else 0,
         )
         folder = yield from self.keep(folder, journal)
@@ -163,13 +163,6 @@ class Desk:
         yield from self.keep(folder, msgspec.structs.replace(journal, step=WAITING))
         yield from self._put_flag()
         raise self._waiting(journal.again)
-
-
-def _still_asked(known: frozenset[int], messages: tuple[Message, ...]) -> tuple[int, ...]:
-    """Of what the till has, what this job or a later one may still bring: what is in it, or behind it."""
-    asked = {message.id for message in messages}
-    last = max(asked)
-    return tuple(sorted(each for each in known if each in asked or each > last))
 
 
 def batch(link: Link) -> int:

@@ -1,10 +1,11 @@
 """The handshake: whatever breaks, each accrual counts once at the till, and nothing of others is written over.
 
-The outbox is played here by a list of what is pending, the folder by a dictionary, the till by tests.adapters.frontol.till.
+The outbox is played here by a list of what is pending, the folder by a dictionary; the till is till.py's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -68,6 +69,8 @@ class Office:
     now: datetime = START
     options: dict[str, Any] = field(default_factory=dict)
     calls: int = 0
+    # What else happens before each call of a talk.
+    meanwhile: Callable[[], None] = lambda: None
 
     @property
     def link(self) -> Link:
@@ -100,6 +103,7 @@ class Office:
         try:
             said = next(talk)
             while True:
+                self.meanwhile()
                 if cut == self.calls and before:
                     raise Crash
                 reply = WalletsTold(wallets=()) if isinstance(said, ReadWallets) else self.shelf.call(said)
@@ -140,7 +144,9 @@ def test_a_file_its_flag_its_mark_and_the_next_file() -> None:
     till = Till(office.shelf)
     office.add(1, 2)
     assert isinstance(office.talk(), NotYet)
-    assert office.shelf.files[FLAG] == b"" and office.shelf.files[DATA].startswith(b"##@@&&\r\n#\r\n$$$ADDCOUNTERVALUES\r\n")
+    assert office.shelf.files[FLAG] == b"" and office.shelf.files[DATA].startswith(
+        b"##@@&&\r\n#\r\n$$$ADDCOUNTERVALUES\r\n"
+    )
     office.add(3)
     assert isinstance(office.talk(), NotYet), "not before it is taken"
     assert len(read(office.shelf.files[DATA])[1]) == 2, "nobody touches a file that waits"
@@ -194,9 +200,15 @@ def test_a_till_that_is_switched_off_at_any_step_goes_on_later(stop: str) -> Non
     assert till.loads == 1
 
 
+CUTS = st.none() | st.integers(0, 9)
+# Whether the till goes on before each call.
+STEPS = st.lists(st.booleans(), max_size=9)
 ACTIONS = st.one_of(
-    st.tuples(st.just("talk"), st.sampled_from([1, 3, 1_000]), st.none() | st.integers(0, 9), st.booleans()),
+    st.tuples(
+        st.just("talk"), st.sampled_from([1, 3, 1_000]), CUTS, st.booleans(), st.lists(st.booleans(), max_size=9)
+    ),
     st.tuples(st.just("till"), st.integers(0, 4)),
+    st.tuples(st.just("off")),
     st.tuples(st.just("time"), st.integers(1, 90)),
     st.tuples(st.just("add"), st.integers(1, 3)),
     st.tuples(st.just("swap")),
@@ -206,29 +218,43 @@ ACTIONS = st.one_of(
 @settings(max_examples=60)
 @given(actions=st.lists(ACTIONS, max_size=40))
 def test_in_any_order_of_what_happens_each_accrual_counts_once(actions: list[tuple[Any, ...]]) -> None:
-    """Workers and till die anywhere, jobs grow and shrink, and a message comes that was booked before others."""
+    """Workers and till die anywhere, also while the other is at work; jobs grow and shrink, and a message comes that
+    was booked before others."""
     office = Office()
     till = Till(office.shelf)
+    looking: list[Iterator[str]] = [till.poll()]
     hidden: list[Message] = []
     count = 0
+
+    def step() -> None:
+        if next(looking[0], None) is None:
+            looking[0] = till.poll()
+
     for name, *told in actions:
         if name == "talk":
-            most, cut, before = told
+            most, cut, before, steps = told
+            turns = iter(steps)
+            office.meanwhile = lambda turns=turns: step() if next(turns, False) else None  # type: ignore[misc]
             try:
                 office.talk(most, cut, before)
             except Crash:
                 office.later(seconds=60)
         elif name == "till":
-            for _, left in zip(till.poll(), range(told[0]), strict=False):
-                assert left >= 0
+            for _ in range(told[0]):
+                step()
+        elif name == "off":
+            looking[0] = till.poll()
         elif name == "time":
             office.later(seconds=told[0])
         elif name == "add":
             office.add(*range(count + 1, count + told[0] + 1))
             count += told[0]
-        elif len(office.pending) > 1 and not hidden:
-            hidden.append(office.pending.pop())  # committed later than it was booked
-            office.pending, hidden = sorted([*office.pending, *hidden], key=lambda each: each.id), []
+        elif hidden:
+            office.pending = sorted([*office.pending, hidden.pop()], key=lambda each: each.id)
+        elif len(office.pending) > 1:
+            hidden.append(office.pending.pop(0))  # booked before the others, and committed behind them
+    office.pending = sorted([*office.pending, *hidden], key=lambda each: each.id)
+    office.meanwhile = lambda: None
     office.until_done(till)
     assert sorted(office.delivered) == [n * 256 for n in range(1, count + 1)]
     assert {owner: cents for (_, _, owner), cents in till.counters.items()} == {str(n): n for n in range(1, count + 1)}
