@@ -109,6 +109,8 @@ def _records(message: Message, link: Link, found: Mapping[int, WalletTold]) -> I
         yield from wallets.gone_client(body["holder"], found.get(body["account"]), link)
     for account in accounts_of(message):
         if account in found:
+            if message.kind == HOLDER_CHANGED:
+                yield from wallets.other_kinds(found[account], link)
             yield from wallets.records(found[account], link)
 
 

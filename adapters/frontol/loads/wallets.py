@@ -28,6 +28,7 @@ Told = tuple[str, dict[str, Any]]
 ORDER = (
     "DELETECLIENTCCARDS",
     "DELETECLIENTDISCSBYCODE",
+    "DELETECCARDDISCSBYCODE",
     "DELETECCARDDISCSBYVALUE",
     "DELETEGIFTCARDSBYVALUE",
     "ADDCCARDTYPES",
@@ -61,6 +62,15 @@ def records(wallet: WalletTold, link: Link) -> Iterator[Told]:
         yield _client(wallet, link)
         for card in living:
             yield "ADDCLIENTCCARDS", _client_card(wallet.holder_id, card, options)
+
+
+def other_kinds(wallet: WalletTold, link: Link) -> Iterator[Told]:
+    """A card whose product has changed, as registering its holder may do, is none of another kind any more."""
+    options = link.options["loads"]
+    for card in wallet.cards:
+        own = options["card_kinds"].get(card.product)
+        for kind in sorted(set(options["card_kinds"].values()) - {own}):
+            yield "DELETECCARDDISCSBYCODE", {"code": options["card_code_base"] + card.card_id, "kind": kind}
 
 
 def gone_client(holder_id: int, wallet: WalletTold | None, link: Link) -> Iterator[Told]:

@@ -150,6 +150,13 @@ class Till:
         if gone:
             self.links = {link for link in self.links if link[2] != gone["code"]}
 
+    def _deleteccarddiscsbycode(self, code: str, kind: str) -> None:
+        self.cards = {
+            number: card
+            for number, card in self.cards.items()
+            if (card["code"], card["kind"]) != (int(code), int(kind))
+        }
+
     def _addclientdiscs(self, code: str, group: str, name: str, *rest: str) -> None:
         pairs = {rest[n]: amount(rest[n + 1]) for n in (20, 22, 24, 30, 32) if rest[n] not in ("", "0")}
         told = {"birthday": rest[5], "registered": rest[6], "email": rest[10], "phone": rest[12]}
