@@ -27,7 +27,7 @@ from adapters.frontol.loads.journal import (
 )
 from adapters.frontol.loads.lines import page
 from adapters.frontol.loads.options import JOURNAL
-from processing.errors import LinkDown, LinkRefused, NotYet
+from processing.errors import LinkDown, NotYet
 from processing.events import BALANCE_CHANGED, CARD_CHANGED, HOLDER_CHANGED, LOAD
 
 MAX_MESSAGES = 1_000
@@ -43,7 +43,7 @@ TEST = "test"
 
 def send(job: Job, link: Link) -> Calling[int | None]:
     """How many messages are loaded, from the first. Errors: NotYet while a file waits; LinkDown where nobody takes it,
-    or the folder is somebody else's; LinkRefused for what cannot be said, or may have been said."""
+    the folder is somebody else's, or a person has to decide; LinkRefused for what cannot be said."""
     desk = Desk(link, job.at)
     if job.messages[0].kind == TEST:
         yield from desk.look()
@@ -107,7 +107,7 @@ class Desk:
         return NotYet(why, self.options["poll_seconds"])
 
     def check(self, folder: Folder, state: State) -> None:
-        """Passes where a file may be written. Errors: NotYet, LinkDown, LinkRefused."""
+        """Passes where a file may be written. Errors: NotYet, LinkDown."""
         if state is State.ON_ITS_WAY:
             waited = self._at - self.journal(folder).at
             if waited > timedelta(minutes=self.options["wait_minutes"]):
@@ -118,9 +118,9 @@ class Desk:
         if state is State.STRANGE_FILE:
             raise LinkDown("another program's data file stands in the folder, and is not loaded")
         if state is State.GONE and self.journal(folder).adds:
-            raise LinkRefused(
+            raise LinkDown(
                 "the file was taken away or written over before it was seen as loaded, and accruals in it would count "
-                f"twice: look at the till, then remove {self._data}{JOURNAL}"
+                f"twice: look at the till, then decide in {self._data}{JOURNAL}"
             )
 
     def flag_again(self, folder: Folder) -> Calling[None]:

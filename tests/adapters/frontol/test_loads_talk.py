@@ -323,17 +323,23 @@ def test_what_another_program_writes_meanwhile_is_not_written_over() -> None:
 
 
 @pytest.mark.parametrize("gone", [None, b"##@@&&\r\n@\r\n$$$ADDQUANTITY\r\n1;;Tea\r\n"], ids=["away", "written over"])
-def test_accruals_in_a_file_that_nobody_saw_loaded_are_for_a_person_to_decide(gone: bytes | None) -> None:
+@pytest.mark.parametrize("loaded", [True, False])
+def test_accruals_in_a_file_that_nobody_saw_loaded_are_for_a_person_to_decide(gone: bytes | None, loaded: bool) -> None:
     office = Office()
     till = Till(office.shelf)
     office.add(1, 2)
     office.talk()
     office.shelf.files = {JOURNAL: office.shelf.files[JOURNAL]} | ({DATA: gone} if gone else {})
+    office.add(3)
     for _ in range(2):
-        told(office, LinkRefused, "look at the till, then remove tillgate.txt.journal")
-    del office.shelf.files[JOURNAL]
+        told(office, LinkDown, "look at the till, then decide in tillgate.txt.journal")
+    if loaded:
+        till.counters.update({("1", "3", "1"): 1, ("1", "3", "2"): 2})
+        office.shelf.files[JOURNAL] = office.shelf.files[JOURNAL].replace(b'"waiting"', b'"loaded"')
+    else:
+        del office.shelf.files[JOURNAL]
     office.until_done(till)
-    once(office, till, 2)
+    once(office, till, 3)
 
 
 def test_what_may_be_said_twice_is_put_there_again_and_a_till_that_eats_files_is_seen() -> None:
