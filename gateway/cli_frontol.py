@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from adapters.contract import Link
 from adapters.frontol import ADAPTER
 from gateway import load_records, settings
+from gateway.cli_options import actor, existing
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
-from gateway.cli_options import actor, existing
 from gateway.load_records import Body
 from gateway.settings import Settings
 from processing import audit, outbox, steering, wallets

@@ -14,9 +14,9 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from gateway.cli_options import actor, existing, since_instant, until_instant
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
-from gateway.cli_options import actor, existing, since_instant, until_instant
 from gateway.mask import mask
 from gateway.master_keys import load_keys
 from processing import audit, outbox, steering

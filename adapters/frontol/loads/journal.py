@@ -29,9 +29,9 @@ _ENDS = b"\r\n"
 class Journal(msgspec.Struct, frozen=True, omit_defaults=True):
     """``messages`` are those of the last data file, ``sha256`` is over its lines from the third on.
 
-    ``adds``: those of them whose repetition counts twice. ``before``: such ones of earlier files, which were loaded; one
-    that was given up meanwhile, or comes late, may still be asked for. ``unflagged_at``: since when the flag is gone and
-    the file not marked. ``again``: how often the file, or its flag, had to be put there once more.
+    ``adds``: those of them whose repetition counts twice. ``before``: such ones of earlier files, which were loaded;
+    one that was given up meanwhile, or comes late, may still be asked for. ``unflagged_at``: since when there is
+    neither flag nor mark. ``again``: how often the file, or its flag, had to be put there once more.
     """
 
     step: str
