@@ -12,7 +12,7 @@ from typing import Any
 from adapters.contract import Adapter
 
 OURS = {"processing.commands", "processing.results", "processing.errors", "processing.units"}
-PARSERS = {"lxml", "marshmallow", "msgspec", "segno", "xml.sax.saxutils", "yaml", "zoneinfo"}
+PARSERS = {"lxml", "marshmallow", "msgspec", "segno", "urllib.parse", "xml.sax.saxutils", "yaml", "zoneinfo"}
 PLAIN = {
     "__future__",
     "base64",
@@ -22,6 +22,7 @@ PLAIN = {
     "dataclasses",
     "datetime",
     "decimal",
+    "difflib",
     "enum",
     "functools",
     "hashlib",
@@ -32,6 +33,7 @@ PLAIN = {
     "string",
     "struct",
     "threading",
+    "types",
     "typing",
     "uuid",
 }
