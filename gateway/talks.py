@@ -161,7 +161,7 @@ def _say(line: Line, call: Call, session: Session | None) -> Reply:
 
 
 def _shown(told: Call | Reply) -> bytes:
-    """What is kept of a call or reply, without headers: secrets travel there."""
+    """What is kept of a call or reply: no headers, where secrets travel, and no written files, which may name people."""
     if isinstance(told, HttpCall):
         return f"{told.method} {told.path.partition('?')[0]}\n".encode() + told.body[:MAX_KEPT]
     if isinstance(told, HttpReply):
@@ -171,7 +171,7 @@ def _shown(told: Call | Reply) -> bytes:
     if isinstance(told, SoapReply):
         return repr(told.value).encode()[:MAX_KEPT]
     if isinstance(told, FileWrite):
-        return f"write {told.name}\n".encode() + told.content[:MAX_KEPT]
+        return f"write {told.name}, {len(told.content)} bytes".encode()
     if isinstance(told, FileRead):
         return f"read {told.name}".encode()
     assert isinstance(told, FileReply)

@@ -11,15 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.contract import Calling, FileRead, FileReply, FileWrite, Job, Link, Message
 from adapters.frontol import ADAPTER, Options
-from adapters.frontol.loads import contents
+from adapters.frontol.loads import contents, journal
 from processing.commands import ReadWallets
-from processing.errors import LinkDown, LinkRefused, NotYet, Undelivered
+from processing.errors import BadReply, LinkDown, LinkRefused, NotYet, Undelivered
 from processing.events import LOAD
 from processing.results import WalletsTold
 from tests.adapters.frontol.till import Till, read
@@ -273,6 +274,39 @@ def test_a_message_that_comes_before_what_was_loaded_does_not_make_anybody_forge
     till.work()
     assert office.talk() == 3
     once(office, till, 3)
+
+
+def test_an_accrual_that_was_given_up_while_it_was_loaded_is_not_said_again_when_it_is_requeued() -> None:
+    office = Office()
+    till = Till(office.shelf)
+    office.add(1, 2)
+    office.talk()
+    till.work()
+    given_up, office.pending = office.pending, []
+    for n in (3, 4, 5):
+        office.add(n)
+        office.until_done(till)
+    office.pending = given_up
+    assert office.talk() == 2
+    assert till.counters == {("1", "3", str(n)): n for n in range(1, 6)}
+
+
+def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "MAX_REMEMBERED", 3)
+    office = Office()
+    for n in range(1, 8):
+        office.add(n)
+        office.until_done(Till(office.shelf))
+    assert msgspec.json.decode(office.shelf.files[JOURNAL])["before"] == [n * 256 for n in (4, 5, 6)]
+
+
+def test_a_journal_that_nobody_understands_stops_the_link() -> None:
+    office = Office()
+    office.add(1)
+    for spoilt in (b"", b"{}", b'{"step":"waiting"}', b"\xff"):
+        office.shelf.files = {JOURNAL: spoilt}
+        told(office, BadReply, "was it changed?")
+    assert set(office.shelf.files) == {JOURNAL}
 
 
 def test_a_message_that_is_there_twice_is_said_once() -> None:
