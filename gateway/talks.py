@@ -161,7 +161,7 @@ def _say(line: Line, call: Call, session: Session | None) -> Reply:
 
 
 def _shown(told: Call | Reply) -> bytes:
-    """What is kept of a call or reply: no headers, where secrets travel, and no written files, which may name people."""
+    """What is kept of a call or reply; neither headers, where secrets travel, nor written files, which name people."""
     if isinstance(told, HttpCall):
         return f"{told.method} {told.path.partition('?')[0]}\n".encode() + told.body[:MAX_KEPT]
     if isinstance(told, HttpReply):

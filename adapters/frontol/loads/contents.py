@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from adapters.contract import Calling, Link, Message, read
 from adapters.frontol.loads import wallets
@@ -15,7 +16,7 @@ from adapters.frontol.loads.layouts import ADDITIVE
 from adapters.frontol.loads.lines import line
 from adapters.frontol.loads.options import writing
 from processing.commands import MAX_WALLETS, ReadWallets
-from processing.errors import BadReply, LinkRefused
+from processing.errors import LinkRefused
 from processing.events import HOLDER_CHANGED, LOAD
 from processing.results import WalletTold
 
@@ -42,7 +43,7 @@ class Contents:
 def contents(messages: Sequence[Message], link: Link, known: frozenset[int]) -> Calling[Contents]:
     """As many messages as go into a file, without those that the till has.
 
-    One that cannot be said ends the file before it; the first one is refused. Errors: LinkRefused, BadReply.
+    One that cannot be said ends the file before it; the first one is refused. Errors: LinkRefused.
     """
     taken = _with_wallets(messages)
     accounts = sorted({account for message in taken for account in accounts_of(message)})
@@ -66,10 +67,10 @@ def _with_wallets(messages: Sequence[Message]) -> list[Message]:
 
 
 def accounts_of(message: Message) -> tuple[int, ...]:
-    """The wallets that a message is about. Errors: BadReply for a body that nobody understands."""
-    named = message.body.get("accounts", ()) if message.kind == LOAD else (message.body.get("account"),)
-    if not isinstance(named, list | tuple) or not all(type(each) is int for each in named):
-        raise BadReply(f"{message.kind}: expected numbers of wallets")
+    """The wallets that a message is about; none where its body has been changed to something else."""
+    named: Any = message.body.get("accounts") if message.kind == LOAD else [message.body.get("account")]
+    if not isinstance(named, list) or len(named) > MAX_WALLETS or not all(type(each) is int for each in named):
+        return ()
     return tuple(named)
 
 
@@ -103,8 +104,10 @@ def lines_of(message: Message, link: Link, found: Mapping[int, WalletTold]) -> L
 
 def _records(message: Message, link: Link, found: Mapping[int, WalletTold]) -> Iterator[wallets.Told]:
     body = message.body
-    if message.kind == LOAD and "command" in body:
-        yield from ((body["command"], record) for record in body["records"])
+    if _is_written(message):
+        yield from _written(body.get("command"), body.get("records"))
+    elif not accounts_of(message):
+        raise LinkRefused(f"{message.kind}: expected command and records, or accounts")
     if message.kind == HOLDER_CHANGED and body["change"] == ERASED:
         yield from wallets.gone_client(body["holder"], found.get(body["account"]), link)
     for account in accounts_of(message):
@@ -114,11 +117,25 @@ def _records(message: Message, link: Link, found: Mapping[int, WalletTold]) -> I
             yield from wallets.records(found[account], link)
 
 
+def _is_written(message: Message) -> bool:
+    """Whether somebody has written its records down."""
+    return message.kind == LOAD and "command" in message.body
+
+
+def _written(command: Any, records: Any) -> Iterator[wallets.Told]:
+    if not isinstance(command, str) or not isinstance(records, list):
+        raise LinkRefused(f"{LOAD}: expected command and records")
+    for record in records:
+        if not isinstance(record, dict):
+            raise LinkRefused(f"{LOAD}: expected records to be mappings")
+        yield command, record
+
+
 def _in_order(parts: Sequence[tuple[Message, Lines]]) -> Iterator[tuple[str, str]]:
     """As they came; messages about wallets in a row together, sorted by what has to be there first."""
     wallets_of: Lines = []
     for message, lines in parts:
-        if message.kind == LOAD and "command" in message.body:
+        if _is_written(message):
             yield from _sorted(wallets_of)
             wallets_of = []
             yield from lines

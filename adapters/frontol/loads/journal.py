@@ -69,24 +69,15 @@ class State(Enum):
 @dataclass(frozen=True, slots=True)
 class Folder:
     """What was read, the flag first: a till marks its file before it takes the flag away, so that a file without a
-    mark behind a missing flag was not loaded. ``data`` is not read while there is a flag."""
+    mark behind a missing flag was not loaded. ``data`` is not read while there is a flag; ``raw`` is the journal's bytes.
+    """
 
     has_flag: bool
+    data: bytes | None
     raw: bytes | None
-    data: bytes | None = None
-
-    @property
-    def journal(self) -> Journal | None:
-        """Errors: BadReply."""
-        if self.raw is None:
-            return None
-        try:
-            return msgspec.json.decode(self.raw, type=Journal)
-        except msgspec.MsgspecError:
-            raise BadReply("nobody understands the journal beside the data file: was it changed?") from None
+    journal: Journal | None
 
     def state(self, loaded_mark: str) -> State:
-        """Errors: BadReply."""
         journal = self.journal
         waits = journal is not None and journal.step == WAITING
         if self.has_flag:
@@ -103,6 +94,16 @@ class Folder:
 
 def encoded(journal: Journal) -> bytes:
     return msgspec.json.encode(journal)
+
+
+def decoded(raw: bytes | None) -> Journal | None:
+    """Errors: BadReply."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Journal)
+    except msgspec.MsgspecError:
+        raise BadReply("nobody understands the journal beside the data file: was it changed?") from None
 
 
 def mark(data: bytes) -> str:

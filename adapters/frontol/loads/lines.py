@@ -155,7 +155,7 @@ def _flags(field: Field, value: Any, writing: Writing) -> str:
     if not isinstance(value, dict) or not all(each is True or each is False for each in value.values()):
         raise ValueError(f"expected true or false for some of {', '.join(field.names)}")
     if strange := value.keys() - set(field.names):
-        raise ValueError(f"no such flag: {min(strange)[:40]}")
+        raise ValueError(f"no such flag: {min(map(str, strange))[:40]}")
     return ",".join("1" if value.get(name, name in USUALLY_SET) else "0" for name in field.names)
 
 

@@ -21,7 +21,7 @@ JOURNAL = ".journal"
 
 
 def file_name(default: str) -> fields.String:
-    return fields.String(load_default=default, validate=validate.Regexp(r"[\w.-]{1,100}\Z", error="expected a name"))
+    return fields.String(load_default=default, validate=validate.Regexp(r"\w[\w.-]{0,99}\Z", error="expected a name"))
 
 
 def a_code(**settings: Any) -> fields.Integer:

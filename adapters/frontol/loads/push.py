@@ -22,6 +22,7 @@ from adapters.frontol.loads.journal import (
     Folder,
     Journal,
     State,
+    decoded,
     digest,
     encoded,
 )
@@ -50,15 +51,17 @@ def send(job: Job, link: Link) -> Calling[int | None]:
         return None
     folder = yield from desk.look()
     state = folder.state(desk.options["loaded_mark"])
-    if state is State.MARKED:
-        folder = yield from desk.keep(folder, msgspec.structs.replace(desk.journal(folder), step=LOADED))
+    journal = folder.journal
+    if journal and state is State.MARKED:
+        journal = msgspec.structs.replace(journal, step=LOADED)
+        folder = yield from desk.keep(folder, journal)
         state = State.FREE
-    known = folder.journal.known if folder.journal else frozenset()
+    known = journal.known if journal else frozenset()
     if done := _first(job, known):
         return done
-    if state is State.UNFLAGGED:
-        yield from desk.flag_again(folder)
-    desk.check(folder, state)
+    if journal and state is State.UNFLAGGED:
+        yield from desk.flag_again(folder, journal)
+    desk.check(journal, state)
     told = yield from contents(job.messages, link, known)
     if told.lines:
         yield from desk.write(folder, told)
@@ -85,18 +88,13 @@ class Desk:
         if flag.content is None:
             data = (yield from file(FileRead(self._data, MAX_DATA))).content
         raw = (yield from file(FileRead(self._data + JOURNAL, MAX_JOURNAL))).content
-        return Folder(flag.content is not None, raw, data)
-
-    def journal(self, folder: Folder) -> Journal:
-        journal = folder.journal
-        assert journal is not None
-        return journal
+        return Folder(flag.content is not None, data, raw, decoded(raw))
 
     def keep(self, folder: Folder, journal: Journal) -> Calling[Folder]:
         """Write the journal over the one that was read. Errors: NotYet where another worker has been faster."""
         content = encoded(journal)
         yield from self._put(self._data + JOURNAL, content, folder.raw)
-        return Folder(folder.has_flag, content, folder.data)
+        return Folder(folder.has_flag, folder.data, content, journal)
 
     def _put(self, name: str, content: bytes, over: bytes | None) -> Calling[None]:
         reply = yield from file(FileWrite(name, content, at=over, new=over is None))
@@ -106,10 +104,10 @@ class Desk:
     def _not_yet(self, why: str) -> NotYet:
         return NotYet(why, self.options["poll_seconds"])
 
-    def check(self, folder: Folder, state: State) -> None:
+    def check(self, journal: Journal | None, state: State) -> None:
         """Passes where a file may be written. Errors: NotYet, LinkDown."""
-        if state is State.ON_ITS_WAY:
-            waited = self._at - self.journal(folder).at
+        if journal and state is State.ON_ITS_WAY:
+            waited = self._at - journal.at
             if waited > timedelta(minutes=self.options["wait_minutes"]):
                 raise LinkDown(f"the till has not taken its file for {waited // timedelta(minutes=1)} minutes")
             raise self._not_yet("the till has not taken its file yet")
@@ -117,16 +115,15 @@ class Desk:
             raise LinkDown("a flag stands in the folder that is not ours")
         if state is State.STRANGE_FILE:
             raise LinkDown("another program's data file stands in the folder, and is not loaded")
-        if state is State.GONE and self.journal(folder).adds:
+        if journal and journal.adds and state is State.GONE:
             raise LinkDown(
                 "the file was taken away or written over before it was seen as loaded, and accruals in it would count "
                 f"twice: look at the till, then decide in {self._data}{JOURNAL}"
             )
 
-    def flag_again(self, folder: Folder) -> Calling[None]:
+    def flag_again(self, folder: Folder, journal: Journal) -> Calling[None]:
         """The flag is gone and the file not marked, for longer than a network folder may take to show it: it was never
         there, or taken away. Errors: NotYet, LinkDown."""
-        journal = self.journal(folder)
         if journal.unflagged_at is None:
             yield from self.keep(folder, msgspec.structs.replace(journal, unflagged_at=self._at))
             raise NotYet("the flag is gone, and the file not marked as loaded", SETTLE.total_seconds())

@@ -455,6 +455,29 @@ def test_what_cannot_be_said_ends_the_file_before_it_and_is_refused_alone() -> N
     assert till.counters == {("1", "3", "1"): 1, ("1", "3", "3"): 3}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"command": 5, "records": []},
+        {"command": "ADDCCARDTYPES"},
+        {"command": "ADDCCARDTYPES", "records": [[]]},
+        {"accounts": 5},
+        {"accounts": ["5"]},
+        {"accounts": [5] * 1_001},
+    ],
+)
+def test_a_body_that_somebody_has_changed_to_nonsense_is_refused_alone(body: dict[str, Any]) -> None:
+    office = Office()
+    till = Till(office.shelf)
+    office.add(1, 2)
+    office.pending[1] = Message(2 * 256, LOAD, body)
+    office.talk()
+    till.work()
+    assert office.talk() == 1
+    told(office, LinkRefused, "load: expected ")
+
+
 def test_a_file_has_its_bound_and_the_rest_comes_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "MAX_CHARACTERS", 3_000)
     office = Office()
