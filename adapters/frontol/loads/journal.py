@@ -69,7 +69,7 @@ class State(Enum):
 @dataclass(frozen=True, slots=True)
 class Folder:
     """What was read, the flag first: a till marks its file before it takes the flag away, so that a file without a
-    mark behind a missing flag was not loaded. ``data`` is not read while there is a flag; ``raw`` is the journal's bytes.
+    mark behind a missing flag was not loaded. While there is a flag ``data`` is not read. ``raw``: the journal's bytes.
     """
 
     has_flag: bool
