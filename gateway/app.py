@@ -14,7 +14,6 @@ import structlog
 from flask import Flask, Response, jsonify
 from sqlalchemy import text
 
-from adapters.registry import ADAPTERS
 from gateway import committer, metrics
 from gateway.books import Books
 from gateway.environment import COMMITTER, CONFIG, DATABASE_URL
@@ -81,7 +80,7 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     zones = {store.code: store.zone for store in own.settings.chain.stores}
     behind: Wsgi = app.wsgi_app
     app.wsgi_app = Pos(  # type: ignore[method-assign]
-        behind, doors(own.settings.links, ADAPTERS, zones), books.ask, exchange_log
+        behind, doors(own.settings.links, own.settings.adapters, zones), books.ask, exchange_log
     )
     # Granian's workers are children of multiprocessing, which ends them without atexit.
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)
