@@ -213,6 +213,22 @@ def top_level() -> set[str]:
     return {name for name in names if not name.endswith((".db", ".db-wal", ".db-shm", ".keys"))}
 
 
+def test_committer_and_worker_start_without_flask() -> None:
+    """A fifth of their start, and memory that they would keep for nothing."""
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, gateway.committer_main, gateway.worker_main; print('flask' in sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert found.stdout.strip() == "False"
+
+
 def test_the_command_line_starts_without_the_metrics() -> None:
     """They look for the folder that processes share when they are imported, and ``serve`` makes it first."""
     found = subprocess.run(
