@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import Calling, FileRead, FileReply, FileWrite, Job, Link, Message
+from adapters.contract import Calling, FileReply, FileWrite, Job, Link, Message
 from adapters.frontol import ADAPTER, Options
 from adapters.frontol.loads import contents, journal
 from processing.commands import ReadWallets
 from processing.errors import BadReply, LinkDown, LinkRefused, NotYet, Undelivered
 from processing.events import LOAD
 from processing.results import WalletsTold
+from tests.adapters.frontol.far_side import Shop
 from tests.adapters.frontol.till import Till, read
 
 START = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
@@ -34,37 +35,10 @@ class Crash(Exception):
 
 
 @dataclass
-class Shelf:
-    """A folder: the till's side, and what the transport makes of calls."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def get(self, name: str) -> bytes | None:
-        return self.files.get(name)
-
-    def put(self, name: str, content: bytes) -> None:
-        self.files[name] = content
-
-    def remove(self, name: str) -> None:
-        self.files.pop(name, None)
-
-    def call(self, call: Any) -> FileReply:
-        found = self.files.get(call.name)
-        if isinstance(call, FileRead):
-            assert found is None or len(found) <= call.limit
-            return FileReply(found)
-        assert isinstance(call, FileWrite)
-        if (call.new and found is not None) or (call.at is not None and call.at != found):
-            return FileReply(None)
-        self.files[call.name] = call.content
-        return FileReply(call.content)
-
-
-@dataclass
 class Office:
     """The outbox's side of one link: what is pending, and talks about it."""
 
-    shelf: Shelf = field(default_factory=Shelf)
+    shelf: Shop = field(default_factory=Shop)
     pending: list[Message] = field(default_factory=list)
     delivered: list[int] = field(default_factory=list)
     now: datetime = START
@@ -107,7 +81,7 @@ class Office:
                 self.meanwhile()
                 if cut == self.calls and before:
                     raise Crash
-                reply = WalletsTold(wallets=()) if isinstance(said, ReadWallets) else self.shelf.call(said)
+                reply = WalletsTold(wallets=()) if isinstance(said, ReadWallets) else self.shelf.answer(said)
                 if cut == self.calls:
                     raise Crash
                 self.calls += 1
@@ -344,14 +318,14 @@ def test_what_another_program_writes_meanwhile_is_not_written_over() -> None:
     office = Office()
     office.add(1)
     theirs = b"##@@&&\r\n#\r\n$$$ADDQUANTITY\r\n1;;Tea\r\n"
-    quick = office.shelf.call
+    quick = office.shelf.answer
 
     def call(said: Any) -> FileReply:
         if isinstance(said, FileWrite) and said.name == DATA:
             office.shelf.files[DATA] = theirs
         return quick(said)
 
-    office.shelf.call = call  # type: ignore[method-assign]
+    office.shelf.answer = call  # type: ignore[method-assign]
     assert isinstance(office.talk(), NotYet)
     assert office.shelf.files[DATA] == theirs and FLAG not in office.shelf.files
 
