@@ -54,6 +54,7 @@ from processing.results import (
     TokenIssued,
     ToppedUp,
     Transferred,
+    WalletsTold,
 )
 
 R = TypeVar("R", bound=Result, covariant=True)
@@ -67,6 +68,8 @@ MAX_HOLD_SECONDS = 30 * 86_400
 DEFAULT_HOLD_SECONDS = 900
 MAX_WINDOW_SECONDS = 86_400
 MAX_PAGE = 500
+# Of one ReadWallets.
+MAX_WALLETS = 1_000
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -664,6 +667,16 @@ class ReadHolder(Query[HolderTold], frozen=True, tag=True, kw_only=True):
     refs: tuple[Ref, ...]
 
 
+class ReadWallets(Query[WalletsTold], frozen=True, tag=True, kw_only=True):
+    """What a far side that keeps a copy is told of wallets: cards, holders in the clear, balances, all as of now.
+
+    ``accounts`` are numbers of wallets, MAX_WALLETS at most; one that was merged leads to what it became part of, one
+    that nobody has is left out. Errors: BadMessage.
+    """
+
+    accounts: tuple[int, ...]
+
+
 class IssueToken(Query[TokenIssued], frozen=True, tag=True, kw_only=True):
     """A signed name of the card for a QR code, good for a few minutes. Errors: CardNotFound."""
 
@@ -716,5 +729,6 @@ AnyQuery = (
     | ReadReceipt
     | ReadHold
     | ReadHolder
+    | ReadWallets
     | IssueToken
 )

@@ -334,6 +334,39 @@ class HolderTold(Result, frozen=True, tag=True, kw_only=True):
     consents: tuple[Consent, ...]
 
 
+class WalletCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A card with its full number: for far sides that keep copies of cards, never for logs."""
+
+    card_id: int
+    number: str
+    product: str
+    status: str
+    issued_at: datetime
+    expires_at: datetime | None
+
+
+class WalletTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A wallet as it is now. ``holder_id`` is 0 where nobody is known, and the person's fields are empty then.
+
+    ``accounts``: the numbers it was asked by; its own, or those of wallets that have become part of it.
+    """
+
+    account: int
+    accounts: tuple[int, ...]
+    cards: tuple[WalletCard, ...]
+    balances: tuple[Balance, ...]
+    holder_id: int = 0
+    name: str = ""
+    phone: str = ""
+    email: str = ""
+    birthday: date | None = None
+    registered_at: datetime | None = None
+
+
+class WalletsTold(Result, frozen=True, tag=True, kw_only=True):
+    wallets: tuple[WalletTold, ...]
+
+
 class TokenIssued(Result, frozen=True, tag=True, kw_only=True):
     token: str
     number: str
@@ -657,5 +690,6 @@ AnyRead = (
     | ReceiptTold
     | HoldTold
     | HolderTold
+    | WalletsTold
     | TokenIssued
 )

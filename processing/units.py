@@ -89,6 +89,12 @@ def major(amount: int, scale: int) -> str:
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
 
 
+def whole_major(amount: int, scale: int) -> int:
+    """How many whole major units an amount has: ``whole_major(45050, 2) == 450``; rounds down towards zero."""
+    size: int = abs(amount) // 10**scale
+    return size if amount >= 0 else -size
+
+
 def cost(price: int, quantity_thousandths: int) -> int:
     """What so many pieces of a price cost; half a minor unit is rounded up, away from zero."""
     size = (abs(price * quantity_thousandths) + THOUSAND // 2) // THOUSAND

@@ -1,13 +1,14 @@
-"""ATOL Frontol through its loyalty HTTP API: docs/adapters/frontol.md.
+"""ATOL Frontol through its loyalty HTTP API (docs/adapters/frontol.md) and its exchange files (frontol-*.md beside it).
 
 ``options`` what a link may set, ``messages`` bytes -> fields, ``keys`` what names a receipt, ``receipts`` fields ->
 what we ask, ``registration`` new customers, ``slips``, ``answers`` and ``refusals`` outcomes -> bytes, ``talks`` the
-conversations.
+conversations; ``loads`` files into the till.
 """
 
 from __future__ import annotations
 
 from adapters.contract import ADVANCE, LINE_DISCOUNT, TENDER, Adapter, Auth, FiscalWays, Route
+from adapters.frontol.loads.push import PUSH
 from adapters.frontol.options import FrontolOptions
 from adapters.frontol.refusals import refuse
 from adapters.frontol.talks import client, document, extra_client
@@ -31,4 +32,5 @@ ADAPTER = Adapter(
     private=frozenset(PRIVATE),
     # A bonus is a payment that is not fiscal, spread over the lines, or a fiscal one (docs/cookbook.md).
     fiscal=FiscalWays(points=(LINE_DISCOUNT, TENDER), gift_cards=(ADVANCE, TENDER)),
+    push=PUSH,
 )

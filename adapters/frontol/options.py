@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
+from adapters.frontol.loads.options import LoadOptions
 from processing.commands import DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS
 
 CALCULATE, CONFIRM, REFUND, CLIENT = "calculate", "confirm", "refund", "client"
@@ -76,7 +77,8 @@ class FrontolOptions(Schema):
     class Meta:
         unknown = RAISE
 
-    unit = fields.String(required=True, validate=validate.Length(1, 32))
+    # Empty: the link is of files only.
+    unit = fields.String(load_default="", validate=validate.Length(0, 32))
     business_units = fields.List(fields.String(validate=validate.Length(1, 64)), load_default=list)
     workplaces = fields.List(fields.String(validate=validate.Length(1, 64)), load_default=list)
     card_scheme = fields.String(load_default="card", validate=validate.Regexp(r"[a-z][a-z0-9_]{0,31}\Z"))
@@ -90,6 +92,8 @@ class FrontolOptions(Schema):
     slip_header = fields.List(fields.Nested(BlockOptions), validate=validate.Length(0, MAX_BLOCKS), load_default=list)
     slip_footer = fields.List(fields.Nested(BlockOptions), validate=validate.Length(0, MAX_BLOCKS), load_default=list)
     registration = fields.Nested(RegistrationOptions, load_default=None, allow_none=True)
+    # marshmallow takes fields out of the class, so that its own ``loads`` stays.
+    loads = fields.Nested(LoadOptions, load_default=lambda: LoadOptions().load({}))  # type: ignore[assignment]
 
 
 Options = Mapping[str, Any]
