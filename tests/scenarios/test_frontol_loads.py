@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from adapters.contract import Call, FileWrite, Link, Reply, Session
-from adapters.frontol import ADAPTER, Options
+from adapters.frontol import ADAPTER
 from adapters.frontol.loads import push
+from adapters.frontol.options import FrontolOptions as Options
 from gateway.delivery import Delivery, opened
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide

@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from adapters.contract import Job, Link, Message
-from adapters.frontol import ADAPTER, Options
+from adapters.frontol import ADAPTER
+from adapters.frontol.options import FrontolOptions as Options
 from adapters.testing.far_sides import Folder
 from adapters.testing.talk_suite import TalkSuite
 from processing.commands import Query, ReadWallets

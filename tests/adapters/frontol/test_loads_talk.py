@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.contract import Calling, FileReply, FileWrite, Job, Link, Message
-from adapters.frontol import ADAPTER, Options
+from adapters.frontol import ADAPTER
 from adapters.frontol.loads import contents, journal
+from adapters.frontol.options import FrontolOptions as Options
 from processing.commands import ReadWallets
 from processing.errors import BadReply, LinkDown, LinkRefused, NotYet, Undelivered
 from processing.events import LOAD
