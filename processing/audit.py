@@ -39,6 +39,7 @@ ACTIONS = (
     "holder_erased",
     "holder_updated",
     "holders_merged",
+    "load_queued",
     "merge_called_off",
     "message_edited",
     "messages_replayed",

@@ -10,6 +10,8 @@ import msgspec
 
 from processing import tables
 from processing.accruals import give_event
+from processing.cards import activate, masked, new_card
+from processing.chain import Product
 from processing.commands import (
     EnrolHolder,
     EraseHolder,
@@ -26,7 +28,7 @@ from processing.names import wallet_uuid
 from processing.people import BIRTHDAY, EMAIL, PHONE, Contact, Holder, Person, contacts_of, place, read_field
 from processing.results import ConsentRecorded, HolderErased, HolderRegistered, HolderUpdated
 from processing.secrets import EXCHANGE_LOG, Vault, new_key, seal
-from processing.state import State
+from processing.state import Card, State
 
 NAME = "name"
 MAX_PURPOSE = 64
@@ -37,19 +39,20 @@ def register_holder(state: State, command: RegisterHolder) -> HolderRegistered:
     """A person takes the card's wallet; no entry moves."""
 
     def do() -> tuple[HolderRegistered, int | None]:
-        card = state.card([command.card])
-        if card.wallet_id in state.people.holders:
+        card = state.card([command.card]) if command.card else None
+        if card and card.wallet_id in state.people.holders:
             raise HolderExists("the card has a holder already")
-        product = state.directory.product(command.product or card.product)
+        product = state.directory.product(command.product or (card.product if card else ""))
         contacts = contacts_of(state.vault, command)
         check_free(state, contacts, None)
+        card = card or _new_card(state, command, product)
         values = {NAME: command.name, BIRTHDAY: command.birthday.isoformat() if command.birthday else ""}
         holder = open_holder(state, card.wallet_id, contacts, values)
         if product.code != card.product:
             card.product = product.code
             state.changed_cards[card.id] = card
         give_event(state, state.store(command.store), card, "registration")
-        return HolderRegistered(holder_id=holder.id, account=card.wallet_id), None
+        return HolderRegistered(holder_id=holder.id, account=card.wallet_id, card=card.number), None
 
     return once(state, command, HolderRegistered, do)
 
@@ -87,6 +90,15 @@ def change_person(state: State, person: Person, contacts: list[Contact], told: d
     key = state.vault.unwrap(person.wrapped_key, place("wrapped_key", person.holder_id))
     _keep_person(state, person, key, values)
     return values
+
+
+def _new_card(state: State, command: RegisterHolder, product: Product) -> Card:
+    """An active card for somebody who has none."""
+    card = new_card(state, product, "", (), None)
+    activate(state, card, command.store)
+    give_event(state, state.store(command.store), card, "activation")
+    state.audit(command, "card_issued", masked(card.number), product=product.code, status=card.status)
+    return card
 
 
 def update_holder(state: State, command: UpdateHolder) -> HolderUpdated:

@@ -10,16 +10,21 @@ from __future__ import annotations
 from datetime import timedelta
 
 from processing.activity import local_day
+from processing.allocation import lines_of, payable_total, weights
 from processing.cards import check_pin, check_usable, pays_with_pin
-from processing.claims import TOMBSTONE
+from processing.claims import TOMBSTONE, Claim
 from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
 from processing.directory import REDEEMED
 from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
-from processing.keys import once
+from processing.keys import content, once
 from processing.lots import Move, available, draw
+from processing.paid_lines import paid_lines
 from processing.plans import DEBT, HOLD_LATE, movement, short_of
-from processing.programme.payment import payable_points
-from processing.results import HoldCaptured, HoldPlaced, HoldReleased
+from processing.programme.compiled import Programme
+from processing.programme.facts import Facts
+from processing.programme.payment import allowed, payable_points
+from processing.programme.payment import limit as payment_limit
+from processing.results import HoldCaptured, HoldPlaced, HoldReleased, PaidLine
 from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State
 from processing.units import MAX_AMOUNT
 
@@ -38,18 +43,18 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
         account = state.account(card.wallet_id, command.unit)
         if state.wallets[card.wallet_id].merging_into is not None:
             raise WalletMerging("the wallet takes no new holds")
-        store_id = state.store(command.store).id
-        own = [hold for hold in state.open_holds(account) if _is_same_owner(command, store_id, hold)]
-        free = available(account.lots.values(), state.now) + sum(_would_free(state, account, hold) for hold in own)
+        head = state.heads(command)[0]
+        own = _replaced(state, command, head, account)
+        free = available(account.lots.values(), state.now)
+        free += sum(_would_free(state, account, hold) for hold in own if hold.account_id == account.id)
         amount = _amount(state, command, card, account, free)
         for hold in own:
             state.end_hold(hold, RELEASED, state.now)
         moves, _ = draw(account.lots.values(), amount, state.now)
-        head = state.heads(command)[0]
         until = state.now + timedelta(seconds=command.seconds)
         hold = Hold(
             state.ids.take("hold"),
-            store_id,
+            head.store_id,
             head.key,
             account.id,
             command.owner,
@@ -73,14 +78,42 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
             available=available(account.lots.values(), state.now),
             at=state.now,
             until=until,
+            paid=_paid(state, command, card, amount),
         ), None
 
-    return once(state, command, HoldPlaced, do)
+    return once(state, command, HoldPlaced, do, lambda head: command.supersede and _is_gone(state, command, head))
 
 
-def _is_same_owner(command: PlaceHold, store_id: int, hold: Hold) -> bool:
-    """Whether the one who asks holds already: an owner is a till or an order of its own store."""
-    return bool(command.owner) and (hold.store_id, hold.owner) == (store_id, command.owner)
+def _is_gone(state: State, command: PlaceHold, head: Claim) -> bool:
+    """Whether another hold may take the place of what was held under the key: not where a receipt has used it."""
+    hold = _held_under(state, head)
+    if hold is None or hold.state == OPEN:
+        return hold is None or head.content != content(state, command)
+    return hold.state != CAPTURED or hold.is_undone
+
+
+def _held_under(state: State, head: Claim) -> Hold | None:
+    """The hold that a key stands for, as long as it is kept."""
+    stored = head.stored() if head.answer is not None else None
+    return state.holds.get(stored.hold_id) if isinstance(stored, HoldPlaced) else None
+
+
+def _replaced(state: State, command: PlaceHold, head: Claim, account: Account) -> list[Hold]:
+    """What ends with the new hold: what its owner, a till or an order of the store, holds on the account already, and
+    what was held under its key, be it on another card."""
+    former = _held_under(state, head)
+    return [
+        hold
+        for hold in state.holds.values()
+        if hold.state == OPEN
+        and (
+            hold is former
+            or (
+                command.owner
+                and (hold.account_id, hold.store_id, hold.owner) == (account.id, head.store_id, command.owner)
+            )
+        )
+    ]
 
 
 def _would_free(state: State, account: Account, hold: Hold) -> int:
@@ -91,23 +124,48 @@ def _would_free(state: State, account: Account, hold: Hold) -> int:
 def _amount(state: State, command: PlaceHold, card: Card, account: Account, free: int) -> int:
     """How much is to be held. Errors: BadAmount, InsufficientPoints, LimitExceeded."""
     programme = state.directory.programme_of(card.product).programme
-    limit = MAX_AMOUNT
-    if command.order_minor is not None and programme.unit == account.unit:
+    limit, step = MAX_AMOUNT, 1
+    if programme.unit == account.unit and (command.receipt is not None or command.order_minor is not None):
         today = local_day(state.now, state.store(command.store).zone)
         facts = state.pasts.facts(card.wallet_id, programme, today)
-        limit = payable_points(programme, command.order_minor, facts)
+        limit = _payable(programme, command, facts, free)
+        step = programme.document.payment.step if command.receipt is not None else 1
     if command.amount is None:
         return max(min(free, limit), 0)
     if not 0 < command.amount <= MAX_AMOUNT:
         raise BadAmount("an amount must be positive", unit=command.unit)
-    if command.amount > limit:
+    if command.amount > limit or command.amount % step:
         unit = state.directory.unit(account.unit)
+        most = min(limit, command.amount)
         raise LimitExceeded(
-            "more points than the programme allows", unit=unit.code, scale=unit.scale, asked=command.amount, limit=limit
+            "not what the programme lets pay",
+            unit=unit.code,
+            scale=unit.scale,
+            asked=command.amount,
+            limit=most - most % step,
         )
     if command.amount > free:
         raise short_of(state, account, free, command.amount)
     return command.amount
+
+
+def _payable(programme: Programme, command: PlaceHold, facts: Facts, free: int) -> int:
+    """The most points that the programme lets pay of the order."""
+    if command.receipt is None:
+        return payable_points(programme, command.order_minor or 0, facts)
+    if free < programme.document.payment.least:
+        return 0
+    lines = lines_of(command.receipt)
+    most = payment_limit(programme, lines, weights(lines), payable_total(command.receipt), facts)
+    return min(most, allowed(programme, facts))
+
+
+def _paid(state: State, command: PlaceHold, card: Card, amount: int) -> tuple[PaidLine, ...]:
+    """What of each line the hold would pay, as the receipt will be told."""
+    if command.receipt is None:
+        return ()
+    programme = state.directory.programme_of(card.product).programme
+    return paid_lines(state.directory, lines_of(command.receipt), [(card.wallet_id, programme, {command.unit: amount})])
 
 
 def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
@@ -173,21 +231,27 @@ def _captured(
 
 def release_hold(state: State, command: ReleaseHold) -> HoldReleased:
     """Give up a hold; one that is still under way finds a tombstone."""
+    head = state.head(state.store(command.store).id, command.hold)
+    if command.hold in command.keys:
+        hold = _held_under(state, head)
+        return _released(state, hold) if hold is not None else HoldReleased(outcome=ORPHAN, at=state.now)
 
     def do() -> tuple[HoldReleased, int | None]:
-        head = state.head(state.store(command.store).id, command.hold)
         if head.is_fresh:
             result = HoldReleased(outcome=ORPHAN, at=state.now)
             head.settle(TOMBSTONE, result, None, state.now)
             return result, None
         if head.state == TOMBSTONE:
             return HoldReleased(outcome=NOTHING, at=state.now), None
-        hold = state.named_hold(command.store, command.hold)
-        if hold.state != OPEN:
-            return HoldReleased(outcome=NOTHING, at=state.now), None
-        amount = hold.amount
-        state.end_hold(hold, RELEASED, state.now)
-        unit = state.directory.unit(state.accounts_by_id[hold.account_id].unit)
-        return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale), None
+        return _released(state, state.named_hold(command.store, command.hold)), None
 
     return once(state, command, HoldReleased, do)
+
+
+def _released(state: State, hold: Hold) -> HoldReleased:
+    if hold.state != OPEN:
+        return HoldReleased(outcome=NOTHING, at=state.now)
+    amount = hold.amount
+    state.end_hold(hold, RELEASED, state.now)
+    unit = state.directory.unit(state.accounts_by_id[hold.account_id].unit)
+    return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale)

@@ -28,6 +28,7 @@ from processing.commands import (
     ReadStatement,
     ReadTransactions,
     ReadTurnover,
+    ReadWallets,
     Ref,
 )
 from processing.database import is_retryable, sqlstate, trace
@@ -45,6 +46,7 @@ from processing.results import Result
 from processing.statements import read_statement
 from processing.stores import read_chain
 from processing.transactions import read_transactions
+from processing.wallets import read_wallets
 
 Outcome = Result | LoyaltyError
 
@@ -64,6 +66,7 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadChain: read_chain,
     ReadTransactions: read_transactions,
     ReadTurnover: read_turnover,
+    ReadWallets: read_wallets,
     IssueToken: issue_token,
 }
 """All but Identify, whose cards are read together."""
