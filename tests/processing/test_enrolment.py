@@ -29,6 +29,10 @@ TRACK, FOREIGN = Ref("track", "770100000017"), Ref("card", "770100000017")
 RIVALS = 6
 
 
+# What is the same on every database is tried on one.
+ON_SQLITE = pytest.mark.parametrize("books", ["sqlite"], indirect=True)
+
+
 def enrol(books: Books, **changes: Any) -> EnrolHolder:
     fields: dict[str, Any] = {"store": MOSCOW, "keys": (books.key("enrol"),), "product": PLAIN}
     return EnrolHolder(**fields | changes)
@@ -99,6 +103,7 @@ def test_names_go_to_one_new_card_whatever_its_number_and_more_of_them_join_it(b
     assert [check for check in verify(books.database) if check.rows] == []
 
 
+@ON_SQLITE
 def test_a_second_card_is_another_one_of_the_same_wallet(books: Books) -> None:
     first = done(books, phone=PHONE)
     second = done(books, known=Ref("phone", PHONE), names=(TRACK,))
@@ -114,14 +119,16 @@ def test_whoever_is_known_must_be_there_and_is_found_by_their_uuid(books: Books)
         refused(books, CardNotFound, known=Ref("uuid", nobody), name="Anna")
 
 
+@ON_SQLITE
 def test_uuids_are_different_and_for_ever(books: Books) -> None:
-    cards = [books.card() for _ in range(20)]
+    cards = [books.card() for _ in range(8)]
     uuids = [wallet(books, ref(card)).uuid for card in cards]
-    assert len(set(uuids)) == 20
+    assert len(set(uuids)) == 8
     assert uuids == [wallet(books, ref(card)).uuid for card in cards]
     assert {uuid[14] for uuid in uuids} == {"8"}
 
 
+@ON_SQLITE
 def test_phones_and_cards_of_others_are_refused(books: Books) -> None:
     card = books.card()
     done(books, phone=PHONE)
@@ -131,6 +138,7 @@ def test_phones_and_cards_of_others_are_refused(books: Books) -> None:
     refused(books, CardNumberTaken, phone=PHONE, names=(ref(card),))
 
 
+@ON_SQLITE
 def test_what_makes_no_sense_is_refused(books: Books) -> None:
     refused(books, BadMessage, name="Nobody")
     refused(books, BadMessage, phone="12")
@@ -141,6 +149,7 @@ def test_what_makes_no_sense_is_refused(books: Books) -> None:
     refused(books, ProductNotFound, phone=PHONE, product=GIFT)
 
 
+@ON_SQLITE
 def test_a_blocked_card_stays_blocked_and_brings_no_other(books: Books) -> None:
     card = done(books, phone=PHONE).number
     books.done(BlockCard(store=MOSCOW, keys=("b",), card=ref(card), reason="lost"))
@@ -174,6 +183,7 @@ def test_a_card_that_is_not_theirs_or_the_only_one_of_somebody_without_a_phone_i
     refused(books, CardStatusWrong, known=ref(gift), drop=(ref(gift),))
 
 
+@ON_SQLITE
 def test_a_card_of_value_is_not_taken_by_its_number_nor_paid_with_beside_its_pin(books: Books) -> None:
     """Whoever knows a gift card's number could else add a card of their own to its wallet, and pay without its PIN."""
     gift = books.card(50_000, MONEY, PINNED)
@@ -183,6 +193,7 @@ def test_a_card_of_value_is_not_taken_by_its_number_nor_paid_with_beside_its_pin
     refused(books, CardStatusWrong, known=Ref("uuid", uuid), names=(TRACK,))
 
 
+@ON_SQLITE
 def test_nobody_is_registered_without_anything_to_tell(books: Books) -> None:
     enrolled = done(books, names=(TRACK,))
     assert (enrolled.outcome, enrolled.holder_id) == ("nothing", 0)
@@ -207,6 +218,7 @@ def test_two_of_one_phone_in_one_batch_are_one_holder(books: Books) -> None:
     assert person(books, Ref("phone", PHONE)).name == "B"
 
 
+@ON_SQLITE
 def test_a_registration_from_elsewhere_is_found(books: Books) -> None:
     card = books.card()
     books.done(RegisterHolder(store=MOSCOW, keys=("r",), card=ref(card), name="Anna Petrova", phone=PHONE))
