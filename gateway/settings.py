@@ -452,7 +452,8 @@ class _Reading:
         """Whom the link speaks to, with its secrets from the environment."""
         value, adapter = document.value.get("far_side"), self._adapters.get(document.value["adapter"])
         if value is None:
-            if adapter and (adapter.push or adapter.pull):
+            # A link that tills speak to, or whose files come by hand, may do without.
+            if adapter and (adapter.push or adapter.pull) and not (adapter.routes or adapter.files):
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
         reading = far_side.Reading(document.name, value, self._root, self.problems)

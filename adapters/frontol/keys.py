@@ -14,8 +14,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 PREFIX = "frontol"
-SALE, REFUND = "sale", "refund"
 Kind = Literal["sale", "refund"]
+SALE: Kind = "sale"
+REFUND: Kind = "refund"
 # The clocks of the two faces differ by seconds: so near to midnight a receipt has the names of both days.
 MIDNIGHT = timedelta(minutes=10)
 DIGEST_CHARACTERS = 16

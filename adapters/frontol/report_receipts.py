@@ -43,7 +43,8 @@ KINDS: dict[str, keys.Kind] = {SALE: keys.SALE, REFUND: keys.REFUND}
 # Operations of payment kinds (field 10 of 36, 40 and 41).
 CASH, BANK_CARD, USER_DEFINED, WITH_CASH_OUT = "0", "1", "7", "9"
 GIFT_CARDS = ("6", "8")
-TENDERS: dict[str, Literal["cash", "bank_card"]] = {CASH: "cash", BANK_CARD: "bank_card", WITH_CASH_OUT: "bank_card"}
+TenderKind = Literal["cash", "bank_card", "purse", "other"]
+TENDERS: dict[str, TenderKind] = {CASH: "cash", BANK_CARD: "bank_card", WITH_CASH_OUT: "bank_card"}
 # Types of discounts (field 10 of 15, 17, 35 and 37): an external loyalty system's, and one of a scenario.
 LOYALTY_DISCOUNTS = ("10", "11")
 # Field 10 of 9, 10, 32 and 33: the bonus of an external system, which the till has asked.
@@ -217,7 +218,7 @@ class _Telling:
             how = field(fields, 10)
             unit = self._points() if how == USER_DEFINED and PAYMENT in self.options["redeemed_as"] else ""
             amount = money(field(fields, 12)) * sign
-            kind = "purse" if unit else TENDERS.get(how, "other")
+            kind: TenderKind = "purse" if unit else TENDERS.get(how, "other")
             found.append(Tender(code=code_of(field(fields, 9)), kind=kind, amount_minor=amount, unit=unit))
         bonus = self._sum(BONUS_PAID) - self._sum(BONUS_BACK)
         if bonus:
