@@ -26,7 +26,7 @@ from processing.errors import AlreadyVoided, Busy, KeyReused, LoyaltyError
 from processing.execute import MAX_BATCH, Core
 from processing.results import ReceiptPosted, ReceiptReturned
 from processing.secrets import Vault
-from processing.series import CONFLICT, KNOWN, NEW, Known
+from processing.series import CONFLICT, FORMER, KNOWN, NEW, Known
 
 POSTED, ALREADY_KNOWN, VOIDED, MISMATCH, QUARANTINED, REFUSED = OUTCOMES = (
     "posted",
@@ -217,7 +217,7 @@ def _of(found: Found, verdict: str, outcomes: Sequence[Outcome]) -> Settled:
             return Settled(found, _kind_of(outcome), outcome.code)
     if not found.asks:
         return Settled(found, found.kind, "bad_message" if found.kind == "broken" else "")
-    is_known = verdict == KNOWN or all(outcome.replayed for outcome in outcomes)  # type: ignore[union-attr]
+    is_known = verdict in (KNOWN, FORMER) or all(outcome.replayed for outcome in outcomes)  # type: ignore[union-attr]
     if is_known:
         return Settled(found, ALREADY_KNOWN)
     flags = [

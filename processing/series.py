@@ -20,7 +20,7 @@ from processing import tables
 from processing.database import Statement, run, write
 from processing.database import array as json_array
 
-NEW, KNOWN, CONFLICT = "new", "known", "conflict"
+NEW, KNOWN, FORMER, CONFLICT = "new", "known", "former", "conflict"
 BLOCK = 64
 MAX_SERIES = 160
 # Four bytes of an unsigned number, whatever the machine's own order: blocks travel in backups.
@@ -48,15 +48,15 @@ class Known:
     under_way: dict[Place, int] = field(default_factory=dict)
 
     def judge(self, name: str, lines: Lines, former: Sequence[str] = ()) -> str:
-        """NEW, KNOWN (all lines, under this name or a former one), or CONFLICT (a number with another checksum)."""
-        told = [(number, checksum, self._checksum(name, number)) for number, checksum in lines]
-        if any(known and known != checksum for _, checksum, known in told):
-            return CONFLICT
-        if all(known for _, _, known in told):
-            return KNOWN
+        """KNOWN (all lines), FORMER (all of them under a former name), CONFLICT (a number has another checksum), NEW."""
         for each in former:
             if all(self._checksum(each, number) == checksum for number, checksum in lines):
-                return KNOWN
+                return FORMER
+        told = [(checksum, self._checksum(name, number)) for number, checksum in lines]
+        if any(known not in (0, checksum) for checksum, known in told):
+            return CONFLICT
+        if all(known for _, known in told):
+            return KNOWN
         for number, checksum in lines:
             self.under_way[name, number] = checksum
         return NEW

@@ -1,7 +1,7 @@
 """Items and stornos of a document -> the lines of a receipt, and the numbers of a report as whole ones.
 
-Pages: docs/adapters/frontol-files.md, "Goods" and "Signs". A storno is summed with the item that it takes back: the line
-stays, with what is left of it.
+Page: docs/adapters/frontol-files.md, "Goods". A storno is summed with the item that it takes back: the line stays, with
+what is left of it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bytes of a report file -> its header and the fields of each transaction, as they come.
 
-Pages: docs/adapters/frontol-files.md, "What is read". Encoding: cp1251, or what a byte order mark says. Lines end with LF
+Page: docs/adapters/frontol-files.md, "What is read". Encoding: cp1251, or what a byte order mark says. Lines end with LF
 or CRLF, fields with ``;``. Nothing here depends on the size of the file but how long it takes.
 """
 

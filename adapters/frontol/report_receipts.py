@@ -15,7 +15,7 @@ from typing import Any, Literal
 from adapters.contract import Link
 from adapters.frontol import keys
 from adapters.frontol.report_documents import CLOSED, CLOSED_NON_FISCAL, OPENED, Document, day_of
-from adapters.frontol.report_goods import ITEMS, STORNOS, items, lines, money
+from adapters.frontol.report_goods import ITEMS, STORNOS, Item, items, lines, money, quantity
 from adapters.frontol.report_journal import Journal
 from adapters.frontol.report_lines import code_of, field, name_of
 from adapters.frontol.report_options import BONUS, DISCOUNT, OLD, OWN_TILL, PAYMENT, TILL
@@ -124,7 +124,9 @@ class _Telling:
         digest = keys.content(self.kind, paid)
         epoch = keys.epoch_of(self.link.options, name.workplace)
         stamp = closed_at.replace(tzinfo=self.link.zone).astimezone(UTC)
-        receipt, cards = self._receipt(closed_at, stamp, paid), self._cards()
+        found = items(self._items())
+        self._check_whole(found)
+        receipt, cards = self._receipt(found, closed_at, stamp), self._cards()
         told: dict[str, Any] = {
             "store": self.link.store,
             "keys": keys.names(name.workplace, name.shift, name.number, closed_at, digest, epoch),
@@ -186,9 +188,21 @@ class _Telling:
 
     # The receipt ---------------------------------------------------------------------------------------------
 
-    def _receipt(self, closed_at: datetime, stamp: datetime, paid: int) -> Receipt:
+    def _check_whole(self, found: Sequence[Item]) -> None:
+        """Errors: BadMessage for the end of a document whose beginning was in a file that nobody has.
+
+        The opening line says that it is whole; where channels leave that out, quantity or sum of the items do.
+        """
+        if self.rows.get(OPENED):
+            return
+        told, total = field(self.last, 11), abs(money(field(self.last, 12)))
+        if told and sum(item.quantity for item in found) == quantity(told):
+            return
+        if abs(sum(item.sum for item in found) - total) > ROUNDING_MINOR or told:
+            raise bad(str(self.name), "", "its beginning: there is no line 42, and the items are not all")
+
+    def _receipt(self, found: Sequence[Item], closed_at: datetime, stamp: datetime) -> Receipt:
         last = self.last
-        found = items([fields for fields in self._items() if fields])
         if any(not item.quantity for item in found):
             self.notes.append(STORNO)
         loyalty = self._discounts(LOYALTY_DISCOUNTS) if DISCOUNT in self.options["redeemed_as"] else 0
