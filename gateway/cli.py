@@ -14,6 +14,7 @@ import click
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from gateway import settings
+from gateway.cli_frontol import frontol
 from gateway.cli_operators import operator
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
@@ -121,6 +122,7 @@ main.add_command(programme)
 main.add_command(replay_command)
 main.add_command(samples_command)
 main.add_command(queue)
+main.add_command(frontol)
 
 
 @main.command("log")

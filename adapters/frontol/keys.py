@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 PREFIX = "frontol"
@@ -19,6 +20,8 @@ SALE: Kind = "sale"
 REFUND: Kind = "refund"
 # The clocks of the two faces differ by seconds: so near to midnight a receipt has the names of both days.
 MIDNIGHT = timedelta(minutes=10)
+# Between these nobody is near.
+SMALL_HOURS, LAST_HOUR = (0, 10), 23
 DIGEST_CHARACTERS = 16
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -48,6 +51,8 @@ def content(kind: Kind, paid_minor: int) -> str:
 
 def days(closed_at: datetime) -> tuple[date, ...]:
     """The day of a local time, and the other one within ten minutes of midnight."""
+    if (closed_at.hour, closed_at.minute) > SMALL_HOURS and closed_at.hour < LAST_HOUR:
+        return (closed_at.date(),)
     near = {closed_at.date(): None, (closed_at - MIDNIGHT).date(): None, (closed_at + MIDNIGHT).date(): None}
     return tuple(near)
 
@@ -82,6 +87,7 @@ def epoch_of(options: Mapping[str, Any], workplace: str | int) -> int:
     return epochs.get(_plain(workplace), 0)
 
 
+@lru_cache(maxsize=4096)
 def _plain(part: str | int) -> str:
     """A number without leading zeros, as the API's integers are; anything else as it is."""
     text = str(part).strip()

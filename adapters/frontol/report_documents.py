@@ -6,26 +6,41 @@ Page: docs/adapters/frontol-files.md, "Documents".
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
 from adapters.contract import Series
-from adapters.frontol.report_lines import Row, code_of
+from adapters.frontol.report_lines import (
+    DATE,
+    DOCUMENT,
+    OPERATION,
+    QUANTITY,
+    SHIFT,
+    SUBJECT,
+    SUM,
+    TIME,
+    TYPE,
+    WORKPLACE,
+    Row,
+    code_of,
+    widened,
+)
 from adapters.parsing import bad
 
-# Types of transactions (field 4); which others there are does not matter here. Old numbering: report_receipts.
+# Types of transactions (field 4); those that are not read here do not matter. Old numbering: report_receipts.
 OPENED, CLOSED, CLOSED_NON_FISCAL, CANCELLED = "42", "55", "58", "56"
 ENDS = frozenset({CLOSED, CLOSED_NON_FISCAL, CANCELLED})
 READ = frozenset(
     {OPENED, *ENDS, "1", "11", "2", "12", "5", "6", "7", "8", "15", "16", "17", "18", "35", "36", "37", "38"}
     | {"9", "10", "32", "33", "34", "40", "41", "57"}
 )
-# Operations (field 13) that are receipts.
-SALE, REFUND = "0", "1"
-
 MAX_ROWS = 10_000
+
+Rows = Mapping[str, Sequence[list[str]]]
+"""The fields of a document's lines by type, each in their order."""
 
 
 class Name(NamedTuple):
@@ -54,8 +69,8 @@ class Document:
         known = self.rows.setdefault(number, row)
         if known is not row and checksum(known[1]) != checksum(row[1]):
             self.problem = f"two lines have the number {number}"
-        if kind in ENDS:
-            self.end = kind if self.end != CANCELLED else CANCELLED
+        if kind in ENDS and self.end != CANCELLED:
+            self.end = kind
         if len(self.rows) > MAX_ROWS:
             self.problem = f"it has more than {MAX_ROWS} lines"
 
@@ -63,25 +78,24 @@ class Document:
     def is_cancelled(self) -> bool:
         return self.end == CANCELLED
 
-    def by_type(self) -> dict[str, list[list[str]]]:
-        """The fields of its lines by type, each in their order."""
+    def by_type(self) -> Rows:
         found: dict[str, list[list[str]]] = {}
         for _, fields in self.rows.values():
-            found.setdefault(fields[3], []).append(fields)
+            found.setdefault(fields[TYPE], []).append(widened(fields))
         return found
 
     def day(self) -> date:
         """Of its last line. Errors: BadMessage."""
-        return day_of(next(reversed(self.rows.values()))[1][1])
+        return day_of(next(reversed(self.rows.values()))[1][DATE])
 
     @property
     def raw(self) -> tuple[str, ...]:
-        return tuple(line for line, _ in self.rows.values())
+        return tuple([line for line, _ in self.rows.values()])
 
     def series(self, database: str, epoch: int) -> Series:
         """Its lines as they are known for ever: by database and number, apart for each epoch."""
-        lines = tuple((number, checksum(fields)) for number, (_, fields) in self.rows.items())
-        former = tuple(f"{database}:{earlier}" for earlier in range(epoch))
+        lines = tuple([(number, checksum(fields)) for number, (_, fields) in self.rows.items()])
+        former = tuple(f"{database}:{earlier}" for earlier in range(epoch)) if epoch else ()
         return Series(f"{database}:{epoch}", lines, former)
 
 
@@ -91,19 +105,13 @@ def checksum(fields: list[str]) -> int:
     Not all of the bytes: the same line is written with other separators, widths and names after a channel was set
     anew. Never 0.
     """
+    quantity, total, time = fields[QUANTITY], fields[SUM], fields[TIME]
     told = (
-        fields[1],
-        fields[2].zfill(8),
-        fields[3],
-        code_of(fields[4]),
-        fields[5],
-        code_of(fields[7]),
-        _number(fields[10]),
-        _number(fields[11]),
-        fields[12],
-        fields[13],
+        f"{fields[DATE]};{time if len(time) == 8 else time.zfill(8)};{fields[TYPE]};{code_of(fields[WORKPLACE])};"
+        f"{fields[DOCUMENT]};{code_of(fields[SUBJECT])};{quantity and _number(quantity)};{total and _number(total)};"
+        f"{fields[OPERATION]};{fields[SHIFT]}"
     )
-    return zlib.crc32(";".join(told).encode("utf-8", "replace")) or 1
+    return zlib.crc32(told.encode("utf-8", "replace")) or 1
 
 
 @lru_cache(maxsize=4096)

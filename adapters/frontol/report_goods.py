@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from adapters.frontol.report_lines import code_of, field, name_of, plain
+from adapters.frontol.report_lines import (
+    DUE,
+    FULL,
+    NUMBER,
+    PRICE,
+    QUANTITY,
+    SUBJECT,
+    SUM,
+    TYPE,
+    code_of,
+    name_of,
+    plain,
+)
 from adapters.parsing import bad, bounded, minor, thousandths
 from processing.commands import Line
 from processing.units import cut, spread
@@ -22,18 +34,21 @@ MONEY_SCALE = 2
 @lru_cache(maxsize=4096)
 def money(text: str) -> int:
     """Minor units of ``540,00``, ``540.00`` or nothing, with the sign that stands there. Errors: BadMessage."""
+    text = text.strip()
     return minor(text.replace(",", "."), "sum") if text else 0
 
 
 @lru_cache(maxsize=4096)
 def quantity(text: str) -> int:
     """Thousandths, without a sign. Errors: BadMessage."""
+    text = text.strip()
     return abs(thousandths(text.replace(",", "."), "quantity")) if text else 0
 
 
 @lru_cache(maxsize=4096)
 def price(text: str) -> int:
     """Minor units of a price, which may have more digits behind the point. Errors: BadMessage."""
+    text = text.strip()
     try:
         return abs(cut(text.replace(",", "."), MONEY_SCALE)) if text else 0
     except ValueError:
@@ -72,28 +87,28 @@ def items(rows: Sequence[list[str]]) -> list[Item]:
     found: list[Item] = []
     for fields in rows:
         item = _item(fields)
-        if fields[3] in ITEMS:
+        if fields[TYPE] in ITEMS:
             found.append(item)
             continue
         for earlier in reversed(found):
             if item.quantity and earlier.quantity and (earlier.goods, earlier.price) == (item.goods, item.price):
                 earlier.take_back(item)
         if item.quantity:
-            raise bad(f"line {fields[0]}", item.goods, "a storno of an item of this document")
+            raise bad(f"line {fields[NUMBER]}", item.goods, "a storno of an item of this document")
     return found
 
 
 def _item(fields: list[str]) -> Item:
     """Fields 8 (goods), 10 (price), 11 (quantity), 16 (sum with discounts; 12 where it is empty), 20 (sum without)."""
-    told = field(fields, 8)
-    due = field(fields, 16) or field(fields, 12)
+    told = fields[SUBJECT]
+    due = fields[DUE] or fields[SUM]
     return Item(
         goods=plain(code_of(told)),
         name=name_of(told),
-        price=price(field(fields, 10)),
-        quantity=quantity(field(fields, 11)),
+        price=price(fields[PRICE]),
+        quantity=quantity(fields[QUANTITY]),
         sum=abs(money(due)),
-        full=abs(money(field(fields, 20) or field(fields, 12) or due)),
+        full=abs(money(fields[FULL] or fields[SUM] or due)),
     )
 
 

@@ -12,7 +12,18 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from adapters.frontol.report_documents import READ, Document, Name
-from adapters.frontol.report_lines import Report, Row, code_of, is_transaction
+from adapters.frontol.report_lines import (
+    DOCUMENT,
+    ENTERPRISE,
+    NUMBER,
+    SHIFT,
+    TYPE,
+    WORKPLACE,
+    Report,
+    Row,
+    code_of,
+    is_transaction,
+)
 from processing.errors import BadMessage
 
 MAX_OPEN = 1_000
@@ -42,27 +53,30 @@ class Journal:
         # By workplace, where its till is.
         self._current: dict[str, Name] = {}
         for row in [(line, line.split(";")) for lines in kept.get("open", ()) for line in lines]:
-            self._document(_name(row[1])).add(int(row[1][0]), row, row[1][3])
+            self._document(_name(row[1])).add(int(row[1][NUMBER]), row, row[1][TYPE])
 
     def documents(self, report: Report) -> Iterator[Document]:
         """The finished ones, as they are finished; then those at the end of the file."""
+        see = self.numbers.see
         place: tuple[str, ...] = ()
         document = Document(NOBODY)
-        for row in report.rows():
-            fields = row[1]
-            if not is_transaction(fields):
-                yield self._broken(row, report.line)
-                continue
-            number, kind = int(fields[0]), fields[3]
-            self.numbers.see(number)
-            if kind not in READ:
-                continue
-            here = (fields[4], fields[13], fields[5], fields[26] if len(fields) > 26 else "")
-            if here != place:
-                place, name = here, _name(fields)
-                yield from self._left(name)
-                document = self._document(name)
-            document.add(number, row, kind)
+        for rows in report.rows():
+            for row in rows:
+                fields = row[1]
+                if not is_transaction(fields):
+                    if not row[0].isspace():
+                        yield self._broken(row, f"line {report.line + rows.index(row)} or behind it makes no sense")
+                    continue
+                number, kind = int(fields[NUMBER]), fields[TYPE]
+                see(number)
+                if kind not in READ:
+                    continue
+                here = (fields[WORKPLACE], fields[SHIFT], fields[DOCUMENT], *fields[ENTERPRISE : ENTERPRISE + 1])
+                if here != place:
+                    place, name = here, _name(fields)
+                    yield from self._left(name)
+                    document = self._document(name)
+                document.add(number, row, kind)
         for name in [name for name, each in self._open.items() if each.end]:
             yield self._open.pop(name)
 
@@ -87,9 +101,8 @@ class Journal:
                     self._lost.append(self._open.pop(next(iter(self._open))))
         return document
 
-    def _broken(self, row: Row, line: int) -> Document:
+    def _broken(self, row: Row, problem: str) -> Document:
         """A line that is none: whichever document it is of, of those under way nobody knows what is missing."""
-        problem = f"line {line} of the file makes no sense"
         for document in self._open.values():
             if not document.end:
                 document.problem = problem
@@ -127,15 +140,15 @@ class Journal:
 
 
 def _name(fields: list[str]) -> Name:
-    enterprise = code_of(fields[26]) if len(fields) > 26 else ""
-    return Name(code_of(fields[4]), fields[13], fields[5], enterprise)
+    enterprise = code_of(fields[ENTERPRISE]) if len(fields) > ENTERPRISE else ""
+    return Name(code_of(fields[WORKPLACE]), fields[SHIFT], fields[DOCUMENT], enterprise)
 
 
 class Numbers:
     """The numbers of a file's transactions; ``last`` is the greatest of this one and all before."""
 
     def __init__(self, last: int) -> None:
-        self.last = last
+        self._before = last
         self.gaps: list[tuple[int, int]] = []
         self.more_gaps = 0
         self._top = 0
@@ -144,15 +157,19 @@ class Numbers:
         """The next line's. They are given without gaps; some may come late."""
         if number == self._top + 1:
             self._top = number
-        elif number <= self._top:
+            return
+        if number <= self._top:
             self.gaps = [part for gap in self.gaps for part in _without(gap, number)]
-        else:
-            # The first of a file follows the file before it, or tells something once more.
-            before = self._top or self.last
-            if before and number > before + 1:
-                self._miss(before + 1, number - 1)
-            self._top = number
-        self.last = max(self.last, self._top)
+            return
+        # The first of a file follows the file before it, or tells something once more.
+        before = self._top or self._before
+        if before and number > before + 1:
+            self._miss(before + 1, number - 1)
+        self._top = number
+
+    @property
+    def last(self) -> int:
+        return max(self._before, self._top)
 
     def _miss(self, first: int, last: int) -> None:
         if len(self.gaps) < MAX_GAPS:
@@ -182,13 +199,13 @@ class Sales:
     def add(self, name: Name, day: date) -> None:
         if not name.number.isdecimal():
             return
-        number, told = int(name.number), [name.shift, day.isoformat()]
+        number, told = int(name.number), day.isoformat()
         spans = self._spans.setdefault(name.workplace, [])
         for span in reversed(spans):
-            if span[:2] == told:
+            if span[0] == name.shift and span[1] == told:
                 span[2:] = min(span[2], number), max(span[3], number)
                 return
-        spans.append([*told, number, number])
+        spans.append([name.shift, told, number, number])
         del spans[:-MAX_SPANS]
 
     def find(self, workplace: str, number: str, until: date) -> tuple[str, date] | None:

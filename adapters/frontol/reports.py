@@ -30,7 +30,7 @@ from adapters.frontol.report_documents import Document
 from adapters.frontol.report_journal import Journal
 from adapters.frontol.report_lines import Report
 from adapters.frontol.report_options import CLOSED, DATES, NEVER
-from adapters.frontol.report_receipts import ask, operation
+from adapters.frontol.report_receipts import ask
 from processing.errors import BadMessage
 
 NEW_TRANSACTIONS, BY_DATES = "$$$NEWTRANSACTIONS", "$$$TRANSACTIONSBYDATERANGE"
@@ -72,7 +72,7 @@ def _found(document: Document, journal: Journal, link: Link) -> Found:
     except BadMessage as error:
         return Found(kind=BROKEN, note=f"{name}: {error.message}", raw=raw)
     if asked is None:
-        return Found(kind=OTHER, note=f"{name}: operation {operation(document)}", series=series, raw=raw)
+        return Found(kind=OTHER, note=name, series=series, raw=raw)
     return Found((asked,), note=name, series=series, raw=raw)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,14 +12,9 @@ import pytest
 from adapters.contract import Link, Source
 from adapters.frontol import ADAPTER, keys
 from gateway import exchange_log
-from gateway.delivery import Delivery
-from gateway.delivery_policy import DeliverySettings
 from gateway.exchange_log import Recorded
-from gateway.far_side import FarSide
 from gateway.file_import import FileImport, Summary
-from gateway.talks import Outgoing
-from gateway.worker import transport_of
-from processing.commands import Amount, CardUse, PostReceipt, Receipt, Ref
+from processing.commands import CardUse, PostReceipt, Receipt, Ref
 from processing.verify import verify
 from tests.adapters.frontol.till import NOON, Doc, Sold, Till
 from tests.processing.books import MOSCOW, POINTS, Books
