@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,14 @@ from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
 from gateway.cli_options import existing
 from gateway.cli_simulate import progress
+from processing.database import Database
 from processing.errors import BadMessage, Busy, ConfigError, Undelivered
 
 if TYPE_CHECKING:
     from gateway.app import Parts
+    from gateway.import_lanes import Execute
     from gateway.pos import Door
+    from gateway.settings import Settings
 
 FRONTOL = "frontol"
 
@@ -42,16 +47,14 @@ def import_command(
 ) -> None:
     """Book the documents of a report file; what is known changes nothing. Exit 1 if something needs a person."""
     # The door's modules bring the metrics, which must not come before ``serve`` has made their folder.
-    from gateway import app
     from gateway.hand_import import HandImport
 
     loaded = settings.load(config, os.environ, needs_secrets=False)
-    own = app.parts(loaded, existing(database_url), os.environ)
-    door = _door(own, link)
+    door = _door(loaded, link)
     language = language or str(door.link.options["reports"]["language"])
     try:
-        with progress(file.stat().st_size, "bytes") as seen:
-            summary, is_marked = HandImport(own, door, seen).read(file, mark)
+        with _opened(loaded, database_url) as (own, execute), progress(file.stat().st_size, "bytes") as seen:
+            summary, is_marked = HandImport(own, door, seen, execute).read(file, mark)
     except BadMessage as error:
         raise ConfigError(f"{file}: {file_words.foreign(error, language)}") from None
     except (Busy, Undelivered) as error:
@@ -65,13 +68,31 @@ def import_command(
     sys.exit(1 if summary.has_troubles else 0)
 
 
-def _door(own: Parts, link: str) -> Door:
+@contextmanager
+def _opened(loaded: Settings, database_url: str) -> Iterator[tuple[Parts, Execute | None]]:
+    """The books, and what runs commands on them: on PostgreSQL several processes, if not all of it is one core's."""
+    from gateway import app
+    from gateway.import_lanes import lanes, wanted
+
+    database = existing(database_url)
+    database.dispose()  # no connection goes to two processes
+    count = 1 if database.is_sqlite else wanted()
+    with ExitStack() as stack:
+        execute = None
+        if count > 1:
+            execute = stack.enter_context(
+                lanes(lambda: app.parts(loaded, Database(database_url), os.environ).core, count)
+            )
+        yield app.parts(loaded, database, os.environ), execute
+
+
+def _door(loaded: Settings, link: str) -> Door:
     """Errors: ConfigError for a link of another adapter."""
     from adapters.registry import ADAPTERS
     from gateway.pos import doors
 
-    zones = {store.code: store.zone for store in own.settings.chain.stores}
-    fit = {code: each for code, each in own.settings.links.items() if each.adapter == FRONTOL}
+    zones = {store.code: store.zone for store in loaded.chain.stores}
+    fit = {code: each for code, each in loaded.links.items() if each.adapter == FRONTOL}
     if link not in fit:
         known = ", ".join(sorted(fit)) or "none"
         raise ConfigError(f"no link {link!r} with the adapter {FRONTOL}; there are: {known}")

@@ -93,7 +93,8 @@ class Settled:
 class FileImport:
     """One file. ``hold`` is told each transaction that follows a batch: it raises where the work is another's by now.
 
-    ``asks_again``: also what is known is asked, so that a person who reads a file once more hears all of it.
+    ``execute`` runs commands, if not the core itself. ``asks_again``: also what is known is asked, so that a person
+    who reads a file once more hears all of it.
     """
 
     core: Core
@@ -101,6 +102,7 @@ class FileImport:
     link: Link
     hold: Callable[[Connection], None]
     is_stopped: Callable[[], bool] = lambda: False
+    execute: Callable[[Sequence[Command[Any]]], list[Outcome]] | None = None
     asks_again: bool = False
     seen: Callable[[Summary], None] = lambda summary: None
     summary: Summary = field(default_factory=Summary)
@@ -156,6 +158,8 @@ class FileImport:
             if each.found.series is not None and each.is_over and (is_all_kept or not each.code):
                 known.settle(each.found.series.name, each.found.series.lines)
         with database.transaction() as connection:
+            # What a crash of the database takes of this is found again when the file is read again.
+            database.commit_lazily(connection)
             self.hold(connection)
             known.save(connection)
             keep(connection, self.vault, kept)
@@ -173,7 +177,8 @@ class FileImport:
             [ask for ask in found.asks if isinstance(ask, Command)] if asks else []
             for found, asks in zip(batch, asking, strict=True)
         ]
-        outcomes = iter(self.core.execute([command for some in commands for command in some]))
+        execute = self.execute or self.core.execute
+        outcomes = iter(execute([command for some in commands for command in some]))
         return [
             _of(found, verdict, [next(outcomes) for _ in some])
             for found, verdict, some in zip(batch, judged, commands, strict=True)

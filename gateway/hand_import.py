@@ -19,6 +19,7 @@ from adapters.contract import FileMark, Source
 from gateway import folders
 from gateway.app import Parts
 from gateway.file_import import FileImport, Summary
+from gateway.import_lanes import Execute
 from gateway.pos import Door
 from gateway.transport_files import Folder
 from processing import outbox
@@ -34,11 +35,13 @@ STEP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class HandImport:
-    """Reads files into one link. ``seen`` is told of every so many bytes that were read."""
+    """Reads files into one link. ``seen`` is told of every so many bytes that were read;
+    ``execute`` runs commands, if not the core itself."""
 
     own: Parts
     door: Door
     seen: Callable[[int], None]
+    execute: Execute | None = None
 
     def read(self, file: Path, mark: bool) -> tuple[Summary, bool]:
         """What the file came to, and whether it got its mark. Errors: BadMessage, Busy, Undelivered."""
@@ -64,6 +67,7 @@ class HandImport:
             own.vault,
             self.door.link,
             lambda connection: outbox.keep(connection, own.database, lane, LEASE),
+            execute=self.execute,
             asks_again=True,
         )
 
