@@ -40,10 +40,18 @@ def frontol() -> None:
 @click.option("--mark", is_flag=True, help="Mark the file as read (# becomes @) when nothing in it is under way.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
 @click.option("--language", type=click.Choice(("ru", "en")), help="Of the summary; default: that of the link.")
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 8), help="Quicker, for memory.")
 @_config
 @_database
 def import_command(
-    link: str, file: Path, mark: bool, as_json: bool, language: str | None, config: str, database_url: str
+    link: str,
+    file: Path,
+    mark: bool,
+    as_json: bool,
+    language: str | None,
+    processes: int,
+    config: str,
+    database_url: str,
 ) -> None:
     """Book the documents of a report file; what is known changes nothing. Exit 1 if something needs a person."""
     # The door's modules bring the metrics, which must not come before ``serve`` has made their folder.
@@ -53,7 +61,7 @@ def import_command(
     door = _door(loaded, link)
     language = language or str(door.link.options["reports"]["language"])
     try:
-        with _opened(loaded, database_url) as (own, execute), progress(file.stat().st_size, "bytes") as seen:
+        with _opened(loaded, database_url, processes) as (own, execute), progress(file.stat().st_size, "bytes") as seen:
             summary, is_marked = HandImport(own, door, seen, execute).read(file, mark)
     except BadMessage as error:
         raise ConfigError(f"{file}: {file_words.foreign(error, language)}") from None
@@ -69,14 +77,14 @@ def import_command(
 
 
 @contextmanager
-def _opened(loaded: Settings, database_url: str) -> Iterator[tuple[Parts, Execute | None]]:
-    """The books, and what runs commands on them: on PostgreSQL several processes, if not all of it is one core's."""
+def _opened(loaded: Settings, database_url: str, processes: int) -> Iterator[tuple[Parts, Execute | None]]:
+    """The books, and what runs commands on them if not this process: SQLite has one writer anyway."""
     from gateway import app
-    from gateway.import_lanes import lanes, wanted
+    from gateway.import_lanes import lanes
 
     database = existing(database_url)
     database.dispose()  # no connection goes to two processes
-    count = 1 if database.is_sqlite else wanted()
+    count = 1 if database.is_sqlite else processes
     with ExitStack() as stack:
         execute = None
         if count > 1:

@@ -36,6 +36,8 @@ POSTED, ALREADY_KNOWN, VOIDED, MISMATCH, QUARANTINED, REFUSED = OUTCOMES = (
     "quarantined",
     "refused",
 )
+# Two of the core's, for two processes have one each.
+BATCH = 2 * MAX_BATCH
 # What an operator has to look at.
 TROUBLES = (MISMATCH, QUARANTINED, REFUSED, "broken")
 # Of each kind so many are told, and so many of a file go into the exchange log; the rest is counted.
@@ -201,11 +203,11 @@ class FileImport:
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:
-    """As many as the core takes at once."""
+    """So many at a time, and what is left."""
     batch: list[Found] = []
     for each in found:
         batch.append(each)
-        if len(batch) >= MAX_BATCH:
+        if len(batch) >= BATCH:
             yield batch
             batch = []
     yield batch

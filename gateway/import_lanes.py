@@ -7,7 +7,6 @@ committer's loop (gateway/committer.py) with a core of their own; they end with 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import tempfile
 import time
@@ -26,15 +25,9 @@ from processing.execute import Core, Outcome
 
 Execute = Callable[[Sequence[Command[Any]]], list[Outcome]]
 
-MOST = 4
 START_SECONDS, LOOK_SECONDS = 60.0, 0.02
 # A batch that takes longer has met a database that is away.
 BATCH_SECONDS = 60.0
-
-
-def wanted() -> int:
-    """As many as this machine has cores, within bounds."""
-    return max(1, min(len(os.sched_getaffinity(0)), MOST))
 
 
 @contextmanager

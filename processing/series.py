@@ -48,7 +48,7 @@ class Known:
     under_way: dict[Place, int] = field(default_factory=dict)
 
     def judge(self, name: str, lines: Lines, former: Sequence[str] = ()) -> str:
-        """KNOWN (all lines), FORMER (all of them under a former name), CONFLICT (a number has another checksum), NEW."""
+        """KNOWN: all lines; FORMER: all, under a former name; CONFLICT: a number has another checksum; else NEW."""
         for each in former:
             if all(self._checksum(each, number) == checksum for number, checksum in lines):
                 return FORMER

@@ -84,9 +84,10 @@ class Document:
             found.setdefault(fields[TYPE], []).append(widened(fields))
         return found
 
-    def day(self) -> date:
-        """Of its last line. Errors: BadMessage."""
-        return day_of(next(reversed(self.rows.values()))[1][DATE])
+    @property
+    def last(self) -> list[str]:
+        """The fields of its last line."""
+        return next(reversed(self.rows.values()))[1]
 
     @property
     def raw(self) -> tuple[str, ...]:

@@ -8,11 +8,12 @@ file, so that lines behind its closing line belong to it as well.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
-from adapters.frontol.report_documents import READ, Document, Name
+from adapters.frontol.report_documents import READ, Document, Name, day_of
 from adapters.frontol.report_lines import (
+    DATE,
     DOCUMENT,
     ENTERPRISE,
     NUMBER,
@@ -32,17 +33,17 @@ MAX_TOLD = 1_000
 MAX_GAPS = 100
 # What is kept of a link from file to file.
 MAX_DATABASES, MAX_KEPT, MAX_KEPT_CHARACTERS, MAX_SPANS = 64, 100, 256 << 10, 400
-# A document that was not finished for so long is given up.
+# A document that the file has left so far behind is given up.
 PATIENCE = timedelta(days=3)
 NOBODY = Name("", "", "", "")
 
 
 class Journal:
     """One database, while a file of it is read. ``state`` is that of the link, which may know several; it is not
-    changed. ``at`` is the time of reading."""
+    changed."""
 
-    def __init__(self, database: str, state: Any, at: datetime) -> None:
-        self.database, self._at = database, at
+    def __init__(self, database: str, state: Any) -> None:
+        self.database = database
         self._state: dict[str, Any] = state if isinstance(state, dict) else {}
         kept = self._state.get(database, {})
         self.numbers = Numbers(kept.get("last", 0))
@@ -50,6 +51,8 @@ class Journal:
         self._open: dict[Name, Document] = {}
         self._lost: list[Document] = []
         self._told: dict[Name, None] = {}
+        # The day of the newest document.
+        self._day = date.min
         # By workplace, where its till is.
         self._current: dict[str, Name] = {}
         for row in [(line, line.split(";")) for lines in kept.get("open", ()) for line in lines]:
@@ -76,6 +79,7 @@ class Journal:
                     place, name = here, _name(fields)
                     yield from self._left(name)
                     document = self._document(name)
+                    self._day = max(self._day, _day(fields))
                 document.add(number, row, kind)
         for name in [name for name, each in self._open.items() if each.end]:
             yield self._open.pop(name)
@@ -119,10 +123,7 @@ class Journal:
         return [*self._lost, *(document for document in self._open.values() if self._is_over(document))]
 
     def _is_over(self, document: Document) -> bool:
-        try:
-            return self._at.date() - document.day() > PATIENCE
-        except BadMessage:
-            return True
+        return self._day - _day(document.last) > PATIENCE
 
     def kept(self) -> tuple[dict[str, Any], bool]:
         """The state of the link for its next file, and whether all documents under way are in it."""
@@ -137,6 +138,14 @@ class Journal:
         for name in list(others)[: max(len(others) - MAX_DATABASES + 1, 0)]:
             del others[name]
         return {**others, self.database: own}, len(kept) == len(under_way)
+
+
+def _day(fields: list[str]) -> date:
+    """Of a line; of one that has none, the first of all days: nobody waits for it."""
+    try:
+        return day_of(fields[DATE])
+    except BadMessage:
+        return date.min
 
 
 def _name(fields: list[str]) -> Name:

@@ -1,7 +1,7 @@
 """Bytes of a report file -> its header and the fields of each transaction, as they come.
 
-Page: docs/adapters/frontol-files.md, "What is read". Encoding: cp1251, or what a byte order mark says. Lines end with LF
-or CRLF, fields with ``;``. Only how long it takes depends on the size of the file.
+Page: docs/adapters/frontol-files.md, "What is read". Encoding: cp1251, or what a byte order mark says. Lines end with
+LF or CRLF, fields with ``;``. Only how long it takes depends on the size of the file.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ class _Telling:
             raise bad(str(self.name), "", "its beginning: there is no line 42, and the items are not all")
 
     def _receipt(self, found: Sequence[Item], closed_at: datetime, stamp: datetime) -> Receipt:
-        if any([not item.quantity for item in found]):
+        if not all(item.quantity for item in found):
             self.notes.append(STORNO)
         loyalty = self._discounts(LOYALTY_DISCOUNTS) if DISCOUNT in self.options["redeemed_as"] else 0
         total = bounded(self.total + loyalty, "field 12")

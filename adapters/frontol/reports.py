@@ -50,7 +50,7 @@ def read(source: Source, link: Link) -> Iterator[Found]:
     if report.header is None:
         yield Found(kind=UNFINISHED, note="the header is not there yet")
         return
-    journal = Journal(report.header.database, source.state, source.at.astimezone(link.zone))
+    journal = Journal(report.header.database, source.state)
     for document in journal.documents(report):
         yield _found(document, journal, link)
     yield from _gaps(journal)

@@ -1,10 +1,10 @@
 """How many receipts of an ATOL report per second come into the books, next to what PostgreSQL itself does here.
 
 ``python tests/benchmarks/frontol_import.py --json`` starts PostgreSQL, seeds cards, writes report files and runs
-``tillgate frontol import`` on them, between two runs of pgbench's TPC-B; the median of the trials counts. The time
-is the command's own, from the first byte to the last commit; its start (some seconds of imports) is told apart. Then it reads a large file (500 MB; ``--megabytes``, ``--short`` is 20)
-and tells the greatest memory that the command had: of these documents one in ``--new-in`` is new and is booked, the
-others are what most of a repeated report is, such as cancelled documents.
+``tillgate frontol import`` on them, between two runs of pgbench's TPC-B; the median of the trials counts. The time is
+the command's own, from the first byte to the last commit; its start (imports, processes) is told apart. Then it reads
+a large file (500 MB; ``--megabytes``, ``--short`` is 20) and tells the greatest memory of the command: of these
+documents one in ``--new-in`` is booked, the others were cancelled at the till.
 
 Every receipt is counted in the books: the exit code is 1 when one is missing or there twice.
 """
@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent), str(HERE.parent)]
 
 import postgres  # noqa: E402
+import processes  # noqa: E402
 import receipts  # noqa: E402
 import seed  # noqa: E402
 
@@ -47,6 +48,7 @@ options:
 """
 SHORT_MEGABYTES = 20
 MEGABYTE = 1 << 20
+SAMPLE_SECONDS = 0.2
 # A day of a till, so that numbers and days look like those of a year.
 A_DAY = 400
 BEGIN = datetime(2026, 1, 1, 10, 0, 0)
@@ -88,19 +90,35 @@ def large(path: Path, till: Till, first: int, megabytes: int, new_in: int, cards
     return new
 
 
-def imported(environment: dict[str, str], config: Path, url: str, file: Path) -> tuple[float, int, dict[str, Any]]:
-    """Seconds, greatest memory in KB, and the summary of one run of the command."""
+def imported(
+    environment: dict[str, str], config: Path, url: str, file: Path, count: int
+) -> tuple[float, float, dict[str, Any]]:
+    """Seconds, greatest memory in MB, and the summary of one run of the command."""
     command = [sys.executable, "-c", "from gateway.cli import run; run()", "frontol", "import", LINK, str(file)]
-    command += ["--json", "--config", str(config), "--database-url", url]
-    began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **environment}) as process:
-        assert process.stdout is not None
-        told = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    command += ["--json", "--processes", str(count), "--config", str(config), "--database-url", url]
+    began, peak = time.perf_counter(), 0.0
+    with (
+        tempfile.TemporaryFile() as out,
+        subprocess.Popen(command, stdout=out, env={**os.environ, **environment}) as process,
+    ):
+        while process.poll() is None:
+            peak = max(peak, sum(map(_own_mb, processes.family(process.pid))))
+            time.sleep(SAMPLE_SECONDS)
+        took = time.perf_counter() - began
+        out.seek(0)
+        told = out.read()
     if process.returncode:
         raise SystemExit(f"the import ended with {process.returncode}: {told.decode()[:500]}")
-    return time.perf_counter() - began, usage.ru_maxrss, json.loads(told)
+    return took, peak, json.loads(told)
+
+
+def _own_mb(pid: int) -> float:
+    """A process's proportional part of memory: pages that forks share are counted once."""
+    try:
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0.0
+    return sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:")) / 1024
 
 
 def tps(server: postgres.Server, seconds: int) -> float:
@@ -121,9 +139,9 @@ def measure(given: argparse.Namespace, home: Path) -> dict[str, Any]:
         till, first = Till(), 0
         trials, failures = [], []
 
-        def run(file: Path, new: int) -> tuple[float, float, int]:
+        def run(file: Path, new: int, count: int) -> tuple[float, float, float]:
             before = receipts.receipt_rows(url)
-            seconds, memory, summary = imported(environment, config, url, file)
+            seconds, memory, summary = imported(environment, config, url, file, count)
             booked = receipts.receipt_rows(url) - before
             if not new == booked == summary["posted"]:
                 failures.append(f"{file.name}: {new} new, {summary['posted']} posted, {booked} in the books")
@@ -135,14 +153,14 @@ def measure(given: argparse.Namespace, home: Path) -> dict[str, Any]:
             lines = report(home / f"{n}.txt", till, documents(first, count, given.cards))
             first += count
             before = tps(server, given.seconds)
-            seconds, start, _ = run(home / f"{n}.txt", count)
+            seconds, start, _ = run(home / f"{n}.txt", count, given.processes)
             per_s, around = count / seconds, (before + tps(server, given.seconds)) / 2
             print(f"{count} receipts of {lines} lines: {per_s:.0f}/s, TPC-B {around:.0f}/s", file=sys.stderr)
             trials.append((per_s, around))
         new = large(home / "large.txt", till, first, given.megabytes, given.new_in, given.cards)
         size = (home / "large.txt").stat().st_size
         print(f"{size // MEGABYTE} MB, {new} receipts in it are new", file=sys.stderr)
-        seconds, _, memory = run(home / "large.txt", new)
+        seconds, _, memory = run(home / "large.txt", new, 1)
     measured = trials[1:]
     return {
         "operations_per_s": round(statistics.median(rate for rate, _ in measured), 1),
@@ -152,7 +170,7 @@ def measure(given: argparse.Namespace, home: Path) -> dict[str, Any]:
         "start_seconds": round(start, 1),
         "report_mb": size // MEGABYTE,
         "report_seconds": round(seconds, 1),
-        "report_peak_mb": round(memory / 1024, 1),
+        "report_peak_mb": round(memory, 1),
         "failures": failures,
     }
 
@@ -163,6 +181,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of each run of TPC-B")
     parser.add_argument("--cards", type=int, default=20_000)
+    parser.add_argument("--processes", type=int, default=2, help="that book; the large file is read with one")
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--new-in", type=int, default=50)
     parser.add_argument("--short", action="store_true", help=f"a file of {SHORT_MEGABYTES} MB, one trial")

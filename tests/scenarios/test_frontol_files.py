@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,13 +18,20 @@ import pytest
 
 from adapters.contract import Link, Source
 from adapters.frontol import ADAPTER, keys
-from gateway import exchange_log
+from gateway import exchange_log, file_import
+from gateway.delivery import Delivery
+from gateway.delivery_policy import DeliverySettings
 from gateway.exchange_log import Recorded
+from gateway.far_side import FarSide
 from gateway.file_import import FileImport, Summary
+from gateway.talks import Outgoing
+from gateway.worker import transport_of
+from processing import outbox
 from processing.commands import CardUse, PostReceipt, Receipt, Ref
+from processing.database import Database
 from processing.verify import verify
 from tests.adapters.frontol.till import NOON, Doc, Sold, Till
-from tests.processing.books import MOSCOW, POINTS, Books
+from tests.processing.books import MOSCOW, POINTS, Books, StillClock
 
 (FACE,) = ADAPTER.files
 ZONE = ZoneInfo("Europe/Moscow")
@@ -231,4 +245,177 @@ def test_an_internal_bonus_of_the_till_is_not_ours(shop: Shop) -> None:
 def test_an_unknown_card_is_no_refusal(shop: Shop) -> None:
     told = shop.read(Till().of(Doc(4120, cards=("5550009999",), bonus=1_000)))
     assert told.counts == {"posted": 1} and told.flags["suspense"] == 1
+    shop.check()
+
+
+# A folder that is watched -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Watched:
+    """A folder of the shop, and workers that look at it."""
+
+    shop: Shop
+    far_side: FarSide
+    folder: Path
+
+    def worker(self, is_stopped: Callable[[], bool] = lambda: False) -> Delivery:
+        out = Outgoing(
+            self.shop.link,
+            ADAPTER,
+            DeliverySettings(jitter_seconds=0),
+            {},
+            partial(transport_of, self.far_side, "frontol-1"),
+            has_folder=True,
+        )
+        core = self.shop.books.core
+        return Delivery(core, core.work.vault, {out.link.code: out}, (), is_stopped, threads=2)
+
+    def look(self) -> None:
+        """A worker looks at the folder when it is due."""
+        assert isinstance(self.shop.books.clock, StillClock)
+        self.shop.books.clock.forward(minutes=20)
+        self.worker().run_once()
+
+    def write(self, content: bytes, name: str = "report.txt") -> None:
+        (self.folder / name).write_bytes(content)
+
+    def first(self, name: str = "report.txt") -> bytes:
+        return (self.folder / name).read_bytes()[:1]
+
+
+@pytest.fixture
+def watched(shop: Shop, tmp_path: Path) -> Watched:
+    folder = tmp_path / "exchange"
+    folder.mkdir()
+    return Watched(shop, FarSide(f"file://{folder}"), folder)
+
+
+def test_a_report_is_booked_and_marked_when_it_is_seen_again_unchanged(watched: Watched) -> None:
+    watched.write(Till().of(Doc(4120), Doc(4121)))
+    watched.look()
+    assert (watched.shop.receipts, watched.first()) == (2, b"#")
+    watched.look()
+    assert watched.first() == b"@"
+    before = watched.shop.books.written()
+    watched.look()
+    assert watched.shop.books.written() == before
+    watched.shop.check()
+
+
+def test_a_report_that_grows_is_never_marked_while_something_is_under_way(watched: Watched) -> None:
+    till = Till()
+    lines = [*till.document(Doc(4120)), *till.document(Doc(4121))]
+    marks = []
+    for end in range(1, len(lines) + 1):
+        watched.write(till.report(lines[:end]))
+        watched.look()
+        marks.append((watched.shop.receipts, watched.first()))
+        watched.look()
+        marks[-1] = (*marks[-1], watched.first())
+    half = len(lines) // 2
+    # Marked where the first one is whole and nothing else has begun, and at the end.
+    one = [(0, b"#", b"#")] * (half - 1) + [(1, b"#", b"@")]
+    assert marks == [*one, *[(1, b"#", b"#")] * (half - 1), (2, b"#", b"@")]
+
+
+def test_a_foreign_file_stops_no_other(watched: Watched) -> None:
+    watched.write(b"##@@&&\r\n#\r\n$$$ADDQUANTITY\r\n", "report0.txt")
+    watched.write(Till().of(Doc(4120)), "report1.txt")
+    watched.look()
+    watched.look()
+    assert (watched.shop.receipts, watched.first("report0.txt"), watched.first("report1.txt")) == (1, b"#", b"@")
+    told = watched.shop.books.rows("SELECT outcome, detail FROM outbox_attempt WHERE way = 'file' ORDER BY id")
+    assert [row[0] for row in told] == ["delivered"] * 2
+
+
+def test_two_workers_never_read_at_the_same_time(watched: Watched) -> None:
+    """While one has the lane the other finds nothing to do; a lease that was lost books nothing more."""
+    watched.write(Till().of(*(Doc(4120 + n) for n in range(3))))
+    database = watched.shop.books.database
+    watched.worker().run_once()
+    watched.write(Till(number=90_000).of(Doc(5000)))
+    watched.shop.books.clock.forward(minutes=20)  # type: ignore[union-attr]
+    with database.transaction() as connection:
+        lane = outbox.claim_one(connection, database, "frontol-1", outbox.FILES, "another", timedelta(minutes=1))
+        assert lane is not None
+    watched.worker().run_once()
+    assert watched.shop.receipts == 3
+    with database.transaction() as connection:
+        assert outbox.claim_one(connection, database, "frontol-1", outbox.FILES, "me", timedelta(minutes=1)) is None
+        outbox.snooze(connection, database, lane)
+    with pytest.raises(outbox.LeaseLost), database.transaction() as connection:
+        outbox.keep(connection, database, replace(lane, token=lane.token - 1), timedelta(minutes=1))
+    watched.look()
+    assert watched.shop.receipts == 4
+
+
+def test_a_worker_that_is_told_to_end_leaves_the_file_for_the_next(watched: Watched) -> None:
+    watched.write(Till().of(Doc(4120)))
+    with pytest.raises(file_import.Stopped):
+        FileImport(
+            watched.shop.books.core,
+            watched.shop.books.core.work.vault,
+            watched.shop.link,
+            lambda connection: None,
+            lambda: True,
+        ).read(FACE, Source("report.txt", [(watched.folder / "report.txt").read_bytes()], None, datetime.now(UTC)))
+    assert watched.shop.receipts == 0
+    watched.look()
+    assert watched.shop.receipts == 1
+
+
+def test_the_request_flag_is_left_until_the_till_takes_it(watched: Watched) -> None:
+    watched.shop.options = {"request": {"flag": "report.req", "scope": "dates", "days": 2}}
+    watched.look()
+    assert (watched.folder / "report.req").read_bytes().startswith(b"$$$TRANSACTIONSBYDATERANGE\r\n")
+    (watched.folder / "report.req").write_bytes(b"not taken yet")
+    watched.look()
+    assert (watched.folder / "report.req").read_bytes() == b"not taken yet"
+    (watched.folder / "report.req").unlink()
+    watched.shop.options = {"request": {"flag": "report.req"}}
+    watched.look()
+    assert (watched.folder / "report.req").read_bytes() == b"$$$NEWTRANSACTIONS"
+
+
+# Crashes --------------------------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from datetime import UTC, datetime
+from pathlib import Path
+from tests.scenarios import test_frontol_files as here
+here.crash(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+"""
+
+
+def crash(url: str, where: str, file: Path) -> None:
+    """Read the file, and die without a word: behind the books, or behind all of it and before the mark."""
+    database = Database(url)
+    shop = Shop(Books.of(database, None))
+
+    def die(*_: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    core = shop.books.core
+    own = FileImport(core, core.work.vault, shop.link, die if where == "behind the books" else lambda connection: None)
+    own.read(FACE, Source(file.name, [file.read_bytes()], None, datetime.now(UTC)))
+    die()
+
+
+@pytest.mark.parametrize("where", ["behind the books", "before the mark"])
+def test_a_kill_loses_and_doubles_nothing(shop: Shop, tmp_path: Path, where: str) -> None:
+    if where == "before the mark" and not shop.books.database.is_sqlite:
+        pytest.skip("the same, and a process more to start")
+    card = shop.books.card()
+    docs = [Doc(4120 + n, cards=(card,)) for n in range(3)]
+    file = tmp_path / "report.txt"
+    file.write_bytes(Till().of(*docs))
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", KILLED, root, shop.books.url, where, str(file)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert shop.receipts == 3
+    assert shop.read(file.read_bytes()).counts == {"already_known": 3}
+    assert (shop.receipts, shop.books.balance(card)) == (3, 3 * 10_000 * 5 // 100)
     shop.check()
