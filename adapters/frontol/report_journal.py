@@ -57,6 +57,8 @@ class Journal:
         self._current: dict[str, Name] = {}
         for row in [(line, line.split(";")) for lines in kept.get("open", ()) for line in lines]:
             self._document(_name(row[1])).add(int(row[1][NUMBER]), row, row[1][TYPE])
+        # Kept from the file before, and not met in this one yet; what was wrong in it until then.
+        self._kept, self._doubt = set(self._open), ""
 
     def documents(self, report: Report) -> Iterator[Document]:
         """The finished ones, as they are finished; then those at the end of the file."""
@@ -78,9 +80,11 @@ class Journal:
                 if here != place:
                     place, name = here, _name(fields)
                     yield from self._left(name)
-                    document = self._document(name)
+                    document = self._met(name, number)
                     self._day = max(self._day, _day(fields))
                 document.add(number, row, kind)
+        for name in self._kept:
+            self._open[name].problem = self._doubt
         for name in [name for name, each in self._open.items() if each.end]:
             yield self._open.pop(name)
 
@@ -93,6 +97,14 @@ class Journal:
             if len(self._told) > MAX_TOLD:
                 del self._told[next(iter(self._told))]
             yield self._open.pop(before)
+
+    def _met(self, name: Name, number: int) -> Document:
+        """The document of a line. One that was kept begins in this file once more, or what came before may be its."""
+        document = self._document(name)
+        if name in self._kept:
+            self._kept.remove(name)
+            document.problem = "" if number in document.rows else self._doubt
+        return document
 
     def _document(self, name: Name) -> Document:
         """The one under way, or a new one; of one that was told already, one that nobody will see."""
@@ -107,9 +119,10 @@ class Journal:
 
     def _broken(self, row: Row, problem: str) -> Document:
         """A line that is none: whichever document it is of, of those under way nobody knows what is missing."""
-        for document in self._open.values():
-            if not document.end:
+        for name, document in self._open.items():
+            if not document.end and name not in self._kept:
                 document.problem = problem
+        self._doubt = problem
         return Document(NOBODY, {0: row}, problem=problem)
 
     # What is left ------------------------------------------------------------------------------------------

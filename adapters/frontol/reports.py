@@ -27,7 +27,7 @@ from adapters.contract import (
 )
 from adapters.frontol import keys
 from adapters.frontol.report_documents import Document
-from adapters.frontol.report_journal import Journal
+from adapters.frontol.report_journal import NOBODY, Journal
 from adapters.frontol.report_lines import Report
 from adapters.frontol.report_options import CLOSED, DATES, NEVER
 from adapters.frontol.report_receipts import ask
@@ -63,7 +63,8 @@ def _found(document: Document, journal: Journal, link: Link) -> Found:
     """What a finished document asks, or why it asks nothing."""
     name, raw = str(document.name), document.raw
     if document.problem:
-        return Found(kind=BROKEN, note=f"{name}: {document.problem}", raw=raw)
+        said = document.problem if document.name == NOBODY else f"{name}: {document.problem}"
+        return Found(kind=BROKEN, note=said, raw=raw)
     try:
         series = document.series(journal.database, keys.epoch_of(link.options, document.name.workplace))
         if document.is_cancelled:
@@ -89,7 +90,8 @@ def _under_way(journal: Journal, report: Report) -> Iterator[Found]:
     if report.rest:
         yield Found(kind=UNFINISHED, note="the last line has no end")
     for document in journal.unfinished():
-        yield Found(kind=UNFINISHED, note=f"{document.name}", raw=document.raw)
+        note = f"{document.name}: {document.problem}" if document.problem else str(document.name)
+        yield Found(kind=UNFINISHED, note=note, raw=document.raw)
     for document in journal.given_up():
         yield Found(kind=BROKEN, note=f"{document.name}: it was never finished", raw=document.raw)
 

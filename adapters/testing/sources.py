@@ -17,6 +17,7 @@ PLAIN = {
     "__future__",
     "base64",
     "binascii",
+    "codecs",
     "collections",
     "collections.abc",
     "dataclasses",
@@ -34,6 +35,7 @@ PLAIN = {
     "threading",
     "typing",
     "uuid",
+    "zlib",
 }
 CLOCKS_AND_DOORS = {"now", "today", "utcnow", "time", "uuid4", "uuid1", "open", "urandom", "getenv", "read_text"}
 
@@ -55,6 +57,7 @@ def own_packages(adapter: Adapter) -> set[str]:
 
 def _modules(adapter: Adapter) -> set[str]:
     functions: list[Callable[..., Any]] = [adapter.refuse, *(route.handler for route in adapter.routes)]
+    functions += [function for face in adapter.files for function in (face.names, face.read)]
     names = {inspect.unwrap(function).__module__ for function in functions} | {adapter.options.__module__}
     return {name for name in names if name.partition(".")[0] not in PARSERS}
 

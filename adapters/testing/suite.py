@@ -6,7 +6,7 @@
         adapter, folder = ADAPTER, Path(__file__).parent / "samples"
 
 The numbers are those of the contract's properties. 5 is here as far as messages go: that a resend has one effect
-is shown before a real core (tests/scenarios). 6 and 7, files and pushes, join when adapters have them.
+is shown before a real core (tests/scenarios). 6, files, is in ``file_suite``; 7 joins when adapters have it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import Adapter, Outcome, WireResponse
+from adapters.contract import Adapter, Link, Outcome, WireResponse
 from adapters.testing import documents, sources
 from adapters.testing.driver import CannedCore, Conversation, converse, routes_of
 from adapters.testing.mutations import mutated, mutated_query
@@ -329,11 +329,16 @@ def other_amount(old: str) -> str:
 
 def check_sane(ask: Ask[Any], sample: Sample) -> None:
     """Errors: AssertionError for an ask that the core would refuse as nonsense, or that would break its laws."""
+    check_commands(ask, sample.link)
+
+
+def check_commands(ask: Ask[Any], link: Link) -> None:
+    """The same for an ask of a link, wherever it comes from."""
     if isinstance(ask, Command):
-        assert ask.store == sample.link.store
+        assert ask.store == link.store
         likeness = getattr(ask, "likeness", "")
         assert (0 if likeness else 1) <= len(ask.keys) <= MAX_KEYS
-        assert all(0 < len(key) <= MAX_KEY and sample.link.code not in key for key in ask.keys)
+        assert all(0 < len(key) <= MAX_KEY and link.code not in key for key in ask.keys)
         assert len(ask.content) <= MAX_CONTENT
         assert not likeness or getattr(ask, "window_seconds", 0) > 0
         stamp = getattr(ask, "stamp", None)
