@@ -13,7 +13,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -92,9 +93,7 @@ def read(face: FileFace, sample: FileSample, content: bytes, state: Any = None, 
 def face_of(adapter: Adapter, sample: FileSample) -> FileFace:
     """The face that takes the file. Errors: AssertionError where none or several do."""
     faces = [
-        face
-        for face in adapter.files
-        if any(PurePosixPath(sample.name).match(pattern) for pattern in face.names(sample.link))
+        face for face in adapter.files if any(fnmatchcase(sample.name, pattern) for pattern in face.names(sample.link))
     ]
     assert len(faces) == 1, f"{len(faces)} faces take {sample.name}"
     return faces[0]

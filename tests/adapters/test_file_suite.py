@@ -105,10 +105,7 @@ def needs_whole_pieces(source: Source, link: Link) -> Iterator[Found]:
 
 
 def indexes(source: Source, link: Link) -> Iterator[Found]:
-    for line in texts(source)[0][1:]:
-        kind, number, *_ = line.split(";")
-        if kind == "C":
-            yield told(str(int(number)), 1)
+    raise KeyError("a plain dict[...] on a till's text")
 
 
 def is_a_request(source: Source, link: Link) -> Iterator[Found]:
