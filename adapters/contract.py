@@ -108,9 +108,29 @@ class WireResponse:
 Handler = Callable[[WireRequest, Link], "Asking[WireResponse] | WireResponse"]
 
 
+class SignedIn(Result, frozen=True, tag=True, kw_only=True):
+    token: str
+    expires_at: datetime
+
+
+class SignIn(Ask[SignedIn], frozen=True, tag=True, kw_only=True):
+    """A token for the routes with ``issued_token``; alone in its message, for the gateway answers it, not the core.
+
+    ``secret`` is what the caller proves itself by. Errors: BadCredentials.
+    """
+
+    secret: str
+    seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """How a caller proves itself; the gateway checks it on the raw bytes. ``name`` is a header's or parameter's."""
+    """How a caller proves itself; the gateway checks it on the raw bytes. ``secret_path`` is that
+    of all routes of an adapter, or of none.
+
+    ``name`` is that of the header, of the parameter, or of the scheme in ``Authorization`` (body_digest).
+    docs/writing-an-adapter.md, "Credentials".
+    """
 
     scheme: Literal["open", "secret_path", "basic", "header", "query", "body_digest", "issued_token"]
     name: str = ""

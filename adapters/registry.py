@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from adapters import frontol, rkeeper, webhook
+from adapters import frontol, onec_soap, rkeeper, webhook
 from adapters.contract import Adapter
 from processing.errors import ConfigError
 
-BUILT_IN: tuple[Adapter, ...] = (rkeeper.ADAPTER, webhook.ADAPTER, frontol.ADAPTER)
+BUILT_IN: tuple[Adapter, ...] = (onec_soap.ADAPTER, rkeeper.ADAPTER, webhook.ADAPTER, frontol.ADAPTER)
 
 ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in BUILT_IN}
 

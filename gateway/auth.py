@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import Any
+from urllib.parse import parse_qsl
 
+import jwt
 from werkzeug.datastructures import Headers
 
+from adapters.contract import Auth, SignedIn, SignIn
 from gateway.schemas import Network
 from gateway.settings import LinkSettings
 from processing.errors import BadCredentials, Forbidden
+
+MAX_PARAMETERS = 1_000
 
 
 @lru_cache(maxsize=10_000)
@@ -41,13 +49,108 @@ def strip_secret(link: LinkSettings, rest: str) -> str:
 
     A link that is switched off may have a secret that nobody told us: then nobody is right.
     """
-    if link.secret_sha256 is None and link.enabled:
+    if not link.secrets and link.enabled:
         return rest
     secret, _, behind = rest.partition("/")
-    given = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
-    if not hmac.compare_digest(given, link.secret_sha256 or b""):
-        raise BadCredentials("the secret in the path is wrong")
+    _check_secret(link, secret.encode("utf-8", "surrogateescape"), "the secret in the path is wrong")
     return behind
+
+
+def check_caller(link: LinkSettings, auth: Auth, headers: Mapping[str, str], query: str, at: datetime) -> None:
+    """Errors: BadCredentials. Secrets in the path and digests of the body are checked elsewhere."""
+    if not link.secrets and link.enabled:
+        return
+    if auth.scheme == "basic":
+        _check_basic(link, headers)
+    elif auth.scheme == "header":
+        _check_secret(link, headers.get(auth.name, "").encode("latin-1", "replace"), f"the header {auth.name} is wrong")
+    elif auth.scheme == "query":
+        given = dict(parse_qsl(query, max_num_fields=MAX_PARAMETERS)).get(auth.name, "")
+        _check_secret(link, given.encode("utf-8", "surrogateescape"), f"the parameter {auth.name} is wrong")
+    elif auth.scheme == "issued_token":
+        check_token(link, _after(headers, "bearer"), at)
+
+
+def check_digest(link: LinkSettings, auth: Auth, headers: Mapping[str, str], body: bytes) -> None:
+    """``Authorization: <name> <hex of MD5 over the secret and the raw body>``. Errors: BadCredentials.
+
+    MD5 lets a stranger who has seen a message make one that begins with it; handlers must read the whole body as one
+    document, so that a tail makes no sense (docs/security.md).
+    """
+    given = _after(headers, auth.name).lower().encode("latin-1", "replace")
+    good = [hashlib.md5(secret.text + body, usedforsecurity=False).hexdigest().encode() for secret in link.secrets]
+    if True not in [hmac.compare_digest(given, each) for each in good]:
+        raise BadCredentials("the digest of the body is wrong")
+
+
+def _check_secret(link: LinkSettings, given: bytes, text: str) -> None:
+    digest = hashlib.sha256(given).digest()
+    # All of them, so that the time tells nothing.
+    if True not in [hmac.compare_digest(digest, secret.sha256) for secret in link.secrets]:
+        raise BadCredentials(text)
+
+
+def _check_basic(link: LinkSettings, headers: Mapping[str, str]) -> None:
+    """RFC 7617; tills send names and passwords as UTF-8, old ones in Windows-1251."""
+    try:
+        pair = base64.b64decode(_after(headers, "basic"), validate=True)
+    except ValueError:
+        raise BadCredentials("the header Authorization is not Basic") from None
+    user, _, password = _text(pair).partition(":")
+    _check_secret(link, password.encode("utf-8", "surrogateescape"), "the password is wrong")
+    if link.user and not hmac.compare_digest(user.encode("utf-8", "surrogateescape"), link.user.encode()):
+        raise BadCredentials("the user is wrong")
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1251", "replace")
+
+
+def _after(headers: Mapping[str, str], scheme: str) -> str:
+    """What the header Authorization says behind the scheme; empty for another scheme."""
+    said, _, rest = headers.get("authorization", "").strip().partition(" ")
+    return rest.strip() if said.lower() == scheme.lower() else ""
+
+
+# Tokens of the protocols that sign in ---------------------------------------------------------------------------
+
+_ALGORITHM = "HS256"
+
+
+def sign_in(link: LinkSettings, ask: SignIn, at: datetime) -> SignedIn:
+    """A token for whoever knows the link's secret. Errors: BadCredentials.
+
+    A JWT (RFC 7519) signed with a key that is made of the secret: every process knows it, and with the secret its
+    tokens end. Nothing is stored.
+    """
+    _check_secret(link, ask.secret.encode("utf-8", "surrogateescape"), "the login is wrong")
+    ends = at + timedelta(seconds=ask.seconds)
+    claims = {"sub": link.code, "iat": int(at.timestamp()), "exp": int(ends.timestamp())}
+    secret = hashlib.sha256(ask.secret.encode("utf-8", "surrogateescape")).digest()
+    return SignedIn(token=jwt.encode(claims, _token_key(secret), _ALGORITHM), expires_at=ends)
+
+
+def check_token(link: LinkSettings, token: str, at: datetime) -> None:
+    """Errors: BadCredentials for a token that another link gave out, that was changed, or that has ended."""
+    for secret in link.secrets:
+        try:
+            # Its end is compared with the request's own time.
+            claims = jwt.decode(token, _token_key(secret.sha256), [_ALGORITHM], options=_CLAIMS)
+        except jwt.InvalidTokenError:
+            continue
+        if claims["sub"] == link.code and claims["exp"] > at.timestamp():
+            return
+    raise BadCredentials("the token is unknown or has ended")
+
+
+_CLAIMS: Any = {"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False}
+
+
+def _token_key(secret_sha256: bytes) -> bytes:
+    return hashlib.sha256(b"tillgate: tokens of a link" + secret_sha256).digest()
 
 
 # API clients ------------------------------------------------------------------------------------------------

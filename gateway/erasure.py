@@ -65,7 +65,7 @@ def _bite(own: Parts, connection: Connection, row: Row[Any]) -> int:
 def tells(recorded: Recorded, sought: Sequence[str]) -> bool:
     """Whether a message or its answer holds one of these names, phones or e-mails."""
     request = recorded.request
-    plain = "\n".join((request.path, readable(request.body), readable(recorded.answer)))
+    plain = "\n".join((request.head, readable(request.body), readable(recorded.answer)))
     text = "\n".join((plain, unquote(plain), unquote(plain, "cp1251"))).casefold()
     digits = _NOT_DIGITS.sub("", text)
     return any(_is_in(each, text, digits) for each in sought)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 from weakref import ref
 
 import msgspec
@@ -76,7 +77,8 @@ class Exchange(NamedTuple):
 class Request(msgspec.Struct, frozen=True, array_like=True):
     """A request as the log keeps it: the bytes, and as much of its head as is needed to play it again.
 
-    ``reason``: of a message that made no sense, where and what was expected; never what stood there.
+    ``reason``: of a message that made no sense, where and what was expected; never what stood there. ``query`` comes
+    without the link's secret.
     """
 
     method: str
@@ -84,6 +86,13 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     content_type: str
     body: bytes
     reason: str = ""
+    query: str = ""
+
+    @property
+    def head(self) -> str:
+        """Method, address and type as a line; it shows what it shows until it is masked."""
+        address = f"{self.path}?{unquote(self.query)}" if self.query else self.path
+        return f"{self.method} {address}  {self.content_type}"
 
 
 class Recorded(NamedTuple):
@@ -111,13 +120,14 @@ class Counters:
     failed: int
 
 
-def pack_request(method: str, path: str, content_type: str, body: bytes, reason: str = "") -> bytes:
-    """What ``record`` takes as the request. ``path`` comes without the link's secret."""
+def pack_request(method: str, path: str, content_type: str, body: bytes, reason: str = "", query: str = "") -> bytes:
+    """What ``record`` takes as the request. ``path`` and ``query`` come without the link's secret."""
     reason = reason[:MAX_REASON]
     try:
-        return _encode(Request(method, path, content_type, body, reason))
+        return _encode(Request(method, path, content_type, body, reason, query))
     except UnicodeEncodeError:  # bytes that a server has smuggled into text as lone surrogates
-        return _encode(Request(_plain(method), _plain(path), _plain(content_type), body, _plain(reason)))
+        head = (_plain(method), _plain(path), _plain(content_type))
+        return _encode(Request(*head, body, _plain(reason), _plain(query)))
 
 
 # One context, kept: zlib takes 256 KB of fresh memory for every message. Only the writing thread compresses.

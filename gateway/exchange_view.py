@@ -42,8 +42,7 @@ def block(recorded: Recorded, private: frozenset[str], zone: ZoneInfo) -> Iterat
         return
     request = recorded.request
     # The head as well: what a stranger tried there may be anything.
-    head = f"{request.method} {request.path}  {request.content_type}"
-    yield f"  in   {mask(head.encode('utf-8', 'replace'), private)}"
+    yield f"  in   {mask(request.head.encode('utf-8', 'replace'), private)}"
     if request.reason:
         yield f"  why  {mask(request.reason.encode(), private)}"
     yield _shown(request.body, private)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote_plus
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from adapters.contract import Adapter, Link, Route, WireRequest, WireResponse
+from adapters.contract import Adapter, Auth, Link, Route, SignIn, WireRequest, WireResponse
 from gateway import metrics
-from gateway.auth import check_address, strip_secret
+from gateway.auth import check_address, check_caller, check_digest, sign_in, strip_secret
 from gateway.exchange_log import ExchangeLog, Recorded, pack_request
 from gateway.settings import LinkSettings
 from processing.commands import Ask
@@ -28,6 +29,8 @@ from processing.execute import Outcome
 PREFIX = "/pos/"
 # What of a message that is too long is kept for the exchange log.
 KEPT_OF_TOO_LARGE = 4_096
+# How the callers of what is no address prove themselves.
+NOBODY = Auth("open")
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -44,6 +47,11 @@ class Door:
     settings: LinkSettings
     link: Link
     adapter: Adapter
+
+    @property
+    def secret_in_path(self) -> bool:
+        """An adapter without routes is called by nobody who knows better."""
+        return not self.adapter.routes or self.adapter.routes[0].auth.scheme == "secret_path"
 
 
 def doors(
@@ -132,44 +140,59 @@ class Pos:
                 request.headers.get("content-type", ""),
                 request.body,
                 reason_of(refusal) if isinstance(refusal, BadMessage) else "",
+                request.query,
             ),
             answer=response.body,
         )
         return response
 
     def _read(self, door: Door, environ: Environ, rest: str) -> tuple[WireRequest, Route | None, LoyaltyError | None]:
-        """The message, its route, and what is wrong with it already. The secret is gone from its path."""
-        problem: LoyaltyError | None = None
-        try:
-            check_address(door.settings, environ.get("REMOTE_ADDR", ""))
-            path = strip_secret(door.settings, rest)
-        except BadCredentials as error:
-            # What stands where the secret should be is not told to anybody, not even to the log.
-            last = rest.rpartition("/")[2]
-            path, problem = last if find(door.adapter, last) else "", error
-        route = find(door.adapter, path)
+        """The message, its route, and what is wrong with it already. The secret is gone from its path and query."""
+        path, problem = _entered(door, environ, rest)
+        route = find(door.adapter, path, environ["REQUEST_METHOD"])
+        auth = route.auth if route else NOBODY
+        headers, query, at = Headers(environ), environ.get("QUERY_STRING", ""), datetime.now(UTC)
+        problem = problem or stranger(check_caller, door.settings, auth, headers, query, at)
         # A stranger's message is kept for the log only so far; one that comes during a pause is kept whole.
         body, too_large = read_body(environ, route.max_body if route and problem is None else KEPT_OF_TOO_LARGE)
-        if not door.settings.enabled and (problem is None or door.settings.secret_sha256 is None):
-            problem = LinkPaused("the link is switched off")
-        elif problem is None:
-            method = environ["REQUEST_METHOD"]
-            problem = misdirected(route, method)
-            if problem is None and route is not None and too_large:
-                problem = TooLarge("the message is too large", where="body", max_bytes=route.max_body)
+        if problem is None and auth.scheme == "body_digest" and not too_large:
+            problem = stranger(check_digest, door.settings, auth, headers, body)
+            body = body if problem is None else body[:KEPT_OF_TOO_LARGE]
         request = WireRequest(
             method=environ["REQUEST_METHOD"],
             path=path,
-            query=environ.get("QUERY_STRING", ""),
-            headers=Headers(environ),
+            query=without(query, auth.name) if auth.scheme == "query" else query,
+            headers=headers,
             body=body,
             # Nothing secret: a name in logs. The system's own random numbers cost a call each.
             id=f"{random.getrandbits(128):032x}",
-            at=datetime.now(UTC),
+            at=at,
             caller=door.settings.code,
             groups=groups_of(route, path),
         )
-        return request, route, problem
+        return request, route, _misfit(door, request.method, route, too_large, problem)
+
+
+def _entered(door: Door, environ: Environ, rest: str) -> tuple[str, BadCredentials | None]:
+    """The path behind the secret, and whether the caller may not even come so far."""
+    try:
+        check_address(door.settings, environ.get("REMOTE_ADDR", ""))
+        return strip_secret(door.settings, rest) if door.secret_in_path else rest, None
+    except BadCredentials as error:
+        # What stands where the secret should be is not told to anybody, not even to the log.
+        last = rest.rpartition("/")[2]
+        return last if find(door.adapter, last) else "", error
+
+
+def _misfit(
+    door: Door, method: str, route: Route | None, too_large: bool, problem: BadCredentials | None
+) -> LoyaltyError | None:
+    """What is wrong with a message before its handler sees it."""
+    if not door.settings.enabled and (problem is None or not door.settings.secrets):
+        return LinkPaused("the link is switched off")
+    if problem is None and route is not None and method in route.methods and too_large:
+        return TooLarge("the message is too large", where="body", max_bytes=route.max_body)
+    return problem or misdirected(route, method)
 
 
 def answered(
@@ -184,7 +207,7 @@ def answered(
             return door.adapter.refuse(problem, request, door.link), problem
         assert route is not None
         try:
-            return converse(route, request, door.link, ask), None
+            return converse(route, request, door.link, signing_in(door.settings, request.at, ask)), None
         except LoyaltyError as refusal:
             if isinstance(refusal, BadMessage):
                 where = str(refusal.details.get("where", ""))
@@ -193,6 +216,32 @@ def answered(
     except Exception:
         log.exception("exchange_failed", link=door.settings.code, request_id=request.id)
         return WireResponse(b"internal error", "text/plain; charset=utf-8", 500), None
+
+
+def signing_in(settings: LinkSettings, at: datetime, ask: Asked) -> Asked:
+    """Asks the core, but for what the gateway answers itself."""
+
+    def asked(asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
+        if any(isinstance(each, SignIn) for each in asks):
+            return [sign_in(settings, each, at) for each in asks if isinstance(each, SignIn)]
+        return ask(asks)
+
+    return asked
+
+
+def stranger(check: Callable[..., None], *told: Any) -> BadCredentials | None:
+    """Why the caller is not believed."""
+    try:
+        check(*told)
+    except BadCredentials as error:
+        return error
+    return None
+
+
+def without(query: str, name: str) -> str:
+    """The query string without the parameter that is a secret, otherwise as it came."""
+    pairs = query.split("&")
+    return "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != name)
 
 
 def outcome_of(response: WireResponse) -> str:
@@ -206,7 +255,14 @@ def reason_of(refusal: BadMessage) -> str:
     return refusal.message if refusal.message.startswith(where) else f"{where}: {refusal.message}"
 
 
-_STATUS = {200: "200 OK", 400: "400 Bad Request", 403: "403 Forbidden", 404: "404 Not Found", 500: "500 Internal"}
+_STATUS = {
+    200: "200 OK",
+    400: "400 Bad Request",
+    401: "401 Unauthorized",
+    403: "403 Forbidden",
+    404: "404 Not Found",
+    500: "500 Internal",
+}
 
 
 class Headers(Mapping[str, str]):
@@ -231,12 +287,15 @@ class Headers(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
-def find(adapter: Adapter, path: str) -> Route | None:
-    """The adapter's route for the rest of the path."""
+def find(adapter: Adapter, path: str, method: str = "") -> Route | None:
+    """The adapter's route for the rest of the path: the one that takes the method, else one that takes another."""
+    other = None
     for route in adapter.routes:
         if route.pattern.fullmatch(path):
-            return route
-    return None
+            if method in route.methods:
+                return route
+            other = other or route
+    return other
 
 
 def misdirected(route: Route | None, method: str) -> NoSuchRoute | None:
@@ -252,13 +311,13 @@ def groups_of(route: Route | None, path: str) -> Mapping[str, str]:
 
 
 def logged_request(recorded: Recorded, adapter: Adapter) -> tuple[WireRequest, Route | None]:
-    """A message of the exchange log as it came, and the route that takes it today. The log has no query strings."""
+    """A message of the exchange log as it came, and the route that takes it today. Of its headers it has one."""
     told = recorded.request
-    route = find(adapter, told.path)
+    route = find(adapter, told.path, told.method)
     request = WireRequest(
         method=told.method,
         path=told.path,
-        query="",
+        query=told.query,
         headers={"content-type": told.content_type},
         body=told.body,
         id=recorded.request_id,

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from adapters.contract import Link, WireRequest, WireResponse
+from adapters.contract import Link, SignedIn, WireRequest, WireResponse
 from gateway.mask import decoded, mask
 from gateway.pos import Door, answered, find, misdirected
 from gateway.replay import Played, asks_of
@@ -85,7 +85,8 @@ class SampleFolder:
         # Results first: a name that they tell may stand anywhere in the message.
         results = [self._replaced(_written(outcome), "") for outcome in played.outcomes]
         body = self.stand_ins.rewrite(text[0], self.door.adapter.private).encode(text[1], "replace")
-        yield from self._write(played, replace(played.request, body=body, caller=""), results)
+        query = self.stand_ins.rewrite(played.request.query, self.door.adapter.private)
+        yield from self._write(played, replace(played.request, body=body, query=query, caller=""), results)
 
     def finish(self) -> list[str]:
         """Write ``cases.json``; the cases that were added."""
@@ -97,7 +98,7 @@ class SampleFolder:
         case = self._free_name(played.recorded.route)
         request = replace(request, id=f"request-{case}")
         door = replace(self.door, link=self._link())
-        route = find(door.adapter, request.path)
+        route = find(door.adapter, request.path, request.method)
         asks = asks_of(request, route, door.link)
         if _shape(asks) != _shape(played.asks):
             yield f"{played.recorded.request_id}: left out: with stand-ins it asks for something else"
@@ -120,6 +121,8 @@ class SampleFolder:
             "origin": f"exchange log of {request.at.date()}, with stand-ins: {outcome}",
             "at": request.at.isoformat(),
         }
+        if request.query:
+            told["query"] = request.query
         if request.method != "POST":
             told["method"] = request.method
         if content_type := request.headers.get("content-type", ""):
@@ -201,7 +204,7 @@ def _written(outcome: Outcome) -> dict[str, Any]:
 def _read(told: dict[str, Any]) -> Outcome:
     if "refused" in told:
         return rebuild(told["refused"], told["message"], told["details"])
-    result: Outcome = msgspec.convert(told, AnyStoredResult | AnyRead, strict=False)
+    result: Outcome = msgspec.convert(told, AnyStoredResult | AnyRead | SignedIn, strict=False)
     return result
 
 
@@ -237,7 +240,7 @@ def _extension(body: bytes) -> str:
 
 
 def _answers_extension(response: WireResponse) -> str:
-    kind = response.content_type.partition(";")[0].rpartition("/")[2]
+    kind = response.content_type.partition(";")[0].rpartition("/")[2].rpartition("+")[2]
     return EXTENSIONS.get(kind, "bin")
 
 

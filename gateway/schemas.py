@@ -316,6 +316,8 @@ class ChainSchema(Section):
 
 class _Credentials(Section):
     secret = a_secret()
+    next_secret = a_secret()
+    user = a_text(load_default="")
     addresses = fields.List(
         Checked(_network, "an address or a network without host bits, such as 10.1.2.0/24"),
         load_default=list,
@@ -336,7 +338,7 @@ class LinkSchema(Section):
     adapter = a_text(required=True)
     store = a_text(required=True)
     enabled = a_switch(load_default=True)
-    credentials = fields.Nested(_Credentials, load_default=lambda: {"addresses": []})
+    credentials = fields.Nested(_Credentials, load_default=lambda: {"addresses": [], "user": ""})
     options = fields.Dict(load_default=dict)
     far_side = fields.Nested(lambda: _far_side())
     messages = fields.Nested(_Messages)

@@ -6,8 +6,6 @@ path inside it, what was found and what was expected. Numbers with a point never
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +16,9 @@ from marshmallow import Schema, ValidationError
 
 from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays
 from adapters.registry import ADAPTERS
-from gateway import far_side, programmes
+from gateway import credentials, far_side, programmes
 from gateway.alerts import AlertSettings
+from gateway.credentials import LinkSecret
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide
 from gateway.problems import Problems, did_you_mean, shown
@@ -34,7 +33,6 @@ from processing.events import BALANCE_BELOW, Subscription
 from processing.programme.document import ProgrammeDocument
 from processing.units import MONEY, PAR_MILLIONTHS, POINTS
 
-MIN_SECRET_CHARACTERS = 16
 # The till family that speaks REST; the others are named as their adapters.
 REST = "rest"
 MAX_CARD_NUMBER = 2**63 - 1
@@ -128,13 +126,17 @@ class Fiscal:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """One configured connection. A caller proves all that is set: the secret, and one of the addresses."""
+    """One configured connection. A caller proves all that is set: a secret, and one of the addresses.
+
+    Of two secrets either will do: so one is changed without a pause. ``user``: the name that goes with it in Basic
+    authentication, any when empty.
+    """
 
     code: str
     adapter: str
     store: str
     enabled: bool
-    secret_sha256: bytes | None = field(repr=False)
+    secrets: tuple[LinkSecret, ...] = field(repr=False)
     addresses: tuple[Network, ...]
     options: Mapping[str, Any]
     fiscal: Mapping[str, str] = field(default_factory=dict)
@@ -142,6 +144,7 @@ class LinkSettings:
     far_side: FarSide | None = None
     messages: Subscription | None = None
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,7 +440,7 @@ class _Reading:
             adapter=value["adapter"],
             store=value["store"],
             enabled=value["enabled"],
-            secret_sha256=self._secret(document),
+            secrets=self._secrets(document),
             addresses=tuple(value["credentials"]["addresses"]),
             options=value["options"],
             fiscal={unit.code: self._fiscal[adapter].way(unit.kind) for unit in chain.units}
@@ -446,7 +449,14 @@ class _Reading:
             far_side=self._far_side(document),
             messages=self._messages(document, chain),
             delivery=msgspec.convert(_together(delivery, value["delivery"]), DeliverySettings),
+            user=value["credentials"]["user"],
         )
+
+    def _secrets(self, document: _Document) -> tuple[LinkSecret, ...]:
+        value = document.value
+        adapter = self._adapters.get(value["adapter"])
+        reading = credentials.Reading(document.name, value["credentials"], adapter, self.problems)
+        return reading.secrets(self._environ, value["enabled"] and self._needs_secrets)
 
     def _far_side(self, document: _Document) -> FarSide | None:
         """Whom the link speaks to, with its secrets from the environment."""
@@ -483,32 +493,6 @@ class _Reading:
         wanted = None if stores == [ALL_STORES] else frozenset(stores)
         return Subscription(document.value["link"], frozenset(value["kinds"]), wanted, below)
 
-    def _secret(self, document: _Document) -> bytes | None:
-        """The secret's SHA-256, by which it is recognised; a link that is switched off may do without."""
-        value, path = document.value, ("credentials", "secret")
-        variable = value["credentials"].get("secret")
-        adapter = self._adapters.get(value["adapter"])
-        if variable is None:
-            if adapter is None or adapter.routes:
-                self._check_addresses(document)
-            return None
-        secret = self._environ.get(variable, "").strip()
-        if not secret and value["enabled"] and self._needs_secrets:
-            self.problems.say(document.name, path, f"environment variable {variable} is not set")
-        elif secret and (expected := _unfit(secret, self._adapters.get(value["adapter"]))):
-            self.problems.say(document.name, path, f"environment variable {variable}: expected {expected}")
-        return hashlib.sha256(secret.encode()).digest() if secret else None
-
-    def _check_addresses(self, document: _Document) -> None:
-        """Without a secret the addresses are all that keeps strangers out."""
-        networks = document.value["credentials"]["addresses"]
-        if not networks:
-            self.problems.say(document.name, ("credentials",), "expected a secret, addresses, or both")
-        for n, network in enumerate(networks):
-            if network.prefixlen == 0:
-                text = f"found '{network}', which lets everybody in: expected a secret as well"
-                self.problems.say(document.name, ("credentials", "addresses", n), text)
-
 
 def _together(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """How all links are delivered to, and what this one says otherwise."""
@@ -530,16 +514,6 @@ def _number_problems(product: Product) -> Iterator[str]:
             "cards of value, where at most one number in a million may be a card (100,000 cards need "
             "16 digits with a 4-digit prefix); or pin: true"
         )
-
-
-def _unfit(secret: str, adapter: Adapter | None) -> str:
-    """What was expected of the secret; empty when it will do. Never tells the secret."""
-    if len(secret) < MIN_SECRET_CHARACTERS:
-        return f"at least {MIN_SECRET_CHARACTERS} characters (openssl rand -hex 16), found {len(secret)}"
-    in_path = adapter is not None and any(route.auth.scheme == "secret_path" for route in adapter.routes)
-    if in_path and not re.fullmatch(r"[A-Za-z0-9._~-]+", secret):
-        return "letters, digits and . _ ~ - only, because it stands in the address (openssl rand -hex 16)"
-    return ""
 
 
 def _units_named(raw: Any, path: Steps) -> Iterator[tuple[Steps, str]]:

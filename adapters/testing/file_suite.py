@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from adapters.contract import FILE_KINDS, Adapter, FileFace, FileMark
 from adapters.testing.files import FileSample, Reading, face_of, keys_of, read, read_file_samples
 from adapters.testing.mutations import mutated
-from adapters.testing.suite import check_commands, few
+from adapters.testing.suite import check_sane, few
 from processing.commands import Command
 from processing.errors import BadMessage
 
@@ -89,7 +89,7 @@ class FileSuite:
             assert found.asks or found.kind in FILE_KINDS
             for ask in found.asks:
                 assert isinstance(ask, Command) and getattr(ask, "fact", True)
-                check_commands(ask, sample.link)
+                check_sane(ask, sample.link)
 
     # 2. Broken bytes
 

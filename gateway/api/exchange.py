@@ -83,7 +83,6 @@ def _link(code: str) -> LinkSettings:
 
 def _told(recorded: Recorded, private: frozenset[str]) -> SimpleNamespace:
     request = recorded.request
-    head = f"{request.method} {request.path}  {request.content_type}"
     return SimpleNamespace(
         at=recorded.at,
         request_id=recorded.request_id,
@@ -92,7 +91,7 @@ def _told(recorded: Recorded, private: frozenset[str]) -> SimpleNamespace:
         status=recorded.status,
         took_us=recorded.took_us,
         # The head as well: what a stranger tried there may be anything.
-        head=_masked(head.encode("utf-8", "replace"), private) if not recorded.problem else "",
+        head=_masked(request.head.encode("utf-8", "replace"), private) if not recorded.problem else "",
         reason=_masked(request.reason.encode(), private),
         request=_masked(request.body, private),
         answer=_masked(recorded.answer, private),

@@ -131,7 +131,6 @@ def _recorded(exchange_id: str) -> tuple[Recorded, LinkSettings]:
 def _shown(recorded: Recorded, settings: LinkSettings, masked: bool, problem: str = "") -> str:
     zone, adapter = console().zone(settings.store), find(settings.adapter)
     spoken = Link(recorded.link, settings.store, ZoneInfo(zone), settings.options)
-    head = f"{recorded.request.method} {recorded.request.path}  {recorded.request.content_type}"
     with console().database.reading() as connection:
         older, newer = search.neighbours(connection, recorded.link, recorded.id)
     return render_template(
@@ -140,7 +139,7 @@ def _shown(recorded: Recorded, settings: LinkSettings, masked: bool, problem: st
         settings=settings,
         adapter=adapter,
         zone=zone,
-        head=text_of(head.encode("utf-8", "replace"), adapter.private, masked),
+        head=text_of(recorded.request.head.encode("utf-8", "replace"), adapter.private, masked),
         request_text=text_of(recorded.request.body, adapter.private, masked),
         answer_text=text_of(recorded.answer, adapter.private, masked),
         understood=None if recorded.problem else understand(adapter, spoken, recorded, masked),

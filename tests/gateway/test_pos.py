@@ -27,8 +27,9 @@ from structlog.testing import capture_logs
 from adapters.contract import Adapter, Asking, Auth, Link, Route, WireRequest, WireResponse, each, one
 from adapters.rkeeper import ADAPTER as RKEEPER
 from adapters.rkeeper import RkeeperOptions
+from gateway.credentials import LinkSecret
 from gateway.exchange_log import Request
-from gateway.pos import KEPT_OF_TOO_LARGE, Headers, Pos, converse, doors
+from gateway.pos import KEPT_OF_TOO_LARGE, Headers, Pos, converse, doors, find
 from gateway.settings import LinkSettings
 from processing.commands import Ask, Identify, Ref
 from processing.errors import BadCredentials, BadMessage, Busy, CardBlocked, LoyaltyError
@@ -113,6 +114,7 @@ PROTOCOL = Adapter(
         Route(r"echo(\.php)?/?", echo, IN_PATH, max_body=MAX_BODY),
         Route(r"things/(?P<number>[0-9]+)(/(?P<part>[a-z]+))?", echo, IN_PATH, frozenset({"GET", "PUT"})),
         Route("look", look, IN_PATH),
+        Route("look", echo, IN_PATH, frozenset({"GET"})),
         Route("two", look_for_two, IN_PATH),
         Route("twice", look_twice, IN_PATH),
         Route("stumble", stumble, IN_PATH),
@@ -205,6 +207,10 @@ class Till:
         stream = Body(body) if isinstance(body, bytes) else body
         return call(self.pos, full, stream, method, **environ)
 
+    def send_to(self, path: str, body: bytes = b"", **environ: Any) -> Heard:
+        """Send to the path below a link without a secret there."""
+        return self.send(f"/pos/{self.link.code}/{path}", body, **environ)
+
     @property
     def row(self) -> dict[str, Any]:
         """The one exchange that was recorded."""
@@ -249,13 +255,17 @@ def call(app: Any, path: str, stream: io.BytesIO, method: str, **environ: Any) -
     return Heard(int(status.split()[0]), dict(headers), body)
 
 
+def secret(text: str) -> LinkSecret:
+    return LinkSecret(hashlib.sha256(text.encode()).digest(), text.encode())
+
+
 def settings(**changes: Any) -> LinkSettings:
     fields: dict[str, Any] = {
         "code": f"link-{next(_names)}",
         "adapter": PROTOCOL.name,
         "store": "spb-3",
         "enabled": True,
-        "secret_sha256": hashlib.sha256(SECRET.encode()).digest(),
+        "secrets": (secret(SECRET),),
         "addresses": (),
         "options": {},
     }
@@ -321,6 +331,12 @@ def test_method_decides_with_the_path(till: Till) -> None:
     assert till.send("things/7", method="POST").body == b"no: no_such_route"
     assert [till.send("things/7", method=method).status for method in ("GET", "PUT")] == [200, 200]
     assert [row["outcome"] for row in till.log.rows] == ["no_such_route"] * 2 + ["ok"] * 2
+
+
+def test_one_path_may_have_a_handler_for_each_method(till: Till) -> None:
+    assert till.send("look", b"5550001234").body == b"5550001234"
+    assert json.loads(till.send("look", method="GET").body)["method"] == "GET"
+    assert till.send("look", method="PUT").body == b"no: no_such_route"
 
 
 def test_handler_sees_groups_of_its_route_query_and_headers_in_any_case(till: Till) -> None:
@@ -403,8 +419,8 @@ def test_secret_of_the_link_is_never_in_the_log(till: Till, said: list[Any]) -> 
 
 def test_secret_that_is_sent_to_a_paused_link_is_never_in_the_log(said: list[Any]) -> None:
     """A link that is switched off may do without its secret; its till goes on sending it."""
-    for own in (None, hashlib.sha256(SECRET.encode()).digest()):
-        till = Till(settings(enabled=False, secret_sha256=own))
+    for own in ((), (secret(SECRET),)):
+        till = Till(settings(enabled=False, secrets=own))
         for path in ("echo", "nowhere", ""):
             assert till.send(path).body == b"no: link_paused"
         assert len(till.log.rows) == 3
@@ -434,9 +450,9 @@ INSIDE = ("10.20.0.0/24", "192.0.2.7/32", "2001:db8:1::/48")
 )
 def test_link_with_addresses_hears_these_only(address: str, is_inside: bool) -> None:
     networks = tuple(map(ip_network, INSIDE))
-    for secret in (hashlib.sha256(SECRET.encode()).digest(), None):
-        till = Till(settings(addresses=networks, secret_sha256=secret))
-        path = "echo" if secret else f"/pos/{till.link.code}/echo"
+    for secrets in ((secret(SECRET),), ()):
+        till = Till(settings(addresses=networks, secrets=secrets))
+        path = "echo" if secrets else f"/pos/{till.link.code}/echo"
         heard = till.send(path, REMOTE_ADDR=address)
         assert heard.status == (200 if is_inside else 403)
         assert till.row["request"].path == "echo"
@@ -593,7 +609,7 @@ def test_conversation_asks_at_most_once() -> None:
     door = doors({"a": settings(code="a")}, {PROTOCOL.name: PROTOCOL}, {"spb-3": "Europe/Moscow"})["a"]
     request = WireRequest("POST", "twice", "", {}, b"", "id", datetime.now(UTC))
     with pytest.raises(RuntimeError, match="asks twice"):
-        converse(PROTOCOL.routes[4], request, door.link, counting)
+        converse(find(PROTOCOL, "twice", "POST"), request, door.link, counting)
     assert len(asked) == 1
 
 
@@ -605,7 +621,7 @@ def test_every_exchange_is_recorded_once_with_all_that_a_replay_needs(till: Till
     heard = till.send("echo.php", b"hello", QUERY_STRING="a=1", CONTENT_TYPE="text/xml")
     row = till.row
     assert (row["link"], row["route"], row["outcome"], row["status"]) == (till.link.code, "echo", "ok", 200)
-    assert row["request"] == Request("POST", "echo.php", "text/xml", b"hello")
+    assert row["request"] == Request("POST", "echo.php", "text/xml", b"hello", query="a=1")
     assert row["answer"] == heard.body
     assert before <= row["at"] <= datetime.now(UTC)
     assert 0 < row["took_us"] < 10_000_000

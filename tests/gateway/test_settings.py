@@ -15,6 +15,7 @@ import pytest
 from marshmallow import RAISE, Schema, fields, validate
 
 from adapters.contract import Adapter, Auth, FiscalWays, Route
+from gateway.credentials import LinkSecret
 from gateway.settings import Fiscal, GatewaySettings, Settings, load
 from processing.chain import Partner, Product, Store
 from processing.errors import ConfigError
@@ -111,7 +112,7 @@ def test_sample_configuration_says_what_it_shows() -> None:
     )
     link = settings.links["bistro"]
     assert (link.adapter, link.store, link.enabled) == ("rkeeper", "bistro", True)
-    assert link.secret_sha256 == hashlib.sha256(SECRET.encode()).digest()
+    assert link.secrets == (LinkSecret(hashlib.sha256(SECRET.encode()).digest()),)
     assert link.addresses == (ip_network("10.20.0.0/24"),)
     assert SECRET not in repr(settings)
 
@@ -294,12 +295,12 @@ def test_missing_environment_variable_is_named(directory: Path) -> None:
 def test_paused_link_may_lack_its_secret(directory: Path, change: Change) -> None:
     change("links/bistro.yaml", "enabled: true", "enabled: false")
     link = good(directory, {}).links["bistro"]
-    assert (link.enabled, link.secret_sha256) == (False, None)
+    assert (link.enabled, link.secrets) == (False, ())
 
 
 def test_secret_may_be_spelt_as_a_shell_does(directory: Path, change: Change) -> None:
     change("links/bistro.yaml", "{env: TILLGATE_LINK_BISTRO}", "${TILLGATE_LINK_BISTRO}")
-    assert good(directory).links["bistro"].secret_sha256 is not None
+    assert good(directory).links["bistro"].secrets
 
 
 def test_literal_secret_is_refused_and_not_repeated(directory: Path, change: Change) -> None:
@@ -319,7 +320,7 @@ def test_unfit_secret_is_refused_and_not_repeated(directory: Path, secret: str) 
 
 def test_link_without_secret_and_addresses_is_refused(directory: Path, change: Change) -> None:
     change("links/bistro.yaml", "  secret: {env: TILLGATE_LINK_BISTRO}\n", "")
-    assert good(directory, {}).links["bistro"].secret_sha256 is None
+    assert good(directory, {}).links["bistro"].secrets == ()
     change("links/bistro.yaml", "10.20.0.0/24", "0.0.0.0/0")
     assert "lets everybody in" in problems(directory)[0]
     change("links/bistro.yaml", "credentials:\n  addresses:\n    - 0.0.0.0/0\n", "credentials: {}\n")

@@ -22,6 +22,7 @@ from lxml import etree
 
 from adapters import rkeeper
 from gateway.books import Books as Asking
+from gateway.credentials import LinkSecret
 from gateway.exchange_log import ExchangeLog, Recorded, read
 from gateway.pos import Pos, doors
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings
@@ -183,7 +184,7 @@ def link_settings(code: str, store: str, **options: Any) -> LinkSettings:
         adapter="rkeeper",
         store=store,
         enabled=True,
-        secret_sha256=hashlib.sha256(SECRETS[code].encode()).digest(),
+        secrets=(LinkSecret(hashlib.sha256(SECRETS[code].encode()).digest()),),
         addresses=(),
         options=rkeeper.RkeeperOptions().load(told | options),
     )
