@@ -20,3 +20,9 @@ class Requests(TalkSuite):
     adapter, far_side = ADAPTER, Folder
     link = Link("frontol-1", "bistro", ZoneInfo("Europe/Moscow"), OPTIONS)
     pulls = (Job(AT),)
+
+    def test_a_pull_learns_something_and_the_same_whenever_it_is_done(self, pull: Job) -> None:
+        """It only asks for the report: what it says is the flag, and what is learned comes in the file."""
+        runs, effects = self.whole(pull)
+        assert list(effects) == ["report.req"] and self.whole(pull)[1] == effects
+        assert not any(run.asks for run in runs)
