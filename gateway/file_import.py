@@ -22,7 +22,7 @@ from gateway import metrics
 from gateway.exchange_log import FILE, Exchange, keep, pack_request
 from processing import series
 from processing.commands import Command
-from processing.errors import AlreadyVoided, Busy, KeyReused, LoyaltyError
+from processing.errors import AlreadyVoided, BadMessage, Busy, KeyReused, LoyaltyError
 from processing.execute import MAX_BATCH, Core
 from processing.results import ReceiptPosted, ReceiptReturned
 from processing.secrets import Vault
@@ -121,11 +121,15 @@ class FileImport:
         self.state = source.state
         with ThreadPoolExecutor(1, thread_name_prefix="import") as pool:
             booking: Future[list[Settled]] | None = None
-            for batch in _batches(face.read(source, self.link)):
+            try:
+                for batch in _batches(face.read(source, self.link)):
+                    self._note(booking)
+                    if self.is_stopped():
+                        raise Stopped
+                    booking = pool.submit(self._book, source, batch)
+            except BadMessage:
                 self._note(booking)
-                if self.is_stopped():
-                    raise Stopped
-                booking = pool.submit(self._book, source, batch)
+                raise
             self._note(booking)
         self.summary.seconds = time.monotonic() - began
         for kind, count in self.summary.counts.items():
@@ -152,13 +156,16 @@ class FileImport:
         with database.reading() as connection:
             names = ((name, one.lines) for one in told for name in (one.name, *one.former))
             known = series.load(connection, self.link.code, names)
-        settled = self._settled(batch, [self._judged(known, found) for found in batch])
+        judged = [self._judged(known, found) for found in batch]
+        settled = self._settled(batch, judged)
         rows = [self._row(source, each) for each in settled if each.code]
         kept, self._logged = rows[: MAX_LOGGED - self._logged], self._logged + len(rows)
         is_all_kept = len(kept) == len(rows)
-        for each in settled:
-            if each.found.series is not None and each.is_over and (is_all_kept or not each.code):
-                known.settle(each.found.series.name, each.found.series.lines)
+        for each, verdict in zip(settled, judged, strict=True):
+            one = each.found.series
+            # What is known under a former name is another's under this one.
+            if one is not None and verdict == NEW and each.is_over and (is_all_kept or not each.code):
+                known.settle(one.name, one.lines)
         with database.transaction() as connection:
             # What a crash of the database takes of this is found again when the file is read again.
             database.commit_lazily(connection)
