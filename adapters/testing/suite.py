@@ -6,7 +6,7 @@
         adapter, folder = ADAPTER, Path(__file__).parent / "samples"
 
 The numbers are those of the contract's properties. 5 is here as far as messages go: that a resend has one effect
-is shown before a real core (tests/scenarios). 6, files, joins when adapters have them; 7 is talk_suite.py.
+is shown before a real core (tests/scenarios). 6, files, is file_suite.py; 7 is talk_suite.py.
 """
 
 from __future__ import annotations
@@ -258,7 +258,8 @@ class ContractSuite:
             if again:
                 assert [(ask.keys, ask.content, ask) for ask in again] != [(a.keys, a.content, a) for a in asks], field
             if again and all(isinstance(ask, PostReceipt) for ask in (*asks, *again)):
-                assert [ask.keys for ask in again] == [ask.keys for ask in asks], field
+                # Its own name is the first; others may hold what was told, as Frontol's do.
+                assert [ask.keys[0] for ask in again] == [ask.keys[0] for ask in asks], field
                 assert content_of(again[0]) != content_of(asks[0]), field
 
     def test_other_time_of_arrival_and_request_id_change_no_key_and_no_content(self, commanding: Sample) -> None:

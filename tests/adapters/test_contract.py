@@ -14,6 +14,7 @@ import pytest
 
 from adapters.contract import Adapter
 from adapters.registry import ADAPTERS, BUILT_IN, find
+from adapters.testing.file_suite import FileSuite
 from adapters.testing.samples import Sample
 from adapters.testing.suite import ContractSuite
 from adapters.testing.talk_suite import TalkSuite
@@ -33,6 +34,16 @@ def suite_of(adapter: Adapter) -> type[ContractSuite]:
 
 SUITES = {adapter.name: suite_of(adapter) for adapter in BUILT_IN if adapter.routes}
 globals().update({suite.__name__: suite for suite in SUITES.values()})
+
+
+def file_suite_of(adapter: Adapter) -> type[FileSuite]:
+    """The contract of what the adapter reads from a folder."""
+    return type(
+        f"Test{adapter.name.title()}Files", (FileSuite,), {"adapter": adapter, "folder": HERE / adapter.name / "files"}
+    )
+
+
+globals().update({suite.__name__: suite for suite in map(file_suite_of, [each for each in BUILT_IN if each.files])})
 
 
 def talks_of(adapter: Adapter) -> dict[str, type[TalkSuite]]:
