@@ -7,11 +7,12 @@ lot that expires meanwhile expires when the hold ends.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from processing.activity import local_day
 from processing.cards import check_pin, check_usable, pays_with_pin
-from processing.claims import TOMBSTONE
+from processing.claims import POSTED, TOMBSTONE, Claim, is_lock
 from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
 from processing.directory import REDEEMED
 from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
@@ -20,10 +21,12 @@ from processing.lots import Move, available, draw
 from processing.plans import DEBT, HOLD_LATE, movement, short_of
 from processing.programme.payment import payable_points
 from processing.results import HoldCaptured, HoldPlaced, HoldReleased
-from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State
+from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State, names_of
 from processing.units import MAX_AMOUNT
 
 NOTHING, ORPHAN = "nothing", "orphan"
+# How the key of a lock begins, which nobody has named.
+LOCK = "lock:"
 
 
 def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
@@ -32,25 +35,25 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
     def do() -> tuple[HoldPlaced, int | None]:
         if not 1 <= command.seconds <= MAX_HOLD_SECONDS:
             raise BadAmount(f"a hold lasts 1 to {MAX_HOLD_SECONDS} seconds", unit=command.unit)
-        card = state.card([command.card])
+        card = state.card(names_of(command))
         check_usable(card, state.now)
         check_pin(state, card, command.pin)
         account = state.account(card.wallet_id, command.unit)
         if state.wallets[card.wallet_id].merging_into is not None:
             raise WalletMerging("the wallet takes no new holds")
         store_id = state.store(command.store).id
-        own = [hold for hold in state.open_holds(account) if _is_same_owner(command, store_id, hold)]
-        free = available(account.lots.values(), state.now) + sum(_would_free(state, account, hold) for hold in own)
+        own = state.locks(account, command)
+        free = available(account.lots.values(), state.now) + _would_free(account, own, state.now)
         amount = _amount(state, command, card, account, free)
         for hold in own:
             state.end_hold(hold, RELEASED, state.now)
         moves, _ = draw(account.lots.values(), amount, state.now)
-        head = state.heads(command)[0]
+        hold_id = state.ids.take("hold")
         until = state.now + timedelta(seconds=command.seconds)
         hold = Hold(
-            state.ids.take("hold"),
+            hold_id,
             store_id,
-            head.key,
+            f"{LOCK}{hold_id}" if is_lock(command) else state.heads(command)[0].key,
             account.id,
             command.owner,
             amount,
@@ -75,17 +78,20 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
             until=until,
         ), None
 
-    return once(state, command, HoldPlaced, do)
+    if not is_lock(command):
+        return once(state, command, HoldPlaced, do)
+    placed, _ = do()
+    # Every hold is found by a key, also one that nobody names by it.
+    claim = Claim(state.store(command.store).id, f"{LOCK}{placed.hold_id}")
+    claim.settle(POSTED, placed, None, state.now)
+    state.claims[claim.store_id, claim.key] = claim
+    return placed
 
 
-def _is_same_owner(command: PlaceHold, store_id: int, hold: Hold) -> bool:
-    """Whether the one who asks holds already: an owner is a till or an order of its own store."""
-    return bool(command.owner) and (hold.store_id, hold.owner) == (store_id, command.owner)
-
-
-def _would_free(state: State, account: Account, hold: Hold) -> int:
-    """What becomes available when the hold ends: pins of lots that have expired do not."""
-    return sum(pin for lot_id, pin in hold.pins.items() if account.lots[lot_id].is_available(state.now))
+def _would_free(account: Account, holds: Iterable[Hold], now: datetime) -> int:
+    """What becomes available when the holds end: pins of lots that have expired do not."""
+    pins = [pin for hold in holds for pin in hold.pins.items()]
+    return sum(pin for lot_id, pin in pins if account.lots[lot_id].is_available(now))
 
 
 def _amount(state: State, command: PlaceHold, card: Card, account: Account, free: int) -> int:
@@ -173,6 +179,8 @@ def _captured(
 
 def release_hold(state: State, command: ReleaseHold) -> HoldReleased:
     """Give up a hold; one that is still under way finds a tombstone."""
+    if is_lock(command):
+        return _unlock(state, command)
 
     def do() -> tuple[HoldReleased, int | None]:
         head = state.head(state.store(command.store).id, command.hold)
@@ -191,3 +199,16 @@ def release_hold(state: State, command: ReleaseHold) -> HoldReleased:
         return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale), None
 
     return once(state, command, HoldReleased, do)
+
+
+def _unlock(state: State, command: ReleaseHold) -> HoldReleased:
+    """Give up what the owner holds of the card's unit. Errors: CardNotFound, UnitNotFound."""
+    account = state.account(state.card(names_of(command)).wallet_id, command.unit)
+    own = state.locks(account, command)
+    if not own:
+        return HoldReleased(outcome=NOTHING, at=state.now)
+    amount = sum(hold.amount for hold in own)
+    for hold in own:
+        state.end_hold(hold, RELEASED, state.now)
+    unit = state.directory.unit(account.unit)
+    return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale)
