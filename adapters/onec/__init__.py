@@ -47,7 +47,7 @@ READS, WRITES, EITHER = frozenset({"GET"}), frozenset({"POST"}), frozenset({"GET
 
 def _route(name: str, handler: Handler, methods: frozenset[str], twins: bool = False) -> Route:
     """With and without a slash at the end; ``twins``: the same under two more names, which answer in JSON."""
-    path = rf"{ROOT}{name}(?P<twin>3_0|new)?/*" if twins else rf"{ROOT}{name}/*"
+    path = rf"{ROOT}{name}(?P<twin>3_0|new)?/?" if twins else rf"{ROOT}{name}/?"
     return Route(path=path, handler=handler, auth=BASIC, methods=methods, max_body=MAX_BODY)
 
 

@@ -71,7 +71,7 @@ def find(request: WireRequest, link: Link) -> Asking[WireResponse]:
     refs, name = search_refs(told), _name(told)
     asks: list[Ask[Any]] = []
     if refs:
-        ask = Identify(store=link.store, refs=refs, owner=owner(request), turnover=True)
+        ask = Identify(store=link.store, refs=refs, owner=owner(request, link), turnover=True)
         asks += [ask, ReadHolder(refs=refs)]
     if refs and flag(told.get("blockbonuses", ""), "BlockBonuses"):
         asks.append(lock(refs, request, link))
@@ -123,7 +123,7 @@ def bonuses(request: WireRequest, link: Link) -> Asking[WireResponse]:
     told = read(request, link)
     try:
         refs = card_refs(told)
-        ask = Identify(store=link.store, refs=refs, owner=owner(request))
+        ask = Identify(store=link.store, refs=refs, owner=owner(request, link))
         locked, outcome = yield from each(lock(refs, request, link), ask)
         found = must(outcome)
     except CardNotFound:
@@ -170,7 +170,7 @@ def unlock(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """unlockclientbonuses: the till gives up its lock. What another one has locked stays so, and only the log tells."""
     told = read(request, link)
     refs = card_refs(told)
-    ask = Identify(store=link.store, refs=refs, owner=owner(request))
+    ask = Identify(store=link.store, refs=refs, owner=owner(request, link))
     released, outcome = yield from each(release(refs, link.options["unit"], request, link), ask)
     must(released)
     foreign = is_locked(balance_of(must(outcome), link.options["unit"]))
@@ -202,7 +202,7 @@ def accrue(request: WireRequest, link: Link) -> Asking[WireResponse]:
             **single(refs),
             amount=Amount(link.options["unit"], points),
             content=digest([alike]),
-            owner=owner(request),
+            owner=owner(request, link),
             likeness=alike,
             window_seconds=link.options["window_seconds"],
         )
@@ -279,14 +279,14 @@ def lock(refs: tuple[Ref, ...], request: WireRequest, link: Link, unit: str = ""
         unit=told,
         content=digest(["lock", told, refs]),
         seconds=link.options["lock_seconds"],
-        owner=owner(request),
+        owner=owner(request, link),
     )
 
 
 def release(refs: tuple[Ref, ...], unit: str, request: WireRequest, link: Link) -> ReleaseHold:
     """What the till has locked of the unit is free again."""
     return ReleaseHold(
-        store=link.store, **single(refs), unit=unit, content=digest(["unlock", unit, refs]), owner=owner(request)
+        store=link.store, **single(refs), unit=unit, content=digest(["unlock", unit, refs]), owner=owner(request, link)
     )
 
 
@@ -301,7 +301,7 @@ def redeem(
         unit=unit,
         amount=minor,
         content=digest([alike]),
-        owner=owner(request),
+        owner=owner(request, link),
         likeness=alike,
         window_seconds=link.options["window_seconds"],
     )

@@ -27,7 +27,6 @@ from adapters.onec.guids import NOBODY, named
 from adapters.onec.names import owner
 from adapters.onec.queries import number
 from processing.commands import Ask, CardUse, Identify, Quote, ReadHolder
-from processing.errors import CardNotFound
 from processing.results import HolderTold, Identified, Quoted, QuotedCard, QuotedLine
 from processing.units import proportion, spread
 
@@ -48,8 +47,12 @@ def calculate(request: WireRequest, link: Link) -> Asking[WireResponse]:
     asks = _asks(told, request, link)
     outcomes: Sequence[Any] = (yield from each(*asks)) if asks else ()
     quoted, found, holder = (_of(outcomes, kind) for kind in (Quoted, Identified, HolderTold))
-    if any(isinstance(ask, Quote) for ask in asks) and quoted is None:
-        raise next(outcome for outcome in outcomes if refusal(outcome) and not isinstance(outcome, CardNotFound))
+    refused = [
+        outcome for ask, outcome in zip(asks, outcomes, strict=True) if isinstance(ask, Quote) and refusal(outcome)
+    ]
+    if refused and quoted is None:
+        # The last one is that without the card: whatever is said of it is said of the goods.
+        raise refused[-1]
     return answer(envelope(link.options, **_answer(told, quoted, found, holder, link)))
 
 
@@ -65,11 +68,14 @@ def _asks(told: Basket, request: WireRequest, link: Link) -> list[Ask[Any]]:
     receipt = told.receipt(request, link)
     if cards and told.rows and not told.is_return:
         use = CardUse(refs=cards, spend_minor=receipt.total_minor)
-        asks.append(Quote(store=link.store, receipt=receipt, cards=(use,), owner=owner(request)))
+        asks.append(Quote(store=link.store, receipt=receipt, cards=(use,), owner=owner(request, link)))
     if told.rows and not told.is_return:
         asks.append(Quote(store=link.store, receipt=receipt))
     if cards:
-        asks += [Identify(store=link.store, refs=cards, owner=owner(request), turnover=True), ReadHolder(refs=cards)]
+        asks += [
+            Identify(store=link.store, refs=cards, owner=owner(request, link), turnover=True),
+            ReadHolder(refs=cards),
+        ]
     return asks
 
 

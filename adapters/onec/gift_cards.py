@@ -28,16 +28,14 @@ def info(request: WireRequest, link: Link) -> Asking[WireResponse]:
     unit, refs = _unit(link), gift_refs(told)
     asks: list[Ask[Any]] = [
         lock(refs, request, link, unit),
-        Identify(store=link.store, refs=refs, owner=owner(request)),
+        Identify(store=link.store, refs=refs, owner=owner(request, link)),
         ReadStatement(refs=refs, unit=unit, limit=MAX_LOOKED_AT),
     ]
-    _, found, statement = map(_unless_inactive, (yield from each(*asks)))
-    return answer(_gift(found, statement, told, link))
-
-
-def _unless_inactive(outcome: Any) -> Any:
-    """The outcome; a card that was not sold yet may not be locked, and is told all the same."""
-    return outcome if isinstance(outcome, CardNotActive) else must(outcome)
+    locked, found, statement = yield from each(*asks)
+    # A card that was not sold yet can not be locked, and is told all the same.
+    if not isinstance(locked, CardNotActive):
+        must(locked)
+    return answer(_gift(must(found), must(statement), told, link))
 
 
 def _gift(found: Identified, statement: Statement, told: Fields, link: Link) -> dict[str, Any]:
@@ -70,7 +68,7 @@ def check(request: WireRequest, link: Link) -> Asking[WireResponse]:
 def unlock(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """unlockgiftcard: as unlockclientbonuses."""
     refs = gift_refs(_told(request, link))
-    ask = Identify(store=link.store, refs=refs, owner=owner(request))
+    ask = Identify(store=link.store, refs=refs, owner=owner(request, link))
     released, outcome = yield from each(release(refs, _unit(link), request, link), ask)
     must(released)
     foreign = is_locked(balance_of(must(outcome), _unit(link)))
@@ -105,7 +103,7 @@ def accrue(request: WireRequest, link: Link) -> Asking[WireResponse]:
             amount=minor,
             top_up=True,
             content=digest([alike]),
-            owner=owner(request),
+            owner=owner(request, link),
             likeness=alike,
             window_seconds=link.options["window_seconds"],
         )

@@ -40,7 +40,7 @@ def product_guid(product: str) -> str:
 
 def named(kind: str, name: str) -> str:
     """The GUID of what has only a name: a discount, a programme of points, a kind of card."""
-    return str(uuid5(_NAMES, f"{kind}:{name}"))
+    return str(uuid5(_NAMES, f"{kind}:{name}".encode("utf-8", "replace").decode()))
 
 
 def ref_of(guid: str) -> Ref:

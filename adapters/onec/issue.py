@@ -35,7 +35,7 @@ def issue(request: WireRequest, link: Link) -> Asking[WireResponse]:
     known = (*people, *text_refs(number))
     asks: list[Ask[Any]] = [*_commands(told, made, product, known, link)]
     refs = (made, *known)
-    asks += [Identify(store=link.store, refs=refs, owner=owner(request)), ReadHolder(refs=refs)]
+    asks += [Identify(store=link.store, refs=refs, owner=owner(request, link)), ReadHolder(refs=refs)]
     outcomes: list[Any] = list((yield from each(*asks)))
     issued, found, holder = outcomes[0], outcomes[-2], outcomes[-1]
     if isinstance(issued, CardIssued):

@@ -78,9 +78,9 @@ def gift_refs(told: Fields) -> tuple[Ref, ...]:
     return tuple(refs)
 
 
-def owner(request: WireRequest) -> str:
+def owner(request: WireRequest, link: Link) -> str:
     """Who locks: the till by its login."""
-    return request.caller[:MAX_OWNER]
+    return (request.caller or link.code)[:MAX_OWNER]
 
 
 def refuse_foreign(store: str, link: Link) -> None:

@@ -32,9 +32,9 @@ LISTS = (
 UNAUTHORISED, NOT_FOUND, NOT_ALLOWED, LOCKED = 401, 404, 405, 423
 # RFC 7617.
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="loyaltyservice", charset="UTF-8"'}
-ROOT = r"hs/+loyaltyservice/+"
+ROOT = "hs/loyaltyservice/"
 
-_RESOURCE = re.compile(rf"{ROOT}(?P<name>[a-z]{{1,40}}?)(?P<twin>3_0|new)?/*", re.IGNORECASE)
+_RESOURCE = re.compile(rf"{ROOT}(?P<name>[a-z]{{1,40}}?)(?P<twin>3_0|new)?/?", re.IGNORECASE)
 
 
 def refuse(error: LoyaltyError, request: WireRequest, link: Link) -> WireResponse:

@@ -19,6 +19,7 @@ PLAIN = {
     "binascii",
     "collections",
     "collections.abc",
+    "contextlib",
     "dataclasses",
     "datetime",
     "decimal",
@@ -33,6 +34,7 @@ PLAIN = {
     "struct",
     "threading",
     "typing",
+    "urllib.parse",
     "uuid",
 }
 CLOCKS_AND_DOORS = {"now", "today", "utcnow", "time", "uuid4", "uuid1", "open", "urandom", "getenv", "read_text"}
