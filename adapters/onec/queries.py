@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from urllib.parse import unquote_to_bytes
 
 from adapters.parsing import UTF_8, bad, minor
 
@@ -24,6 +23,7 @@ _YES = frozenset({"да", "истина", "true", "1", "yes"})
 _NO = frozenset({"", "нет", "ложь", "false", "0", "no"})
 _DAY = re.compile(r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})(?: [0-9]{1,2}:[0-9]{2}:[0-9]{2})?")
 _ISO = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ][0-9:.]{1,16})?")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 # An empty date of 1C.
 _NEVER = date(1, 1, 1)
 
@@ -119,7 +119,7 @@ def words(text: str) -> str:
 
 def _decoded(raw: bytes) -> str:
     """Escaped or raw; UTF-8, or what old tills write."""
-    data = unquote_to_bytes(raw)
+    data = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), raw)
     try:
         return data.decode(UTF_8)
     except UnicodeDecodeError:

@@ -34,7 +34,6 @@ PLAIN = {
     "struct",
     "threading",
     "typing",
-    "urllib.parse",
     "uuid",
 }
 CLOCKS_AND_DOORS = {"now", "today", "utcnow", "time", "uuid4", "uuid1", "open", "urandom", "getenv", "read_text"}

@@ -174,7 +174,8 @@ def test_further_names_are_tried_in_order(books: Books) -> None:
     placed = books.done(PlaceHold(store=MOSCOW, unit=POINTS, owner=ONE, **told))
     assert isinstance(placed, HoldPlaced)
     assert placed.card == card
-    assert isinstance(books.done(Redeem(store=MOSCOW, unit=POINTS, amount=1, likeness="x", owner=ONE, **told)), Redeemed)
+    redeem = Redeem(store=MOSCOW, unit=POINTS, amount=1, likeness="x", owner=ONE, **told)
+    assert isinstance(books.done(redeem), Redeemed)
     assert isinstance(books.done(ReleaseHold(store=MOSCOW, unit=POINTS, owner=ONE, **told)), HoldReleased)
 
 

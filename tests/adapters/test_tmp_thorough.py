@@ -1,0 +1,59 @@
+"""The adapter contract (adapters/testing/suite.py) for every registered adapter and every sample it has.
+
+A new adapter gets all of it by standing in adapters/registry.py and by having samples in
+tests/adapters/<name>/samples/.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapters.contract import Adapter
+from adapters.registry import ADAPTERS, BUILT_IN, find
+from adapters.testing.samples import Sample
+from adapters.testing.suite import ContractSuite
+from gateway.mask import mask
+from processing.errors import ConfigError
+
+HERE = Path(__file__).parent
+LEAST_SAMPLES = 30
+MANY = 3_000
+# Of an adapter with a hundred samples, most of them of a few shapes, fewer mutations each say as much.
+EXAMPLES = {"onec": 60}
+
+
+def suite_of(adapter: Adapter) -> type[ContractSuite]:
+    """The contract of one adapter; what people see of a message is what the gateway's own mask leaves."""
+    told = {"adapter": adapter, "folder": HERE / adapter.name / "samples", "mask": staticmethod(mask)}
+    told["examples"] = EXAMPLES.get(adapter.name, ContractSuite.examples)
+    return type(f"Test{adapter.name.title()}", (ContractSuite,), told)
+
+
+SUITES = {adapter.name: suite_of(adapter) for adapter in BUILT_IN if adapter.routes}
+globals().update({suite.__name__: suite for suite in SUITES.values()})
+
+EVERY_SAMPLE = [(suite, sample) for suite in SUITES.values() for sample in suite.samples()]
+
+
+def test_there_are_adapters_and_enough_samples_to_mean_something() -> None:
+    assert BUILT_IN
+    assert len(EVERY_SAMPLE) >= LEAST_SAMPLES
+    assert sum(len(suite.commanding()) for suite in SUITES.values()) >= LEAST_SAMPLES // 2
+
+
+def test_an_adapter_is_found_by_its_name_and_an_unknown_name_stops_the_start() -> None:
+    assert len(ADAPTERS) == len(BUILT_IN)
+    for adapter in BUILT_IN:
+        assert find(adapter.name) is adapter
+    with pytest.raises(ConfigError, match="rkeeper"):
+        find("no-such-till")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("suite", "sample"), EVERY_SAMPLE, ids=lambda v: v.case if isinstance(v, Sample) else "")
+def test_many_mutations_raise_nothing_but_loyalty_errors(suite: type[ContractSuite], sample: Sample) -> None:
+    thorough = type(suite.__name__, (suite,), {"examples": MANY})()
+    thorough.test_mutated_bytes_raise_nothing_but_loyalty_errors(sample)
+    thorough.test_mutated_queries_raise_nothing_but_loyalty_errors(sample)
