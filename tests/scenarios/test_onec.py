@@ -34,9 +34,23 @@ ROOT = f"/pos/{LINK}/hs/loyaltyservice"
 NOBODY = "00000000-0000-0000-0000-000000000000"
 CLOSE_SECONDS = 10
 RIVALS = 4
-KEYS = tuple(
-    "ClientCardID CardGUID Phone Email Client Store GiftCardNumber GiftCardUID BonusesCount GiftCardWriteOffAmount"
-    " Promocode DateOfBirth ClientCardTypeUID Currency GenerateNumber Replacement".split(" ")
+KEYS = (
+    "ClientCardID",
+    "CardGUID",
+    "Phone",
+    "Email",
+    "Client",
+    "Store",
+    "GiftCardNumber",
+    "GiftCardUID",
+    "BonusesCount",
+    "GiftCardWriteOffAmount",
+    "Promocode",
+    "DateOfBirth",
+    "ClientCardTypeUID",
+    "Currency",
+    "GenerateNumber",
+    "Replacement",
 )
 
 
