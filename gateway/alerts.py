@@ -1,7 +1,7 @@
 """Alerts: rules about queues, told once when they begin to hold and once when they end, to webhooks and by e-mail.
 
 A rule looks at what the queues stand at (processing/steering.py). That it has been told is a row of ``chore``,
-written in the same transaction as the messages: a restart tells nothing twice.
+written in the same transaction as the messages, after the mail: a restart tells nothing twice.
 """
 
 from __future__ import annotations
@@ -106,27 +106,41 @@ def figure(when: str, queue: Queue, now: datetime) -> int:
 
 
 def watch(database: Database, settings: AlertSettings, subscriptions: Sequence[Subscription], stamps: Stamps) -> int:
-    """Tell what has begun and what has ended; how many. Errors: OSError, SMTPException; then nothing is told."""
+    """Tell what has begun and what has ended; how many. Errors: OSError, SMTPException; then nothing is told.
+
+    No transaction waits for the mail server. Of two workers that look in the same moment both may mail.
+    """
     if not settings.rules:
         return 0
-    with database.transaction() as connection:
-        now = database.now(connection)
-        queues = steering.queues(connection, database)
-        held = {alert.name: alert for alert in holding(settings.rules, queues, now)}
-        told = _told(connection)
-        over = [Alert(rule, each, figure(rule.when, each, now), True) for rule in settings.rules for each in queues]
-        news = [alert for name, alert in held.items() if name not in told]
-        news += [alert for alert in over if alert.name in told and alert.name not in held]
-        gone = told - held.keys()
-        if gone:
-            connection.execute(delete(tables.chore).where(tables.chore.c.name.in_(gone)))
-        begun = [{"name": alert.name, "done_until": now} for alert in news if not alert.is_over]
-        if begun:
-            connection.execute(insert(tables.chore), begun)
-        _enqueue(connection, news, subscriptions, stamps, now)
-        if news and settings.mail.host:
-            send(settings.mail, [alert.text() for alert in news])
+    with database.reading() as connection:
+        news, gone = _changes(connection, database, settings.rules)
+    if news and settings.mail.host:
+        send(settings.mail, [alert.text() for alert in news])
+    if news or gone:
+        with database.transaction() as connection:
+            _remember(connection, news, gone, now := database.now(connection))
+            _enqueue(connection, news, subscriptions, stamps, now)
     return len(news)
+
+
+def _changes(connection: Connection, database: Database, rules: Sequence[AlertRule]) -> tuple[list[Alert], set[str]]:
+    """What has begun or ended and is not told yet, and the names of all that holds no more."""
+    now = database.now(connection)
+    queues = steering.queues(connection, database)
+    held = {alert.name: alert for alert in holding(rules, queues, now)}
+    told = _told(connection)
+    over = [Alert(rule, each, figure(rule.when, each, now), True) for rule in rules for each in queues]
+    news = [alert for name, alert in held.items() if name not in told]
+    news += [alert for alert in over if alert.name in told and alert.name not in held]
+    return news, told - held.keys()
+
+
+def _remember(connection: Connection, news: Sequence[Alert], gone: set[str], now: datetime) -> None:
+    if gone:
+        connection.execute(delete(tables.chore).where(tables.chore.c.name.in_(gone)))
+    begun = [{"name": alert.name, "done_until": now} for alert in news if not alert.is_over]
+    if begun:
+        connection.execute(insert(tables.chore), begun)
 
 
 def _told(connection: Connection) -> set[str]:
@@ -169,9 +183,13 @@ def send(mail: MailSettings, lines: Sequence[str]) -> None:
         server: smtplib.SMTP = smtplib.SMTP_SSL(mail.host, mail.port, timeout=MAIL_SECONDS, context=context)
     else:
         server = smtplib.SMTP(mail.host, mail.port, timeout=MAIL_SECONDS)
-    with server:
+    try:
         if mail.port != smtplib.SMTP_SSL_PORT:
             server.starttls(context=context)
         if mail.user:
             server.login(mail.user, mail.secret)
         server.send_message(message)
+        server.quit()
+    finally:
+        # Without a word where something has failed: a server that was left in the middle would not answer it.
+        server.close()

@@ -11,9 +11,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -36,7 +36,11 @@ from processing.secrets import EXCHANGE_LOG, Vault
 
 DELIVERED, LEASE_LOST = "delivered", "lease_lost"
 THREADS = 16
-# Of the threads so many at most are for links that fail, so that these take no time of the others.
+# A thread whose far side owes an answer for so long takes nobody's place: there are so many more for those.
+SLOW_SECONDS = 1.0
+SLOW_THREADS = 112
+# Of all threads this part is for links that fail, and of those that are not slow, so that these take no time of the
+# others.
 FAILING_PART = 4
 # How long one worker has a lane before others are looked at.
 LANE_SECONDS = 5.0
@@ -48,6 +52,19 @@ ATTEMPT_PLACE = b"outbox_attempt"
 TURNS = tuple((way, failing) for failing in (False, True) for way in (PUSH, PULL))
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Turn:
+    """A lane in the hands of a thread, and its line while there is one."""
+
+    lane: Lane
+    line: Line | None = None
+
+    def is_slow(self, now: float) -> bool:
+        """Whether the far side keeps it waiting, at this instant of the monotonic clock."""
+        since = self.line.waits_since if self.line is not None else None
+        return since is not None and now - since > SLOW_SECONDS
 
 
 class Delivery:
@@ -83,17 +100,17 @@ class Delivery:
 
     def run(self) -> None:
         """Until stopped; what is under way then is finished, or its lease ends."""
-        # By future, whether it is about a link that fails.
-        busy: dict[Future[int], bool] = {}
+        busy: dict[Future[int], Turn] = {}
         outages, is_prepared = 0, False
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="delivery") as pool:
+        with ThreadPoolExecutor(self._threads + SLOW_THREADS, thread_name_prefix="delivery") as pool:
             while not self._is_stopped():
-                busy = {each: failing for each, failing in busy.items() if not each.done()}
+                busy = {each: turn for each, turn in busy.items() if not each.done()}
+                room, failing_room = self._room(busy.values())
                 try:
                     if not is_prepared:
                         self._prepare()
                         is_prepared = True
-                    lanes = self._claim(self._threads - len(busy), self._failing_threads - sum(busy.values()))
+                    lanes = self._claim(room, failing_room)
                     outages = 0
                 except Exception as error:
                     outages += 1
@@ -103,19 +120,31 @@ class Delivery:
                     self._database.dispose()
                     self._pause(min(IDLE_SECONDS * 2**outages, MAX_OUTAGE_SECONDS))
                     continue
-                busy |= {pool.submit(self._work, lane): lane.failures > 0 for lane in lanes}
+                for turn in map(Turn, lanes):
+                    busy[pool.submit(self._work, turn)] = turn
                 if not lanes:
-                    self._pause(IDLE_SECONDS if len(busy) < self._threads else IDLE_SECONDS / 10)
+                    self._pause(IDLE_SECONDS if room > 0 else IDLE_SECONDS / 10)
         self._sessions.end(self._links)
+
+    def _room(self, turns: Iterable[Turn]) -> tuple[int, int]:
+        """How many lanes may be begun beside these, and of links that fail how many of them."""
+        now = time.monotonic()
+        slow = [turn.lane.failures > 0 for turn in turns if turn.is_slow(now)]
+        quick = [turn.lane.failures > 0 for turn in turns if not turn.is_slow(now)]
+        room = self._threads - len(quick) - max(len(slow) - SLOW_THREADS, 0)
+        all_failing = (self._threads + SLOW_THREADS) // FAILING_PART - sum(slow) - sum(quick)
+        return room, min(self._failing_threads - sum(quick), all_failing)
 
     def run_once(self) -> int:
         """Everything that is due now, in this thread; how many batches were tried."""
         self._prepare()
         tried = 0
-        while not self._is_stopped() and (lanes := self._claim(self._threads, self._threads)):
-            for lane in lanes:
-                tried += self._work(lane)
-        self._sessions.end(self._links)
+        try:
+            while not self._is_stopped() and (lanes := self._claim(self._threads, self._threads)):
+                for lane in lanes:
+                    tried += self._work(Turn(lane))
+        finally:
+            self._sessions.end(self._links)
         return tried
 
     def _prepare(self) -> None:
@@ -167,12 +196,12 @@ class Delivery:
 
     # One lane -----------------------------------------------------------------------------------------------
 
-    def _work(self, lane: Lane) -> int:
+    def _work(self, turn: Turn) -> int:
         """Batch after batch, until the lane is empty, fails, or has had its time; how many were tried."""
-        out = self._links[lane.link]
+        lane, out = turn.lane, self._links[turn.lane.link]
         transport = out.transport(not lane.failures)
         try:
-            return self._push(lane, out, transport) if lane.way == PUSH else self._pull(lane, out, transport)
+            return self._push(turn, out, transport) if lane.way == PUSH else self._pull(turn, out, transport)
         except LeaseLost:
             metrics.deliveries.labels(lane.link, LEASE_LOST).inc()
             log.warning("lease_lost", link=lane.link, way=lane.way, token=lane.token)
@@ -193,14 +222,14 @@ class Delivery:
         except Exception as error:
             log.warning("attempt_not_kept", link=lane.link, reason=sqlstate(error))
 
-    def _push(self, lane: Lane, out: Outgoing, transport: Transport) -> int:
+    def _push(self, turn: Turn, out: Outgoing, transport: Transport) -> int:
         assert out.adapter.push is not None
-        until, tried = time.monotonic() + LANE_SECONDS, 0
+        lane, until, tried = turn.lane, time.monotonic() + LANE_SECONDS, 0
         with self._database.transaction() as connection:
             messages = self._start(connection, lane, out)
         while messages:
             tried += 1
-            line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
+            turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
             began = datetime.now(UTC), time.monotonic()
             error = lead(line, self._sessions, out.adapter.push.talk, _job(messages), self._learn)
             attempt = self._attempt(line, began, error)
@@ -233,9 +262,10 @@ class Delivery:
             return None
         return self._database.now(connection) + timedelta(seconds=60 / out.policy.per_minute)
 
-    def _pull(self, lane: Lane, out: Outgoing, transport: Transport) -> int:
+    def _pull(self, turn: Turn, out: Outgoing, transport: Transport) -> int:
         assert out.adapter.pull is not None
-        line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
+        lane = turn.lane
+        turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
         began = datetime.now(UTC), time.monotonic()
         job = Job(began[0], lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
         state: bytes | None = None

@@ -151,7 +151,7 @@ class Pos:
     def _read(self, door: Door, environ: Environ, rest: str) -> tuple[WireRequest, Route | None, LoyaltyError | None]:
         """The message, its route, and what is wrong with it already. The secret is gone from its path and query."""
         path, problem = _entered(door, environ, rest)
-        route = find(door.adapter, path)
+        route = find(door.adapter, path, environ["REQUEST_METHOD"])
         auth = route.auth if route else NOBODY
         headers, query, at = Headers(environ), environ.get("QUERY_STRING", ""), datetime.now(UTC)
         problem = problem or stranger(check_caller, door.settings, auth, headers, query, at)
@@ -289,12 +289,15 @@ class Headers(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
-def find(adapter: Adapter, path: str) -> Route | None:
-    """The adapter's route for the rest of the path."""
+def find(adapter: Adapter, path: str, method: str = "") -> Route | None:
+    """The adapter's route for the rest of the path: the one that takes the method, else one that takes another."""
+    other = None
     for route in adapter.routes:
         if route.pattern.fullmatch(path):
-            return route
-    return None
+            if method in route.methods:
+                return route
+            other = other or route
+    return other
 
 
 def misdirected(route: Route | None, method: str) -> NoSuchRoute | None:
@@ -312,7 +315,7 @@ def groups_of(route: Route | None, path: str) -> Mapping[str, str]:
 def logged_request(recorded: Recorded, adapter: Adapter) -> tuple[WireRequest, Route | None]:
     """A message of the exchange log as it came, and the route that takes it today. Of its headers it has one."""
     told = recorded.request
-    route = find(adapter, told.path)
+    route = find(adapter, told.path, told.method)
     request = WireRequest(
         method=told.method,
         path=told.path,

@@ -98,7 +98,7 @@ class SampleFolder:
         case = self._free_name(played.recorded.route)
         request = replace(request, id=f"request-{case}")
         door = replace(self.door, link=self._link())
-        route = find(door.adapter, request.path)
+        route = find(door.adapter, request.path, request.method)
         asks = asks_of(request, route, door.link)
         if _shape(asks) != _shape(played.asks):
             yield f"{played.recorded.request_id}: left out: with stand-ins it asks for something else"
@@ -240,7 +240,7 @@ def _extension(body: bytes) -> str:
 
 
 def _answers_extension(response: WireResponse) -> str:
-    kind = response.content_type.partition(";")[0].rpartition("/")[2]
+    kind = response.content_type.partition(";")[0].rpartition("/")[2].rpartition("+")[2]
     return EXTENSIONS.get(kind, "bin")
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -29,6 +29,7 @@ from adapters.contract import (
     SoapCall,
     SoapReply,
 )
+from adapters.talks import listen
 from gateway.delivery_policy import FAILED, DeliverySettings
 from processing.database import trace
 from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, Undelivered
@@ -36,7 +37,6 @@ from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, U
 TEST = "test"
 # How long a lease outlives the longest talk.
 LEASE_MARGIN_SECONDS = 30.0
-MAX_CALLS = 10_000
 MAX_MESSAGES = 1_000
 # A session is renewed before its end.
 SESSION_MARGIN = 0.9
@@ -84,6 +84,8 @@ class Line:
     deadline: float
     said: bytes = b""
     heard: bytes = b""
+    # Since when the far side owes an answer, by the monotonic clock.
+    waits_since: float | None = None
 
 
 class Sessions:
@@ -105,8 +107,11 @@ class Sessions:
             kept = self._kept.get(out.link.code)
             if kept is not None and time.monotonic() < kept[1]:
                 return kept[0]
+            if kept is not None:
+                self._kept.pop(out.link.code, None)
+                _leave(out, kept[0], line.transport)
             talk = out.adapter.login(out.secrets, out.link)
-            session = talk if isinstance(talk, Session) else _listen(talk, lambda call: _say(line, call, None))
+            session = talk if isinstance(talk, Session) else listen(talk, lambda call: _say(line, call, None))
             self._kept[out.link.code] = session, time.monotonic() + session.seconds * SESSION_MARGIN
             return session
 
@@ -121,37 +126,27 @@ class Sessions:
         for code, (session, _) in list(self._kept.items()):
             if session.goodbye is not None and code in links:
                 transport = links[code].transport(False)
-                try:
-                    transport.call(session.goodbye, session, time.monotonic() + links[code].policy.call_seconds)
-                except Undelivered as error:
-                    log.warning("goodbye_failed", link=code, reason=error.message)
-                finally:
-                    transport.close()
+                _leave(links[code], session, transport)
+                transport.close()
         self._kept.clear()
 
 
-def _listen(talk: Calling[Any], answer: Callable[[Any], Reply | None]) -> Any:
-    """Lead a talk to its end, and return what it returns. Errors: whatever the calls and the talk raise."""
-    try:
-        said = next(talk)
-        for _ in range(MAX_CALLS):
-            try:
-                reply = answer(said)
-            except Undelivered as error:
-                # So that a talk may close what it has opened.
-                said = talk.throw(error)
-            else:
-                said = talk.send(reply)
-    except StopIteration as end:
-        return end.value
-    finally:
-        talk.close()
-    raise BadReply(f"more than {MAX_CALLS} calls")
+def _leave(out: Outgoing, session: Session, transport: Transport) -> None:
+    """Say goodbye, where one is said; a far side that does not hear it ends the session by itself."""
+    if session.goodbye is not None:
+        try:
+            transport.call(session.goodbye, session, time.monotonic() + out.policy.call_seconds)
+        except Undelivered as error:
+            log.warning("goodbye_failed", link=out.link.code, reason=error.message)
 
 
 def _say(line: Line, call: Call, session: Session | None) -> Reply:
     line.said, line.heard = _shown(call), b""
-    reply = line.transport.call(call, session, line.deadline)
+    line.waits_since = time.monotonic()
+    try:
+        reply = line.transport.call(call, session, line.deadline)
+    finally:
+        line.waits_since = None
     line.heard = _shown(reply)
     return reply
 
@@ -193,7 +188,7 @@ def lead(
         return reply
 
     try:
-        _listen(talk(job, line.out.link), answer)
+        listen(talk(job, line.out.link), answer)
     except Undelivered as error:
         return error
     except BadMessage as error:
@@ -213,7 +208,7 @@ def try_once(out: Outgoing, now: datetime) -> bytes:
     line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
     job = Job(now, 1, (Message(0, TEST, {"sent_at": now.isoformat()}),))
     try:
-        _listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
+        listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
     finally:
         sessions.end({out.link.code: out})
         transport.close()

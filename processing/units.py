@@ -89,6 +89,12 @@ def major(amount: int, scale: int) -> str:
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
 
 
+def cost(price: int, quantity_thousandths: int) -> int:
+    """What so many pieces of a price cost; half a minor unit is rounded up, away from zero."""
+    size = (abs(price * quantity_thousandths) + THOUSAND // 2) // THOUSAND
+    return size if (price < 0) == (quantity_thousandths < 0) else -size
+
+
 def percent_of(amount: int, percent_hundredths: int) -> int:
     """``percent_hundredths`` (500 = 5.00 %) of the amount, rounded down towards zero: in the chain's favour."""
     share = abs(amount) * percent_hundredths // HUNDREDTHS_OF_PERCENT

@@ -49,7 +49,9 @@ OUTSIDE_WORLD = {
     "subprocess",
     "tempfile",
     "time",
-    "urllib",
+    "urllib.error",
+    "urllib.request",
+    "urllib.robotparser",
 }
 # What tests an adapter reads samples and knows the libraries of tests; production never loads it.
 KIT, KIT_MAY = "adapters.testing", {"hypothesis", "pytest"}

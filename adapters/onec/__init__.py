@@ -14,8 +14,6 @@ from adapters.onec.options import OnecOptions
 from adapters.onec.refusals import ROOT, refuse
 
 BASIC = Auth("basic")
-# A basket of a thousand rows as 1C spells it.
-MAX_BODY = 4 << 20
 
 # Names of query keys and of JSON keys, in any case.
 PRIVATE = (
@@ -48,7 +46,7 @@ READS, WRITES, EITHER = frozenset({"GET"}), frozenset({"POST"}), frozenset({"GET
 def _route(name: str, handler: Handler, methods: frozenset[str], twins: bool = False) -> Route:
     """With and without a slash at the end; ``twins``: the same under two more names, which answer in JSON."""
     path = rf"{ROOT}{name}(?P<twin>3_0|new)?/?" if twins else rf"{ROOT}{name}/?"
-    return Route(path=path, handler=handler, auth=BASIC, methods=methods, max_body=MAX_BODY)
+    return Route(path=path, handler=handler, auth=BASIC, methods=methods)
 
 
 ADAPTER = Adapter(

@@ -1,16 +1,16 @@
-"""JSON bodies: bytes -> objects whose numbers stay as they were spelled, and the other way round.
+"""JSON bodies: bytes -> fields whose numbers stay as they were spelled, and the other way round.
 
-No number becomes a float: a ``Number`` is its own text, read like any other text of 1C and echoed as it came.
+A number is its own text (adapters/json_parsing.py), read like any other text of 1C and echoed as it came.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
+from adapters.json_parsing import parse_json
 from adapters.onec.guids import NOBODY, guid
 from adapters.onec.queries import amount as amount_of
 from adapters.onec.queries import flag as flag_of
@@ -20,23 +20,10 @@ from adapters.parsing import UTF_8, bad, thousandths
 
 Object = Mapping[str, Any]
 
-# What a number of a till may need, and no more.
-MAX_NUMBER = 40
-
-
-class Number(str):
-    """A number of a JSON document as it was spelled there."""
-
-    __slots__ = ()
-
 
 def read(body: bytes) -> Object:
     """The object that the body is. Errors: BadMessage."""
-    try:
-        text = body.decode("utf-8-sig")
-        found = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_no_number)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise bad("body", body[:40], "a JSON object in UTF-8") from None
+    found = parse_json(body).value
     if not isinstance(found, dict):
         raise bad("body", body[:40], "a JSON object")
     return found
@@ -102,16 +89,6 @@ def raw(number: str) -> msgspec.Raw:
 
 def ref(guid: str = "", name: str = "") -> dict[str, str]:
     return {"Ref": guid or NOBODY, "Name": name}
-
-
-def _number(spelled: str) -> Number:
-    if len(spelled) > MAX_NUMBER:
-        raise bad("body", spelled, f"numbers of at most {MAX_NUMBER} characters")
-    return Number(spelled)
-
-
-def _no_number(spelled: str) -> NoReturn:
-    raise bad("body", spelled, "a number")
 
 
 def _clean(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Documents of tills, XML and JSON, as the laws look at them: well-formed, with other values, masked.
 
-Fields are named ``ELEMENT@attribute`` in XML, without regard to case, and by their key in JSON.
+Fields are named ``ELEMENT@attribute`` in XML, ``ELEMENT@`` for its text, without regard to case; by their key in JSON.
 """
 
 from __future__ import annotations
@@ -55,13 +55,12 @@ def _changed_xml(body: bytes, element: str, name: str, how: Change) -> bytes | N
         root = etree.fromstring(body.lstrip().removeprefix(_BOM))
     except etree.XMLSyntaxError:
         return None
-    found = [
-        (node, key)
-        for node in root.iter("*")
-        if str(node.tag).lower() == element.lower()
-        for key in node.attrib
-        if str(key).lower() == name.lower()
-    ]
+    nodes = [node for node in root.iter("*") if etree.QName(node).localname.lower() == element.lower()]
+    if not name:
+        for node in nodes:
+            node.text = how(node.text or "")
+        return etree.tostring(root) if nodes else None
+    found = [(node, key) for node in nodes for key in node.attrib if str(key).lower() == name.lower()]
     for node, key in found:
         node.set(key, how(str(node.get(key))))
     return etree.tostring(root) if found else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -36,6 +38,24 @@ NASTY = [
     b"%ff%98",
     b"\x98",
 ]
+# What a far side may say in the place of anything.
+OTHER_VALUES: list[Any] = [
+    None,
+    "",
+    " ",
+    "x",
+    "-1",
+    "9" * 40,
+    "2026-13-45",
+    0,
+    -1,
+    2**70,
+    True,
+    Decimal("1.005"),
+    [],
+    {},
+]
+OTHER_VALUES += [[None], {"value": None}]
 # A query string is what the server makes of the request line: Latin-1, never decoded.
 QUERIES = st.text(st.characters(max_codepoint=255), max_size=80) | st.sampled_from(
     ["", "&", "=", "a", "a=1&a=2", "%", "%zz", "%C8%E2", "a=%00", "a[]=1", "+", "a=" + "9" * 400]
@@ -48,6 +68,18 @@ def mutated(body: bytes, draw: st.DataObject) -> bytes:
         how = draw.draw(st.sampled_from([_flip, _cut, _swap, _spoil, _spoil_value, _repeat]))
         body = how(body, draw) if body else body
     return body
+
+
+def spoilt(value: Any, draw: st.DataObject) -> Any:
+    """A value of JSON or SOAP of which one part, or all, is something else."""
+    if not value or not isinstance(value, dict | list) or draw.draw(st.integers(0, 3)) == 0:
+        return draw.draw(st.sampled_from(OTHER_VALUES))
+    if isinstance(value, list):
+        at = draw.draw(st.integers(0, len(value) - 1))
+        return [*value[:at], spoilt(value[at], draw), *value[at + 1 :]]
+    name = draw.draw(st.sampled_from(sorted(value)))
+    rest = {key: each for key, each in value.items() if key != name}
+    return rest if draw.draw(st.booleans()) else {**rest, name: spoilt(value[name], draw)}
 
 
 def mutated_query(query: str, draw: st.DataObject) -> str:

@@ -140,8 +140,13 @@ def record(folder: Path, adapter: Adapter, cases: frozenset[str] = frozenset()) 
         yield from _write(folder / f"{sample.case}.asks.json", written(asks))
         if len(sample.outcomes) == len(asks):
             response = converse(adapter, sample.request, sample.link, CannedCore(sample.outcomes)).response
-            kind = response.content_type.partition(";")[0].rpartition("/")[2]
-            yield from _write(folder / f"{sample.case}.answer.{EXTENSIONS.get(kind, 'bin')}", response.body)
+            yield from _write(folder / f"{sample.case}.answer.{extension(response.content_type)}", response.body)
+
+
+def extension(content_type: str) -> str:
+    """How the file of such an answer ends."""
+    kind = content_type.partition(";")[0].rpartition("/")[2].rpartition("+")[2]
+    return EXTENSIONS.get(kind, "bin")
 
 
 def written(asks: tuple[Ask[Any], ...]) -> bytes:

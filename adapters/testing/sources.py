@@ -12,7 +12,7 @@ from typing import Any
 from adapters.contract import Adapter
 
 OURS = {"processing.commands", "processing.results", "processing.errors", "processing.units"}
-PARSERS = {"lxml", "marshmallow", "msgspec", "segno", "xml.sax.saxutils", "yaml", "zoneinfo"}
+PARSERS = {"lxml", "marshmallow", "msgspec", "segno", "urllib.parse", "xml.sax.saxutils", "yaml", "zoneinfo"}
 PLAIN = {
     "__future__",
     "base64",
@@ -23,6 +23,7 @@ PLAIN = {
     "dataclasses",
     "datetime",
     "decimal",
+    "difflib",
     "enum",
     "functools",
     "hashlib",
@@ -33,6 +34,7 @@ PLAIN = {
     "string",
     "struct",
     "threading",
+    "types",
     "typing",
     "uuid",
 }

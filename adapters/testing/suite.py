@@ -6,7 +6,7 @@
         adapter, folder = ADAPTER, Path(__file__).parent / "samples"
 
 The numbers are those of the contract's properties. 5 is here as far as messages go: that a resend has one effect
-is shown before a real core (tests/scenarios). 6 and 7, files and pushes, join when adapters have them.
+is shown before a real core (tests/scenarios). 6, files, joins when adapters have them; 7 is talk_suite.py.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import Adapter, Outcome, SignIn, WireResponse
+from adapters.contract import Adapter, Link, Outcome, SignIn, WireResponse
 from adapters.testing import documents, sources
 from adapters.testing.driver import CannedCore, Conversation, converse, routes_of
 from adapters.testing.mutations import mutated, mutated_query
@@ -60,6 +60,7 @@ def few(examples: int) -> settings:
         deadline=None,
         derandomize=True,
         database=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
 
@@ -131,7 +132,7 @@ class ContractSuite:
 
     def test_a_command_carries_keys_and_content_within_bounds_and_the_links_store(self, commanding: Sample) -> None:
         for ask in asked(self.adapter, commanding):
-            check_sane(ask, commanding)
+            check_sane(ask, commanding.link)
 
     # 2. Broken bytes and queries raise nothing but LoyaltyError
 
@@ -140,7 +141,7 @@ class ContractSuite:
         conversation = converse(self.adapter, sample.request, sample.link, plain_core)
         self.check(conversation.response, sample)
         for ask in conversation.asks:
-            check_sane(ask, sample)
+            check_sane(ask, sample.link)
 
     def test_mutated_bytes_raise_nothing_but_loyalty_errors(self, sample: Sample) -> None:
         @few(self.examples)
@@ -337,14 +338,14 @@ def other_amount(old: str) -> str:
     return re.sub(r"([0-9])", r"1\1", old, count=1)
 
 
-def check_sane(ask: Ask[Any], sample: Sample) -> None:
+def check_sane(ask: Ask[Any], link: Link) -> None:
     """Errors: AssertionError for an ask that the core would refuse as nonsense, or that would break its laws."""
     if isinstance(ask, Command):
-        assert ask.store == sample.link.store
+        assert ask.store == link.store
         likeness = getattr(ask, "likeness", "")
         is_lock = isinstance(ask, (PlaceHold, ReleaseHold)) and ask.owner and ask.card
         assert (0 if likeness or is_lock else 1) <= len(ask.keys) <= MAX_KEYS
-        assert all(0 < len(key) <= MAX_KEY and sample.link.code not in key for key in ask.keys)
+        assert all(0 < len(key) <= MAX_KEY and link.code not in key for key in ask.keys)
         assert len(ask.content) <= MAX_CONTENT
         assert not likeness or getattr(ask, "window_seconds", 0) > 0
         stamp = getattr(ask, "stamp", None)

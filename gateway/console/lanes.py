@@ -18,6 +18,7 @@ from gateway.console.words import (
     WORKS,
     age,
     moment,
+    outcome_word,
     place,
 )
 from processing.outbox import CLOSED, PULL
@@ -70,7 +71,7 @@ def why(lane: Queue, now: datetime, zone: str) -> Why:
         return Why(_("The others wait behind a dead message: send it again or skip it."), True)
     if lane.in_flight_to is not None:
         return Why(_("Being sent just now."))
-    failure = f"{lane.last_error or ''}: {lane.last_detail or ''}".strip(": ")
+    failure = f"{outcome_word(lane.last_error or '')}: {lane.last_detail or ''}".strip(": ")
     if lane.due_at is not None and lane.due_at > now and (lane.pending or lane.way == PULL):
         if not has_failed_last(lane):
             return Why(_("Next time in %(age)s.") % {"age": age(lane.due_at - now)})

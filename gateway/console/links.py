@@ -11,10 +11,10 @@ from flask import render_template, request
 
 from adapters.registry import find
 from gateway.console import figures
-from gateway.console.door import console, link, links, page
-from gateway.console.figures import Figures, Recent
+from gateway.console.door import console, link, links, operator, page
+from gateway.console.figures import Bar, Figures, Recent
 from gateway.console.lanes import state_of, why, worst
-from gateway.console.rights import SEE_LINKS
+from gateway.console.rights import SEE_LINKS, sees_all
 from gateway.console.words import BAD, BROKEN, FAILED, NEW, PAUSED, RETRYING, STATES, WARN, WORKS, kind_of
 from gateway.settings import LinkSettings
 from processing import steering
@@ -26,12 +26,14 @@ TROUBLES = (BAD, BROKEN, RETRYING, FAILED, WARN)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A link as the pages tell it. ``incoming`` None: nobody comes in by it; ``lanes``: what goes out of it."""
+    """A link as the pages tell it. ``incoming`` None: nobody comes in by it, and its figures are of what it sends;
+    ``lanes``: what goes out of it; ``bars``: its last 24 hours, if anything was in them."""
 
     code: str
     settings: LinkSettings
     zone: str
     figures: Figures
+    bars: tuple[Bar, ...]
     incoming: str | None
     lanes: tuple[Queue, ...]
 
@@ -80,22 +82,30 @@ def incoming(settings: LinkSettings, now: Figures) -> str | None:
 
 def told_links(connection: Any, own: Mapping[str, LinkSettings], now: datetime) -> tuple[list[Told], Recent]:
     """These links, the worst first, and what was counted."""
-    counted = figures.recent(connection, own, now)
+    asked, sent = figures.recent(connection, own, now), figures.sent(connection, own, now)
     lanes: dict[str, list[Queue]] = {}
     for lane in steering.queues(connection, console().database, list(own)):
         lanes.setdefault(lane.link, []).append(lane)
-    told = [
-        Told(
-            code=code,
-            settings=settings,
-            zone=console().zone(settings.store),
-            figures=counted.of(code),
-            incoming=incoming(settings, counted.of(code)),
-            lanes=tuple(lanes.get(code, ())),
-        )
-        for code, settings in own.items()
-    ]
-    return sorted(told, key=lambda each: each.place), counted
+    told = []
+    for code, settings in own.items():
+        state = incoming(settings, asked.of(code))
+        counted = sent if state is None else asked
+        bars = tuple(counted.bars.get(code, ()))
+        own_lanes = tuple(lanes.get(code, ()))
+        zone = console().zone(settings.store)
+        told.append(Told(code, settings, zone, counted.of(code), bars, state, own_lanes))
+    return sorted(told, key=lambda each: each.place), asked
+
+
+def gone_links() -> list[Queue]:
+    """Queues with messages of links that no file names any more; nobody sends them. Only for who sees the whole chain:
+    which store they were of is forgotten."""
+    if not sees_all(operator()):
+        return []
+    known, database = console().settings.links, console().database
+    with database.reading() as connection:
+        every = steering.queues(connection, database)
+    return [each for each in every if each.link not in known and (each.pending or each.dead)]
 
 
 def seen(own: dict[str, LinkSettings]) -> tuple[list[Told], Recent, datetime]:
@@ -124,18 +134,22 @@ def overview() -> Any:
         oldest=min((each for each in told if each.oldest_at), key=lambda each: each.oldest_at or now, default=None),
         by_state={state: [each for each in told if each.state == state] for state in STATES},
         home=home(),
+        bars=figures.together(each.bars for each in told if each.bars and each.incoming is not None),
+        gone=gone_links(),
         done=request.args.get("done", ""),
     )
 
 
 def totals(told: Sequence[Told]) -> dict[str, int]:
+    """Of what waits everywhere, and of what tills have asked in the last hour."""
+    asked = [each for each in told if each.incoming is not None]
     return {
-        "exchanges": sum(each.figures.exchanges for each in told),
-        "errors": sum(each.figures.errors for each in told),
-        "refused": sum(each.figures.refused for each in told),
+        "exchanges": sum(each.figures.exchanges for each in asked),
+        "errors": sum(each.figures.errors for each in asked),
+        "refused": sum(each.figures.refused for each in asked),
         "pending": sum(each.pending for each in told),
         "dead": sum(each.dead for each in told),
-        "p95": max((each.figures.p95_us or 0 for each in told), default=0),
+        "p95": max((each.figures.p95_us or 0 for each in asked), default=0),
     }
 
 
@@ -171,8 +185,7 @@ def one_link(code: str) -> Any:
     with database.reading() as connection:
         now = database.now(connection)
         (told,), counted = told_links(connection, {code: settings}, now)
-        bars = figures.day(connection, code, now)
-        outcomes = figures.outcomes(connection, code, now)
+        outcomes = figures.outcomes(connection, code, now, sends=told.incoming is None)
     store = next(each for each in console().settings.chain.stores if each.code == settings.store)
     return render_template(
         "console/link.html",
@@ -180,7 +193,6 @@ def one_link(code: str) -> Any:
         counted=counted,
         now=now,
         home=told.zone,
-        bars=bars,
         outcomes=outcomes,
         store=store,
         adapter=find(settings.adapter),

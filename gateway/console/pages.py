@@ -41,8 +41,26 @@ def install(app: Flask, settings: Settings, database: Database, vault: Vault, co
     app.register_blueprint(door.blueprint)
 
 
+def made_at() -> str:
+    """Now, as a page that is printed tells it."""
+    zone = links.home()
+    return f"{words.moment(door.console().database.host_clock(), zone)} ({words.place(zone)})"
+
+
 def _filters() -> dict[str, Callable[..., Any]]:
-    names = ("number", "took", "age", "ago", "moment", "stamp", "place", "seconds")
+    names = (
+        "number",
+        "took",
+        "age",
+        "ago",
+        "lately",
+        "moment",
+        "stamp",
+        "place",
+        "seconds",
+        "outcome_word",
+        "event_word",
+    )
     return {name: getattr(words, name) for name in names}
 
 
@@ -61,6 +79,7 @@ def _known() -> dict[str, Any]:
         "roles": words.ROLES,
         "message_words": {name: text for name, (text, _) in words.MESSAGE_STATES.items()},
         "message_looks": {name: look for name, (_, look) in words.MESSAGE_STATES.items()},
+        "made_at": made_at,
         "see_links": SEE_LINKS,
         "act_on_queue": ACT_ON_QUEUE,
         "see_personal": SEE_PERSONAL,

@@ -9,7 +9,7 @@ from flask import redirect, render_template, request, url_for
 
 from gateway.console.door import console, link, links, operator, page
 from gateway.console.lanes import state_of, why
-from gateway.console.links import home, seen
+from gateway.console.links import gone_links, home, seen
 from gateway.console.rights import ACT_ON_QUEUE, SEE_LINKS
 from gateway.console.texts import gettext as _
 from gateway.console.words import NEW
@@ -44,7 +44,8 @@ def queues() -> Any:
         for lane in each.lanes
         if lane.pending or lane.dead or state_of(lane) != NEW or lane.way == "push"
     ]
-    return render_template("console/queues.html", lanes=lanes, told=told, counted=counted, now=now, home=home())
+    gone = gone_links()
+    return render_template("console/queues.html", lanes=lanes, counted=counted, now=now, home=home(), gone=gone)
 
 
 @page("/links/<code>/queue", SEE_LINKS)

@@ -55,9 +55,14 @@ class Operator:
         return verb in ROLES.get(self.role, frozenset())
 
 
+def sees_all(operator: Operator) -> bool:
+    """Whether it is the whole chain that this person sees."""
+    return operator.stores is None and operator.partners is None
+
+
 def stores_of(operator: Operator, chain: Chain) -> frozenset[str]:
     """Codes of the stores that this person sees."""
-    if operator.stores is None and operator.partners is None:
+    if sees_all(operator):
         return frozenset(store.code for store in chain.stores)
     own, partners = operator.stores or frozenset(), operator.partners or frozenset()
     return frozenset(store.code for store in chain.stores if store.code in own or store.partner in partners)

@@ -12,6 +12,7 @@ from babel.dates import get_timezone_location
 from babel.numbers import format_decimal
 from markupsafe import Markup
 
+from adapters.texts import REFUSALS
 from gateway.console.texts import gettext as _
 from gateway.console.texts import language, mark
 from processing.errors import Refusal, by_code
@@ -24,6 +25,10 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OK = "ok"
 OURS = frozenset({"failed", "busy", "error"})
 ANSWERED = frozenset({OK, "link_paused", *(code for code, kind in by_code().items() if issubclass(kind, Refusal))})
+
+# Outcomes of attempts to send that are no failure.
+DELIVERED, NOT_YET = "delivered", "not_yet"
+SENT = frozenset({DELIVERED, NOT_YET})
 
 # What a link is doing, worst first: its mark, and its words.
 BAD, BROKEN, RETRYING, FAILED, WARN = "bad", "broken", "retrying", "failed", "warn"
@@ -52,9 +57,14 @@ LOOKS = {
 
 
 def kind_of(outcome: str) -> str:
-    """``ok``, ``refused`` (the rules say no), ``ours`` (we have failed) or ``theirs`` (a message that is unfit)."""
-    if outcome == OK:
+    """``ok``, ``refused`` (the rules say no), ``ours`` (we have failed) or ``theirs`` (a message that is unfit).
+
+    Of attempts: ``ok``, ``refused`` (not ready for it yet), ``ours`` (a bug) or ``theirs``.
+    """
+    if outcome in (OK, DELIVERED):
         return "ok"
+    if outcome == NOT_YET:
+        return "refused"
     if outcome in OURS:
         return "ours"
     return "refused" if outcome in ANSWERED else "theirs"
@@ -66,6 +76,49 @@ KINDS = {
     "theirs": (mark("not understood or not let in"), "warn"),
     "ours": (mark("our failure"), "bad"),
 }
+
+
+# What attempts to send come to, and what messages tell of. What tills were told has its words in adapters.texts.
+OUTCOMES = {
+    OK: mark("answered"),
+    "failed": mark("failed here"),
+    "busy": mark("busy"),
+    "bad_message": mark("not understood"),
+    "bad_credentials": mark("not let in"),
+    "no_such_route": mark("unknown address"),
+    "link_paused": mark("link paused"),
+    DELIVERED: mark("delivered"),
+    NOT_YET: mark("not ready yet"),
+    "link_down": mark("no connection"),
+    "link_refused": mark("refused by the far side"),
+    "bad_reply": mark("an answer that nobody understands"),
+    "lease_lost": mark("taken over by another worker"),
+}
+EVENTS = {
+    "operation_posted": mark("operation booked"),
+    "balance_changed": mark("balance changed"),
+    "balance_below": mark("balance fell low"),
+    "tier_changed": mark("tier changed"),
+    "card_changed": mark("card changed"),
+    "holder_changed": mark("holder changed"),
+    "code_sent": mark("confirmation code"),
+    "limit_exceeded": mark("limit exceeded"),
+    "message_dead": mark("message given up"),
+    "alert": mark("alert"),
+}
+
+
+def outcome_word(code: str) -> str:
+    """An outcome in words, without what the cashier should do; the code itself where nobody has words for it."""
+    if code in OUTCOMES:
+        return _(OUTCOMES[code])
+    told = REFUSALS.get(code, {}).get(language(), "")
+    return code if not told or "{" in told else told.partition(". ")[0]
+
+
+def event_word(kind: str) -> str:
+    """What a message tells of, in words."""
+    return _(EVENTS[kind]) if kind in EVENTS else kind
 
 
 # Of a message in the outbox.
@@ -124,6 +177,11 @@ def ago(at: datetime | None, now: datetime) -> str:
         return NOTHING
     told = _("%(age)s ago") % {"age": age(now - at)} if at <= now else _("in %(age)s") % {"age": age(at - now)}
     return told.replace(" ", NBSP)
+
+
+def lately(at: datetime | None, now: datetime) -> str:
+    """How long ago, within a day; nothing after it: then the moment itself says more."""
+    return ago(at, now) if at is not None and now - at < DAY else ""
 
 
 def date_of(at: datetime, zone: str) -> str:

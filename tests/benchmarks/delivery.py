@@ -3,7 +3,8 @@
 ``python tests/benchmarks/delivery.py --json`` starts PostgreSQL and Redis, fills queues of some links, drains them with
 one worker process through the real delivery, transport and webhook adapter, and counts what the sink has got. It drains
 again beside a million delivered rows, with a long report open beside (an old snapshot keeps every dead row), and with
-10,000 more links, a tenth of which have messages and a far side that is away. Dramatiq gets as many no-op messages, one
+10,000 more links, a tenth of which have messages and a far side that is away; and with links whose far sides have just
+fallen silent: somebody takes the connection and never answers. Dramatiq gets as many no-op messages, one
 worker process too. pgbench's TPC-B tells the machine. Needs redis-server and dramatiq[redis].
 
 The exit code is 1 when the sink has not got each message once and in order.
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -43,6 +45,7 @@ WORKER = HERE.parent / "scenarios" / "delivery_worker.py"
 PATIENCE_SECONDS = 120.0
 DELIVERED_ROWS = 1_000_000
 AWAY_LINKS, AWAY_PART = 10_000, 10
+SILENT_LINKS = 100
 BODY = '{"operation":"1042","operation_kind":"receipt","store":"alpha-1","movements":[{"account":17,"amount":"30.00"}]}'
 
 FILL = """
@@ -70,9 +73,9 @@ def pending(database: Database, links: int) -> int:
         return int(connection.execute(asked, {"links": [f"link-{n}" for n in range(links)]}).scalar() or 0)
 
 
-def fill_away(database: Database, links: int, away: int) -> None:
-    """A message for each tenth of the links that are away."""
-    rows = [{"n": n, "link": f"link-{links + n}", "body": BODY} for n in range(0, away, AWAY_PART)]
+def fill_away(database: Database, links: int, away: int, part: int = AWAY_PART) -> None:
+    """A message for each tenth, or another part, of the links that are away."""
+    rows = [{"n": n, "link": f"link-{links + n}", "body": BODY} for n in range(0, away, part)]
     statement = """
         INSERT INTO outbox_message (id, link, kind, body, state, at, attempts)
         VALUES (:n, :link, 'operation_posted', CAST(:body AS JSON), 'pending', now(), 0)
@@ -82,11 +85,13 @@ def fill_away(database: Database, links: int, away: int) -> None:
 
 
 @contextmanager
-def worker(database: Database, port: int, links: int, batch: int, away: int) -> Iterator[None]:
+def worker(
+    database: Database, port: int, links: int, batch: int, away: int, silent: int | None = None
+) -> Iterator[None]:
+    """``silent``: the port where the far sides of those that are away take connections and never answer."""
     url = database.url.render_as_string(hide_password=False)
-    process = subprocess.Popen(
-        [sys.executable, str(WORKER), url, str(port), str(links), str(batch), str(away)], stdout=subprocess.DEVNULL
-    )
+    told = [url, port, links, batch, away, *([silent] if silent else [])]
+    process = subprocess.Popen([sys.executable, str(WORKER), *map(str, told)], stdout=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -94,13 +99,13 @@ def worker(database: Database, port: int, links: int, batch: int, away: int) -> 
         process.wait(PATIENCE_SECONDS)
 
 
-def drain(database: Database, given: argparse.Namespace, sink: Sink, away: int = 0) -> float:
+def drain(database: Database, given: argparse.Namespace, sink: Sink, away: int = 0, silent: int | None = None) -> float:
     """Messages per second from the first that the sink has got until none waits."""
     before = sum(map(len, sink.got.values()))
     with database.transaction() as connection:
         # A worker of the round before may have held some.
         connection.execute(text("UPDATE outbox_lane SET lease_until = NULL"))
-    with worker(database, sink.address[1], given.links, given.batch, away):
+    with worker(database, sink.address[1], given.links, given.batch, away, silent):
         until = time.monotonic() + PATIENCE_SECONDS
         while sum(map(len, sink.got.values())) == before and time.monotonic() < until:
             time.sleep(0.001)
@@ -171,8 +176,6 @@ def dramatiq_per_second(count: int) -> float:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -192,11 +195,11 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         sink = Sink()
         told: dict[str, Any] = {"messages": given.messages, "links": given.links, "batch": given.batch}
 
-        def rate(name: str, away: int = 0) -> None:
+        def rate(name: str, away: int = 0, silent: int | None = None, rounds: int = given.rounds) -> None:
             found = []
-            for _ in range(given.rounds):
+            for _ in range(rounds):
                 fill(database, given.links, given.messages)
-                found.append(drain(database, given, sink, away))
+                found.append(drain(database, given, sink, away, silent))
             told[name] = round(statistics.median(found))
             print(name, told[name], file=sys.stderr)
 
@@ -206,6 +209,12 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         rate("beside_a_million_per_s")
         with long_report(database):
             rate("during_a_report_per_s")
+        # Nobody knows yet that they are silent: one round.
+        fill_away(database, given.links, SILENT_LINKS, 1)
+        with socket.create_server(("127.0.0.1", 0), backlog=2 * SILENT_LINKS) as silent:
+            rate("with_links_silent_per_s", SILENT_LINKS, silent.getsockname()[1], 1)
+        with database.transaction() as connection:
+            connection.execute(text("DELETE FROM outbox_message WHERE state = 'pending'"))
         # Those that are away have one message each, and fail in the warm-up.
         fill_away(database, given.links, AWAY_LINKS)
         with worker(database, sink.address[1], given.links, given.batch, AWAY_LINKS):
@@ -214,7 +223,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         told["drain_per_s"] = told["jobs_per_s"]
         told["dramatiq_per_s"] = round(dramatiq_per_second(given.messages // 2))
         told["ratio"] = round(told["jobs_per_s"] / told["dramatiq_per_s"], 2)
-        for name in ("beside_a_million", "during_a_report", "with_links_away"):
+        for name in ("beside_a_million", "during_a_report", "with_links_silent", "with_links_away"):
             told[f"{name}_slower"] = round(told["jobs_per_s"] / told[f"{name}_per_s"], 2)
         told["is_in_order"] = is_in_order(database, sink)
         told["pgbench_tps"] = round(tps(server, given.seconds))

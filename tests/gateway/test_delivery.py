@@ -32,9 +32,9 @@ from adapters.contract import (
     checked,
     http,
 )
-from gateway.delivery import Delivery, opened
+from gateway.delivery import SLOW_SECONDS, SLOW_THREADS, Delivery, Turn, opened
 from gateway.delivery_policy import RELAXED, Attempts, DeliverySettings, wait_seconds
-from gateway.talks import Outgoing
+from gateway.talks import Line, Outgoing, Sessions
 from processing import outbox, steering, tables
 from processing.commands import BlockCard, Ref
 from processing.errors import BadReply, LinkDown, LoyaltyError, NotYet, Undelivered
@@ -52,6 +52,7 @@ from processing.units import major
 from tests.processing.books import MOSCOW, POINTS, URAL, Books, post, top_up, use
 
 SECRETS = {"key": "a secret of sixteen or more"}
+LANE = outbox.Lane("crm", outbox.PUSH, 0, 0, 0, 0, None, outbox.CLOSED, None, None)
 
 
 @dataclass
@@ -105,10 +106,16 @@ class Desk:
 
     @property
     def delivery(self) -> Delivery:
-        link = Link(self.link, MOSCOW, ZoneInfo("Europe/Moscow"), {"path": "/events", "batch": self.batch})
-        out = Outgoing(link, webhook.ADAPTER, self.policy, SECRETS, lambda again: self.far)
+        return self.delivery_of({self.link: self.far})
+
+    def delivery_of(self, ends: dict[str, FarEnd], threads: int = 4) -> Delivery:
+        """To links by their far ends."""
+        outs = {}
+        for code, end in ends.items():
+            link = Link(code, MOSCOW, ZoneInfo("Europe/Moscow"), {"path": "/events", "batch": self.batch})
+            outs[code] = Outgoing(link, webhook.ADAPTER, self.policy, SECRETS, lambda again, end=end: end)  # type: ignore[misc]
         core = self.books.core
-        return Delivery(core, core.work.vault, {self.link: out}, core.work.subscriptions, lambda: False, threads=4)
+        return Delivery(core, core.work.vault, outs, core.work.subscriptions, lambda: False, threads)
 
     def rows(self) -> list[Any]:
         with self.books.database.reading() as connection:
@@ -567,6 +574,41 @@ def test_a_session_is_used_until_it_is_over_and_ended_with_a_goodbye(desk: Desk)
     core = desk.books.core
     Delivery(core, core.work.vault, {desk.link: out}, (), lambda: False).run_once()
     assert said == ["login", "push t1", "push t1", "login", "push t4", "goodbye t4"]
+    # A failure ends it too, and so does one that nobody expects.
+    said.clear()
+    cards(desk.books, 1)
+    answers[:] = [503]
+    delivery = Delivery(core, core.work.vault, {desk.link: out}, (), lambda: False)
+    claims = iter([delivery._claim(1, 1)])
+    delivery._claim = lambda *_: next(claims)  # type: ignore[method-assign]
+    with pytest.raises(StopIteration):
+        delivery.run_once()
+    assert said == ["login", "push t1", "goodbye t1"] and "pending" in desk.states()
+
+
+def test_a_session_that_grows_old_is_left_before_the_next_begins() -> None:
+    """Far sides count sessions: one that nobody uses any more is not kept until it ends by itself."""
+    said: list[str] = []
+
+    def call(call: Call, session: Session | None, deadline: float) -> Reply:
+        assert isinstance(call, HttpCall)
+        said.append(call.path)
+        if call.path == "goodbye" and len(said) > 4:
+            raise LinkDown("away")
+        return HttpReply(200, {}, b"")
+
+    def login(secrets: Any, link: Link) -> Calling[Session]:
+        yield from http(HttpCall("POST", "login"))
+        return Session({}, 0, goodbye=HttpCall("POST", "goodbye"))
+
+    far: Any = FarEnd()
+    far.call = call
+    link = Link("crm", MOSCOW, ZoneInfo("Europe/Moscow"), {})
+    out = Outgoing(link, replace(webhook.ADAPTER, login=login), DeliverySettings(), {}, lambda again: far)
+    sessions, line = Sessions(), Line(out, far, 0)
+    for _ in range(4):
+        sessions.of(line)
+    assert said == ["login", *["goodbye", "login"] * 3]
 
 
 def test_links_that_fail_take_few_of_the_threads(desk: Desk) -> None:
@@ -580,8 +622,53 @@ def test_links_that_fail_take_few_of_the_threads(desk: Desk) -> None:
     desk.later(hours=1)
     assert delivery._claim(4, 0) == []
     (lane,) = delivery._claim(4, 1)
-    delivery._work(lane)
+    delivery._work(Turn(lane))
     assert again == [True, False] and desk.states() == ["delivered"]
+
+
+def test_links_that_fall_silent_at_once_do_not_hold_up_the_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than there are threads: whoever owes an answer takes nobody's place."""
+    monkeypatch.setattr("gateway.delivery.SLOW_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.delivery.IDLE_SECONDS", 0.01)
+    silent = [f"silent-{n}" for n in range(3)]
+    told = {code: FarEnd() for code in (*silent, "speaks")}
+    answers, done = threading.Event(), threading.Event()
+    for code in silent:
+        told[code].script = [lambda: answers.wait(60) and None]
+    kinds = frozenset({OPERATION_POSTED})
+    work = desk.books.core.work
+    desk.books.core.work = replace(work, subscriptions=tuple(Subscription(code, kinds) for code in told))
+    cards(desk.books, 1)
+    delivery = desk.delivery_of(told, threads=2)
+    monkeypatch.setattr(delivery, "_is_stopped", done.is_set)
+    thread = threading.Thread(target=delivery.run)
+    thread.start()
+    try:
+        wait_until(lambda: told["speaks"].ids)
+        assert not answers.is_set() and not any(told[code].ids for code in silent)
+    finally:
+        answers.set()
+        done.set()
+        thread.join()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=150))
+def test_slow_threads_and_those_of_failing_links_have_their_bounds(busy: list[tuple[bool, bool]]) -> None:
+    """Of (fails, is slow): whatever is busy, what is begun keeps within the bounds."""
+    delivery = object.__new__(Delivery)
+    delivery._threads, delivery._failing_threads = 16, 4
+    lanes = [replace(LANE, failures=int(fails)) for fails, _ in busy]
+    out: Any = None
+    since = time.monotonic() - 2 * SLOW_SECONDS
+    turns = [
+        Turn(lane, Line(out, out, 0, waits_since=since if is_slow else None))
+        for lane, (_, is_slow) in zip(lanes, busy, strict=True)
+    ]
+    room, failing_room = delivery._room(turns)
+    assert len(busy) + room <= 16 + SLOW_THREADS
+    assert sum(not is_slow for _, is_slow in busy) + room <= 16
+    assert sum(fails for fails, _ in busy) + failing_room <= (16 + SLOW_THREADS) // 4
+    assert sum(fails and not is_slow for fails, is_slow in busy) + failing_room <= 4
 
 
 def test_delivery_starts_when_the_database_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from adapters.rkeeper import ADAPTER as RKEEPER
 from adapters.rkeeper import RkeeperOptions
 from gateway.credentials import LinkSecret
 from gateway.exchange_log import Request
-from gateway.pos import KEPT_OF_TOO_LARGE, Headers, Pos, converse, doors
+from gateway.pos import KEPT_OF_TOO_LARGE, Headers, Pos, converse, doors, find
 from gateway.settings import LinkSettings
 from processing.commands import Ask, Identify, Ref
 from processing.errors import BadCredentials, BadMessage, Busy, CardBlocked, LoyaltyError
@@ -114,6 +114,7 @@ PROTOCOL = Adapter(
         Route(r"echo(\.php)?/?", echo, IN_PATH, max_body=MAX_BODY),
         Route(r"things/(?P<number>[0-9]+)(/(?P<part>[a-z]+))?", echo, IN_PATH, frozenset({"GET", "PUT"})),
         Route("look", look, IN_PATH),
+        Route("look", echo, IN_PATH, frozenset({"GET"})),
         Route("two", look_for_two, IN_PATH),
         Route("twice", look_twice, IN_PATH),
         Route("stumble", stumble, IN_PATH),
@@ -334,6 +335,12 @@ def test_method_decides_with_the_path(till: Till) -> None:
     assert till.send("things/7", method="POST").body == b"no: no_such_route"
     assert [till.send("things/7", method=method).status for method in ("GET", "PUT")] == [200, 200]
     assert [row["outcome"] for row in till.log.rows] == ["no_such_route"] * 2 + ["ok"] * 2
+
+
+def test_one_path_may_have_a_handler_for_each_method(till: Till) -> None:
+    assert till.send("look", b"5550001234").body == b"5550001234"
+    assert json.loads(till.send("look", method="GET").body)["method"] == "GET"
+    assert till.send("look", method="PUT").body == b"no: no_such_route"
 
 
 def test_handler_sees_groups_of_its_route_query_and_headers_in_any_case(till: Till) -> None:
@@ -605,7 +612,7 @@ def test_conversation_asks_at_most_once() -> None:
     door = doors({"a": settings(code="a")}, {PROTOCOL.name: PROTOCOL}, {"spb-3": "Europe/Moscow"})["a"]
     request = WireRequest("POST", "twice", "", {}, b"", "id", datetime.now(UTC))
     with pytest.raises(RuntimeError, match="asks twice"):
-        converse(PROTOCOL.routes[4], request, door.link, counting)
+        converse(find(PROTOCOL, "twice", "POST"), request, door.link, counting)
     assert len(asked) == 1
 
 

@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
+from gateway.console import pages as declared
 from gateway.console.door import NEEDED, WRITES
 from tests.pages import world as worlds
 from tests.pages.world import PASSWORD, World
 
+# Whoever reads what pages there are has to have declared them.
+assert declared.PAGES
 AXE = (Path(__file__).parent / "axe-4.14.1.min.js").read_text("utf-8")
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-WIDE, NARROW, HEIGHT = 1440, 320, 900
+WIDE, NARROW, HEIGHT = 1280, 320, 900
+# Of text of twice the size tables may be wider than the page; and A4 across, without its margins.
+LARGER, PAPER = 1100, 1032
 # Not the store's zone: what is told in the browser's would show.
 ZONE = "Asia/Tokyo"
 READERS = {"ru": "olga", "en": "oscar"}
@@ -107,24 +112,96 @@ OVERLAPS = """() => {
 SAYS = "document.body.innerText"
 
 
-@pytest.mark.parametrize("endpoint", sorted(NEEDED.keys() - WRITES - {"static", "sign_in"}))
-def test_a_page_is_good_in_every_language_and_colour(readers: dict[str, Any], served: Served, endpoint: str) -> None:
-    """No fault that axe knows, nothing wider than a phone, no texts over each other, nothing of our own inside."""
-    for language, first, second in (("ru", "light", "dark"), ("en", "dark", "light")):
-        page = readers[language]
-        for address in pages(served[0])[endpoint]:
-            page.emulate_media(color_scheme=first)
+# Colours of text on paper: black, and what stands behind it in grey.
+NOT_BLACK = """() => [...document.querySelectorAll("main *")].filter(e => e.checkVisibility() && e.innerText
+  && !["rgb(0, 0, 0)", "rgb(51, 51, 51)"].includes(getComputedStyle(e).color)).map(e => e.outerHTML.slice(0, 99))"""
+CUT = """() => [...document.querySelectorAll("td, th, dd, p, pre")].filter(e => e.checkVisibility()
+  && e.getBoundingClientRect().right > innerWidth).map(e => e.outerHTML.slice(0, 99))"""
+PRESSED = """() => [...document.querySelectorAll("nav, button, .button, .filters")]
+  .filter(e => e.checkVisibility()).map(e => e.outerHTML.slice(0, 99))"""
+ENDPOINTS = sorted(NEEDED.keys() - WRITES - {"static", "sign_in"})
+
+
+def check_layout(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": HEIGHT})
+    assert page.evaluate(TOO_WIDE) == [], (page.url, width)
+    assert page.evaluate(OVERLAPS) == [], (page.url, width)
+
+
+def check_looks(page: Any, language: str) -> None:
+    """Nothing wider than a phone, no texts over each other, also where text has twice the size; nothing of our own."""
+    assert page.locator("html").get_attribute("lang") == language
+    assert re.findall(r"\bNone\b(?! of)|\{\{|%\(|\bUTC\b|\bnan\b|&lt;", page.evaluate(SAYS)) == [], page.url
+    for width in (WIDE, NARROW):
+        check_layout(page, width)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    for width in (LARGER, NARROW):
+        check_layout(page, width)
+    page.evaluate("document.documentElement.style.fontSize = ''")
+
+
+def check_paper(page: Any, name: str) -> None:
+    """Nothing is cut at its edge, nothing is white on white, and what can only be pressed is not there."""
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": PAPER, "height": HEIGHT})
+    assert [page.evaluate(each) for each in (CUT, NOT_BLACK, PRESSED)] == [[], [], []], page.url
+    assert name in page.locator("main > .on-paper").last.inner_text()
+    page.emulate_media(media="screen")
+
+
+def check_rules(page: Any, first: str, second: str) -> None:
+    """No fault that axe knows; of the other colours only colours can be wrong."""
+    page.set_viewport_size({"width": WIDE, "height": HEIGHT})
+    page.emulate_media(color_scheme=first)
+    assert violations(page, TAGS) == [], (page.url, first)
+    page.emulate_media(color_scheme=second)
+    assert violations(page, ["color-contrast"]) == [], (page.url, second)
+
+
+def test_every_page_is_looked_at(served: Served) -> None:
+    assert pages(served[0]).keys() == set(ENDPOINTS)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_page_is_good_in_both_languages_and_colours(readers: dict[str, Any], served: Served, endpoint: str) -> None:
+    address = pages(served[0])[endpoint][0]
+    readers["ru"].goto(address)
+    check_rules(readers["ru"], "light", "dark")
+    check_paper(readers["ru"], READERS["ru"])
+    for language, page in readers.items():
+        page.goto(address)
+        check_looks(page, language)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_page_is_good_whatever_it_has_to_show(readers: dict[str, Any], served: Served, endpoint: str) -> None:
+    for address in pages(served[0])[endpoint]:
+        for language, page in readers.items():
             page.goto(address)
-            assert page.locator("html").get_attribute("lang") == language
-            assert violations(page, TAGS) == [], (address, language, first)
-            # Of the other colours only colours can be wrong.
-            page.emulate_media(color_scheme=second)
-            assert violations(page, ["color-contrast"]) == [], (address, language, second)
-            assert re.findall(r"\bNone\b(?! of)|\{\{|%\(|\bUTC\b|\bnan\b|&lt;", page.evaluate(SAYS)) == [], address
-            for width in (WIDE, NARROW):
-                page.set_viewport_size({"width": width, "height": HEIGHT})
-                assert page.evaluate(TOO_WIDE) == [], (address, language, width)
-                assert page.evaluate(OVERLAPS) == [], (address, language, width)
+            check_rules(page, "dark", "light")
+            check_paper(page, READERS[language])
+            check_looks(page, language)
+
+
+def test_a_filter_stands_on_paper_in_words(readers: dict[str, Any]) -> None:
+    readers["ru"].goto("/console/exchanges?link=moscow&from=2026-01-01")
+    readers["ru"].emulate_media(media="print")
+    assert "moscow · 2026-01-01" in readers["ru"].locator("main").inner_text()
+    readers["ru"].emulate_media(media="screen")
+
+
+def test_on_a_phone_the_bar_leads_to_every_page(browser: Any, served: Served) -> None:
+    with page_of(browser, served, "oscar", viewport={"width": 390, "height": 844}) as page:
+        page.goto("/console/")
+        sentence, bar = page.locator(".sentence"), page.get_by_role("navigation", name="Short menu")
+        assert sentence.bounding_box()["y"] + sentence.bounding_box()["height"] < bar.bounding_box()["y"] < 844
+        bar.get_by_role("link", name="More").click()
+        menu = page.get_by_role("navigation", name="Menu", exact=True)
+        menu.get_by_role("link", name="Exchange log").click()
+        page.wait_for_url("**/console/exchanges")
+        page.get_by_role("navigation", name="Short menu").get_by_role("link", name="Dead letters").click()
+        page.wait_for_url("**/console/dead")
 
 
 def test_somebody_signs_in_and_out(browser: Any, served: Served) -> None:

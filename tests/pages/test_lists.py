@@ -22,7 +22,7 @@ from gateway.exchange_log import Recorded, Request
 from processing import tables
 from processing.steering import Queue
 from tests.pages import world as worlds
-from tests.pages.world import LINKS, World
+from tests.pages.world import GONE, LINKS, SENDS, World
 from tests.processing.books import NOON, StillClock
 
 
@@ -37,7 +37,7 @@ def test_figures_are_those_of_the_log(busy: World, clock: StillClock) -> None:
     rows, now = log_rows(busy), clock.at
     with busy.database.reading() as connection:
         counted = figures.recent(connection, LINKS, now)
-        bars = figures.day(connection, "ural", now)
+        bars = counted.bars["ural"]
         outcomes = figures.outcomes(connection, "ural", now)
     for code in LINKS:
         own = [row for row in rows if row.link == code]
@@ -148,6 +148,31 @@ def test_every_page_of_an_empty_server_says_what_to_do_next(world: World) -> Non
     ):
         text = visitor.get(address).get_data(as_text=True)
         assert said in text, address
+
+
+def test_figures_of_links_that_only_send_are_those_of_their_attempts(busy: World, clock: StillClock) -> None:
+    with busy.database.reading() as connection:
+        counted = figures.sent(connection, SENDS, clock.at)
+        outcomes = figures.outcomes(connection, SENDS[0], clock.at, sends=True)
+        asked = select(func.count()).where(tables.outbox_attempt.c.link == SENDS[0])
+        attempts = connection.execute(asked).scalar()
+    told = counted.of(SENDS[0])
+    assert (told.exchanges, told.errors, told.last) == (attempts, attempts, None) and attempts == 3
+    assert [(code, count) for code, _, count, _ in outcomes] == [("link_refused", attempts)]
+    assert sum(bar.errors for bar in counted.bars[SENDS[0]]) == attempts
+    whole = figures.together(counted.bars.values())
+    assert sum(bar.exchanges for bar in whole) == sum(counted.of(code).exchanges for code in SENDS)
+    assert figures.together([]) == []
+
+
+def test_messages_of_links_that_no_file_names_are_seen_by_who_sees_the_whole_chain(busy: World) -> None:
+    for path in ("/console/", "/console/queues"):
+        told = {name: busy.signed_in(name).get(path).get_data(as_text=True) for name in ("olga", "pavel", "stella")}
+        assert [name for name, text in told.items() if "больше не настроен" in text.lower()] == ["olga"]
+        assert all(GONE not in told[name] for name in ("pavel", "stella"))
+    assert GONE in told["olga"]
+    visitor = busy.signed_in("olga")
+    assert visitor.get(f"/console/links/{GONE}").status_code == 404
 
 
 def test_the_first_sentence_names_what_is_worst(busy: World) -> None:

@@ -57,6 +57,8 @@ LINKS = {
     "crm-almaty": ALMATY,
 }
 SENDS = ("crm-moscow", "crm-almaty")
+# A link whose file is gone, with messages that nobody sends.
+GONE = "crm-former"
 OFF = "ural-closed"
 # Of whom each person sees the links.
 PEOPLE: dict[str, dict[str, Any]] = {
@@ -207,7 +209,9 @@ def queue(world: World, now: datetime) -> None:
     vault = world.parts.vault
     sealed = [vault.encrypt(EXCHANGE_LOG, zstandard.compress(part), ATTEMPT_PLACE) for part in (SAID, HEARD)]
     with world.database.transaction() as connection:
-        outbox.open_lanes(connection, outbox.PUSH, SENDS)
+        outbox.open_lanes(connection, outbox.PUSH, (*SENDS, GONE))
+        for state in ("pending", "pending", "dead"):
+            put(connection, GONE, now - timedelta(days=3), state)
         for code in SENDS:
             for n in range(6):
                 state = ("delivered", "dead", "dead", "dead", "pending", "pending")[n]

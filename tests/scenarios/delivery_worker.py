@@ -1,5 +1,5 @@
 """A delivery worker as a process, for tests that kill it, and benchmarks: DATABASE_URL, far side's port, number of
-links, batch, and how many more links there are whose far side is away."""
+links, batch, how many more links there are whose far side is away, and at which port they are (1: nobody listens)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ POLICY = DeliverySettings(first_seconds=1, most_seconds=1, jitter_seconds=0, cal
 AWAY = 1
 
 
-def links(port: int, count: int, batch: int, away: int) -> dict[str, Outgoing]:
+def links(port: int, count: int, batch: int, away: int, away_port: int) -> dict[str, Outgoing]:
     found = {}
     for n in range(count + away):
         far_side = FarSide(
-            f"http://127.0.0.1:{port if n < count else AWAY}",
-            read_seconds=2,
+            f"http://127.0.0.1:{port if n < count else away_port}",
+            read_seconds=2 if n < count else 15,
             inner_addresses=(ip_network("127.0.0.0/8"),),
             secrets={"key": "a secret of sixteen or more"},
         )
@@ -50,8 +50,8 @@ def links(port: int, count: int, batch: int, away: int) -> dict[str, Outgoing]:
 
 
 def main() -> None:
-    url, port, count, batch = sys.argv[1], *map(int, sys.argv[2:5])
-    away = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+    url, given = sys.argv[1], [int(each) for each in sys.argv[2:]]
+    port, count, batch, away, away_port = given + [0, AWAY][len(given) - 3 :]
     # Hours of outage in seconds: leases end soon, and nobody sleeps long.
     talks.LEASE_MARGIN_SECONDS, delivery.IDLE_SECONDS, delivery.SWEEP_SECONDS = 0.5, 0.05, 1.0
     is_stopped = stopped_by_signals()
@@ -60,7 +60,7 @@ def main() -> None:
         vault = load_vault(connection, KEYS)
     with database.reading() as connection:
         core = Core(database, directory.load(connection, database.now(connection)), vault)
-    Delivery(core, vault, links(port, count, batch, away), (), is_stopped).run()
+    Delivery(core, vault, links(port, count, batch, away, away_port), (), is_stopped).run()
 
 
 if __name__ == "__main__":

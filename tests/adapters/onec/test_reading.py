@@ -130,7 +130,7 @@ def test_numbers_of_json_never_become_floats_and_keep_their_digits(number: Any) 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"1", b"{", b"\xff{}", b'{"a": NaN}', b'{"a":' * 5_000, b'{"a": %s}' % (b"1" * 50)]
+    "body", [b"", b"[]", b"1", b"{", b"\xff{}", b'{"a": NaN}', b'{"a":' * 5_000, b'{"a": 1, "a": 2}']
 )
 def test_what_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(BadMessage):

@@ -1,0 +1,137 @@
+"""Paths, compiled: ``receipt.items``, ``query.code``, ``header.X-Shift``, ``balances[unit=BONUS]``, and XPath."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lxml import etree
+
+from adapters.declarative.scope import MISSING, SOAP, XML, Scope
+
+Look = Callable[[Scope], Any]
+ROOTS = ("query", "header", "path", "body")
+_STEP = re.compile(r"([\w-]+)(?:\[([\w-]+)=([^\[\]]+)\])?|@[\w-]+")
+
+
+class BadPath(ValueError):
+    """Says what was expected of a path."""
+
+
+def message_path(path: str, kind: str, namespaces: Mapping[str, str]) -> Look:
+    """Where a value of the message stands: in the body unless the path begins with query, header or path."""
+    root, _, rest = path.partition(".")
+    if root in ROOTS and not rest and root != "body":
+        raise BadPath(f"a name behind {root}, such as {root}.code")
+    if root == "query":
+        return lambda scope: scope.query.get(rest, MISSING)
+    if root == "header":
+        return lambda scope: scope.request.headers.get(rest.lower(), MISSING)
+    if root == "path":
+        return lambda scope: scope.request.groups.get(rest) or MISSING
+    return _body_path(rest if root == "body" and rest else path, kind, namespaces, lambda scope: scope.body)
+
+
+def item_path(path: str, kind: str, namespaces: Mapping[str, str]) -> Look:
+    """Where a value stands in the element of the list; ``.`` is the element itself."""
+    if path == ".":
+        return lambda scope: _text(scope.item)
+    return _body_path(path, kind, namespaces, lambda scope: scope.item)
+
+
+def result_path(path: str) -> Look:
+    """Where a value of the result stands: ``cards.0.available``, ``balances[unit=BONUS].balance``."""
+    return _steps(path, lambda scope: scope.result)
+
+
+def result_item_path(path: str) -> Look:
+    return (lambda scope: scope.item) if path == "." else _steps(path, lambda scope: scope.item)
+
+
+def _body_path(path: str, kind: str, namespaces: Mapping[str, str], begin: Look) -> Look:
+    if kind not in (XML, SOAP):
+        return _steps(path, begin)
+    try:
+        find = etree.XPath(path, namespaces=dict(namespaces) or None)
+    except etree.XPathSyntaxError as error:
+        raise BadPath(f"an XPath: {error}") from None
+
+    def look(scope: Scope) -> Any:
+        node = begin(scope)
+        found = find(node) if isinstance(node, etree._Element) else MISSING
+        if isinstance(found, list):
+            return MISSING if not found else [_text(each) for each in found] if len(found) > 1 else _text(found[0])
+        return found if found is MISSING or isinstance(found, str) else _plain(found)
+
+    return look
+
+
+def elements(look: Look) -> Callable[[Scope], list[Any]]:
+    """What the path leads to as a list; XML elements stay elements, a single thing is a list of one."""
+
+    def found(scope: Scope) -> list[Any]:
+        value = look(scope)
+        if value is MISSING or value is None:
+            return []
+        return list(value) if isinstance(value, list | tuple) else [value]
+
+    return found
+
+
+def xml_elements(path: str, namespaces: Mapping[str, str], begin: Look) -> Look:
+    """All elements that an XPath leads to, as they are."""
+    try:
+        find = etree.XPath(path, namespaces=dict(namespaces) or None)
+    except etree.XPathSyntaxError as error:
+        raise BadPath(f"an XPath: {error}") from None
+
+    def look(scope: Scope) -> Any:
+        node = begin(scope)
+        found = find(node) if isinstance(node, etree._Element) else []
+        return [each for each in found if isinstance(each, etree._Element)] if isinstance(found, list) else []
+
+    return look
+
+
+def _text(value: Any) -> Any:
+    """An element's own text; attributes and texts of XPath are text already."""
+    return (value.text or "").strip() if isinstance(value, etree._Element) else value
+
+
+def _plain(value: Any) -> str:
+    """A number or truth of XPath as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def _steps(path: str, begin: Look) -> Look:
+    steps = [_step(part) for part in path.split(".")]
+
+    def look(scope: Scope) -> Any:
+        value = begin(scope)
+        for name, key, wanted in steps:
+            value = _member(value, name)
+            if key and value is not MISSING:
+                value = next((each for each in value or () if str(_member(each, key)) == wanted), MISSING)
+            if value is MISSING or value is None:
+                return MISSING
+        return value
+
+    return look
+
+
+def _step(part: str) -> tuple[str, str, str]:
+    match = _STEP.fullmatch(part)
+    if match is None or not match[1]:
+        raise BadPath("names with points between, such as receipt.items or balances[unit=BONUS].balance")
+    return match[1], match[2] or "", match[3] or ""
+
+
+def _member(value: Any, name: str) -> Any:
+    if isinstance(value, dict):
+        return value.get(name, MISSING)
+    if isinstance(value, list | tuple):
+        return value[int(name)] if name.isdecimal() and int(name) < len(value) else MISSING
+    return getattr(value, name, MISSING) if value is not MISSING and not name.startswith("_") else MISSING

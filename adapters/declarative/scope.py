@@ -1,0 +1,96 @@
+"""What the values of a document may look at: the message, the link, an element of a list, and what was answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+from lxml import etree
+
+from adapters.contract import Link, WireRequest
+from adapters.json_parsing import parse_json
+from adapters.parsing import bad, parse_xml
+from processing.errors import LoyaltyError
+
+MAX_FIELDS = 1_000
+JSON, XML, SOAP, FORM, NOTHING = "json", "xml", "soap", "form", "nothing"
+KINDS = (JSON, XML, SOAP, FORM, NOTHING)
+_SOAP = frozenset({"http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope"})
+
+
+class Missing:
+    """What is not there, as against what is empty."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = Missing()
+
+
+@dataclass
+class Scope:
+    """One message on its way: ``item`` is the element of the list that is being gone through, ``result`` what the core
+    answered, ``error`` the refusal."""
+
+    request: WireRequest
+    link: Link
+    kind: str
+    item: Any = MISSING
+    result: Any = None
+    error: LoyaltyError | None = None
+    _read: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def body(self) -> Any:
+        """The document of the message. Errors: BadMessage."""
+        if "body" not in self._read:
+            self._read["body"] = read_body(self.request.body, self.kind)
+        return self._read["body"]
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        return pairs(self.request.query, "query")
+
+    def at(self, item: Any) -> Scope:
+        """The same, looking at an element of a list."""
+        inner = Scope(self.request, self.link, self.kind, item, self.result, self.error, self._read)
+        inner.__dict__.update({key: value for key, value in self.__dict__.items() if key == "query"})
+        return inner
+
+
+def read_body(body: bytes, kind: str) -> Any:
+    """Objects and arrays of JSON, the root of XML, the one element inside a SOAP body, the fields of a form."""
+    if kind == JSON:
+        return parse_json(body).value
+    if kind == FORM:
+        try:
+            return pairs(body.decode("utf-8"), "body")
+        except UnicodeDecodeError as error:
+            raise bad("body", f"byte {error.start}", "UTF-8") from None
+    if kind == NOTHING:
+        return {}
+    root = parse_xml(body)
+    return root if kind == XML else _inside(root)
+
+
+def _inside(root: etree._Element) -> etree._Element:
+    name = etree.QName(root)
+    found = root.find(f"{{{name.namespace}}}Body") if name.namespace in _SOAP else None
+    content = None if found is None else next(found.iterchildren(tag=etree.Element), None)
+    if content is None:
+        raise bad("Envelope/Body", name.text, "an envelope of SOAP 1.1 or 1.2 with one element")
+    return content
+
+
+def pairs(text: str, where: str) -> dict[str, str]:
+    """Fields of a form or query by name; the last of several. Errors: BadMessage."""
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise bad(where, "", f"at most {MAX_FIELDS} fields") from None

@@ -1,0 +1,40 @@
+"""The YAML adapters of configs/adapters: each keeps the adapter contract, and says what it is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapters.declarative import Declared, build
+from adapters.testing.suite import ContractSuite
+from gateway.mask import mask
+from gateway.yaml_files import read_yaml
+
+FOLDER = Path(__file__).parents[3] / "configs" / "adapters"
+FILES = sorted(FOLDER.glob("*.yaml"))
+MAX_LINES = 80
+
+
+def declared(file: Path) -> Declared:
+    return build(read_yaml(file))
+
+
+def suite_of(file: Path) -> type[ContractSuite]:
+    told = {"adapter": declared(file).adapter, "folder": FOLDER / file.stem, "mask": staticmethod(mask), "examples": 10}
+    return type(f"Test{file.stem.title().replace('_', '')}", (ContractSuite,), told)
+
+
+globals().update({suite.__name__: suite for suite in map(suite_of, FILES)})
+
+
+def test_there_are_the_adapters_that_the_docs_promise() -> None:
+    assert {file.stem for file in FILES} >= {"acme", "maxbonus", "order_events", "set_retail", "uds"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_each_is_short_named_as_its_file_and_states_its_grade(file: Path) -> None:
+    document = declared(file).document
+    assert len(file.read_text("utf-8").splitlines()) <= MAX_LINES
+    assert document["adapter"] == file.stem
+    assert document["grade"] and document["why"]
