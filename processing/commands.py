@@ -387,12 +387,13 @@ class SellGiftCard(Command[GiftCardSold], frozen=True, tag=True, kw_only=True):
     """Activate a card of value and load it with what was paid for it; its validity starts now.
 
     ``card`` is one that was issued, or ``product`` asks for a new one. ``amount`` None: the product's only one.
-    ``top_up``: a card that is active already is loaded further, with whatever amount. ``owner`` as in Redeem.
+    ``top_up``: a card that is active already is loaded further, with whatever amount. ``owner``, ``others`` as in Redeem.
     Errors: CardNotFound, CardStatusWrong (not issued), NotGiftCard, ProductNotFound, BadAmount.
     """
 
     keys: tuple[str, ...] = ()
     card: Ref | None = None
+    others: tuple[Ref, ...] = ()
     product: str = ""
     amount: int | None = None
     top_up: bool = False

@@ -34,6 +34,10 @@ WORDS: dict[str, dict[str, str]] = {
     "united": {"ru": "Бонусы объединены", "en": "Points put together"},
     "no_points": {"ru": "Количество баллов не указано", "en": "The number of points is not told"},
     "no_card": {"ru": "Карта клиента не найдена", "en": "The client's card is not found"},
+    "who": {
+        "ru": "Укажите телефон, почту или номер карты",
+        "en": "Tell a phone, an e-mail or a card's number",
+    },
     "not_issued": {"ru": "Не удалось создать карту клиента", "en": "The client's card could not be made"},
     "gift_unlocked": {"ru": "Подарочный сертификат разблокирован", "en": "Gift card unlocked"},
     "gift_written_off": {"ru": "Подарочный сертификат успешно списан", "en": "Gift card charged"},

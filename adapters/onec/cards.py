@@ -41,7 +41,7 @@ from adapters.onec.names import (
     single,
     text_refs,
 )
-from adapters.onec.queries import Fields, amount, fields, flag, phone, words
+from adapters.onec.queries import Fields, fields, flag, phone, words
 from adapters.parsing import bad
 from processing.commands import (
     Accrue,
@@ -128,8 +128,7 @@ def bonuses(request: WireRequest, link: Link) -> Asking[WireResponse]:
         found = must(outcome)
     except CardNotFound:
         return answer(_points(None, 0, link))
-    count = 0 if refusal(locked) or is_locked(balance_of(found, link.options["unit"])) else held_amount(locked)
-    return answer(_points(found, count, link))
+    return answer(_points(found, 0 if refusal(locked) else held_amount(locked), link))
 
 
 def _points(found: Identified | None, count: int, link: Link) -> dict[str, Any]:
@@ -180,22 +179,22 @@ def unlock(request: WireRequest, link: Link) -> Asking[WireResponse]:
 def write_off(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """writeoffclientbonuses: the points leave the card, those that the till has locked first."""
     told = read(request, link)
-    points = asked_amount(amount(told.get("bonusescount", ""), "BonusesCount"), "BonusesCount")
+    points = asked_amount(told, "BonusesCount")
     refs = card_refs(told)
     if not points:
         return failed(word("no_points", link.options), twin(request), link.options, "bad_amount")
-    yield from one(redeem("write_off", refs, link.options["unit"], points, told, request, link))
+    yield from one(redeem("write_off", refs, link.options["unit"], points, request, link))
     return done("written_off", twin(request), link.options)
 
 
 def accrue(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """accrueclientbonuses: points come to the card, on its programme's terms."""
     told = read(request, link)
-    points = asked_amount(amount(told.get("bonusescount", ""), "BonusesCount"), "BonusesCount")
+    points = asked_amount(told, "BonusesCount")
     refs = card_refs(told)
     if not points:
         return failed(word("no_points", link.options), "json", link.options, "bad_amount")
-    alike = likeness("accrue", told)
+    alike = likeness("accrue", refs, points)
     yield from one(
         Accrue(
             store=link.store,
@@ -290,11 +289,9 @@ def release(refs: tuple[Ref, ...], unit: str, request: WireRequest, link: Link) 
     )
 
 
-def redeem(
-    what: str, refs: tuple[Ref, ...], unit: str, minor: int, told: Fields, request: WireRequest, link: Link
-) -> Redeem:
+def redeem(what: str, refs: tuple[Ref, ...], unit: str, minor: int, request: WireRequest, link: Link) -> Redeem:
     """So much leaves the card, once for a lock or within the link's window."""
-    alike = likeness(what, told)
+    alike = likeness(what, refs, minor)
     return Redeem(
         store=link.store,
         **single(refs),

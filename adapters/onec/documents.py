@@ -12,10 +12,10 @@ import msgspec
 
 from adapters.json_parsing import parse_json
 from adapters.onec.guids import NOBODY, guid
+from adapters.onec.queries import MAX_VALUE, plain
 from adapters.onec.queries import amount as amount_of
 from adapters.onec.queries import flag as flag_of
 from adapters.onec.queries import number as number_of
-from adapters.onec.queries import plain
 from adapters.parsing import UTF_8, bad, thousandths
 
 Object = Mapping[str, Any]
@@ -65,13 +65,15 @@ def rows(told: Object, name: str, most: int) -> list[Object]:
 
 
 def reference(told: Object, name: str, where: str = "") -> tuple[str, str]:
-    """GUID and name of a Ref; both empty where it is absent or empty. Errors: BadMessage."""
+    """GUID and name of a Ref; both empty where it is absent or empty. A long name is cut. Errors: BadMessage."""
     value = told.get(name)
     if value is None:
         return "", ""
     if not isinstance(value, dict):
         raise bad(where + name, type(value).__name__, "Ref and Name")
-    return guid(text(value, "Ref", f"{where}{name}."), f"{where}{name}.Ref"), text(value, "Name", f"{where}{name}.")
+    shown = value.get("Name")
+    told_name = plain(shown[:MAX_VALUE], name) if isinstance(shown, str) else ""
+    return guid(text(value, "Ref", f"{where}{name}."), f"{where}{name}.Ref"), told_name
 
 
 def said(value: Any) -> bytes:

@@ -11,8 +11,8 @@ from adapters.onec import documents
 from adapters.onec.answers import answer, balance_of, done, envelope, failed, is_locked, money, word
 from adapters.onec.cards import lock, read, redeem, release, twin
 from adapters.onec.guids import product_guid
-from adapters.onec.names import asked_amount, digest, gift_refs, likeness, owner
-from adapters.onec.queries import Fields, amount
+from adapters.onec.names import asked_amount, digest, gift_refs, likeness, owner, single
+from adapters.onec.queries import Fields
 from processing.commands import Ask, Identify, ReadStatement, SellGiftCard
 from processing.errors import CardNotActive, CardNotFound
 from processing.results import Identified, Statement
@@ -78,28 +78,24 @@ def unlock(request: WireRequest, link: Link) -> Asking[WireResponse]:
 def write_off(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """writeoffgiftcard: the card has paid."""
     told = _told(request, link)
-    name = "GiftCardWriteOffAmount"
-    minor = asked_amount(amount(told.get(name.lower(), ""), name), name)
-    refs = gift_refs(told)
+    minor, refs = asked_amount(told, "GiftCardWriteOffAmount"), gift_refs(told)
     if not minor:
         return failed(word("no_amount", link.options), twin(request), link.options, "bad_amount")
-    yield from one(redeem("gift_write_off", refs, _unit(link), minor, told, request, link))
+    yield from one(redeem("gift_write_off", refs, _unit(link), minor, request, link))
     return done("gift_written_off", twin(request), link.options)
 
 
 def accrue(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """accruegiftcard: a card is sold, or money comes back to one that was."""
     told = _told(request, link)
-    name = "GiftCardAccrueOffAmount"
-    minor = asked_amount(amount(told.get(name.lower(), ""), name), name)
-    refs, _ = gift_refs(told), _unit(link)
+    minor, refs, _ = asked_amount(told, "GiftCardAccrueOffAmount"), gift_refs(told), _unit(link)
     if not minor:
         return failed(word("no_amount", link.options), "json", link.options, "bad_amount")
-    alike = likeness("gift_accrue", told)
+    alike = likeness("gift_accrue", refs, minor)
     yield from one(
         SellGiftCard(
             store=link.store,
-            card=refs[0],
+            **single(refs),
             amount=minor,
             top_up=True,
             content=digest([alike]),

@@ -8,11 +8,10 @@ from adapters.contract import Asking, Link, WireRequest, WireResponse, each, mus
 from adapters.onec.answers import answer, balance_of, day, envelope, failed, money, percent, refusal, word
 from adapters.onec.cards import read
 from adapters.onec.guids import card_guid, named, product_guid
-from adapters.onec.names import SHORT_DIGEST, contact_refs, digest, guid_text, owner, text_refs
+from adapters.onec.names import SHORT_DIGEST, contact_refs, digest, guid_text, owner, short_digest, text_refs
 from adapters.onec.options import product_of
 from adapters.onec.queries import Fields, phone, words
 from adapters.onec.queries import day as day_of
-from adapters.parsing import bad
 from processing.commands import Ask, GiveConsent, Identify, IssueCard, ReadHolder, Ref, RegisterHolder
 from processing.errors import HolderNotFound, ProductNotFound
 from processing.results import CardIssued, HolderTold, Identified
@@ -27,7 +26,7 @@ def issue(request: WireRequest, link: Link) -> Asking[WireResponse]:
     told, options = read(request, link), link.options
     number, people = told.get("clientcardid", ""), contact_refs(told)
     if not number and not people:
-        raise bad("Phone", told.get("phone", ""), "a phone, an e-mail or a number")
+        return failed(word("who", options), "json", options, "bad_message")
     product = product_of(guid_text(told, "clientcardtypeuid"), options)
     if not product:
         raise ProductNotFound("no such card type", option="card_types")
@@ -50,8 +49,8 @@ def issue(request: WireRequest, link: Link) -> Asking[WireResponse]:
 
 def _commands(told: Fields, made: Ref, product: str, known: tuple[Ref, ...], link: Link) -> list[Ask[Any]]:
     """The card, its holder and their consent; the latter two are refused where no card was made."""
-    who = digest([str(told.get(key, "")) for key in ("clientcardid", "phone", "email", "client", "dateofbirth")])
-    alike = f"onec:issue:{who[:SHORT_DIGEST]}"
+    person = [told.get("client", ""), told.get("dateofbirth", "")]
+    alike = f"onec:issue:{short_digest(known)}:{digest(person)[:SHORT_DIGEST]}"
     window = link.options["window_seconds"]
     common: dict[str, Any] = {
         "store": link.store,

@@ -14,17 +14,16 @@ import msgspec
 
 from adapters.contract import Link, WireRequest
 from adapters.onec.guids import guid, is_guid, ref_of
-from adapters.onec.queries import Fields, flag, phone
-from adapters.parsing import bad
+from adapters.onec.queries import Fields, amount, flag, phone
 from processing.commands import Ref
-from processing.errors import CardNotFound, ForeignStore
+from processing.errors import BadAmount, CardNotFound, ForeignStore
 
 # The core's bound on owners.
 MAX_OWNER = 64
-# Of a digest over who a phone or e-mail belongs to so much is kept: too little to find them by trying.
+# A likeness has room for so much of a card's name.
+MAX_SHOWN = 64
 SHORT_DIGEST = 6
-# Amounts of gift commands stand under keys of their own.
-GIFT_AMOUNTS = ("giftcardwriteoffamount", "giftcardaccrueoffamount")
+CONTACTS = frozenset({"phone", "email"})
 
 _BARE_NUMBER = re.compile(r"[0-9]{1,32}")
 
@@ -89,17 +88,19 @@ def refuse_foreign(store: str, link: Link) -> None:
         raise ForeignStore("not a store of this link", where="Store", value=store)
 
 
-def likeness(what: str, told: Fields) -> str:
+def likeness(what: str, refs: tuple[Ref, ...], minor: int) -> str:
     """What two commands share when one may be the other sent again: the card as the till names it, and the amount.
 
-    Nothing of the holder stands in it in the clear: it is kept as a key.
+    It is kept as a key, and a holder's phone or e-mail does not stand in it.
     """
-    names = [told.get(key, "") for key in ("cardguid", "clientcardid", "giftcardnumber")]
-    people = [phone(told.get("phone", "")), told.get("email", "").lower(), told.get("client", "").lower()]
-    card = next((name for name in names if name), "")
-    who = card.lower() if card else digest(people)[:SHORT_DIGEST]
-    amounts = [told.get(key, "") for key in ("bonusescount", *GIFT_AMOUNTS)]
-    return f"onec:{what}:{who[:MAX_OWNER]}:{'/'.join(each for each in amounts if each)[:MAX_OWNER]}"
+    first = refs[0]
+    who = short_digest(refs) if first.scheme in CONTACTS else f"{first.scheme}/{first.value[:MAX_SHOWN]}"
+    return f"onec:{what}:{who}:{minor}"
+
+
+def short_digest(refs: Iterable[Ref]) -> str:
+    """So little of a digest that nobody can find a phone or an e-mail by trying."""
+    return digest(refs)[:SHORT_DIGEST]
 
 
 def digest(parts: Iterable[Any] | Mapping[str, Any]) -> str:
@@ -117,8 +118,9 @@ def guid_text(told: Fields, name: str) -> str:
     return guid(told.get(name, ""), name)
 
 
-def asked_amount(minor: int, where: str) -> int:
-    """An amount that a command moves; 0 where none is told. Errors: BadMessage."""
+def asked_amount(told: Fields, name: str) -> int:
+    """The amount that a command moves; 0 where none is told. Errors: BadMessage, BadAmount."""
+    minor = amount(told.get(name.lower(), ""), name)
     if minor < 0:
-        raise bad(where, minor, "no amount below nothing")
+        raise BadAmount("an amount below nothing moves nothing", where=name)
     return minor

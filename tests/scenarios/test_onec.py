@@ -16,14 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from adapters import onec
 from adapters.onec.guids import card_guid, product_guid
 from gateway.books import Books as Asking
+from gateway.call_orders import report
 from gateway.credentials import LinkSecret
 from gateway.exchange_log import ExchangeLog, Recorded, read
+from gateway.exchange_view import block
 from gateway.pos import Door, Pos, doors
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings
 from processing.verify import verify
@@ -274,6 +277,30 @@ def test_an_equal_command_without_a_lock_is_new_only_after_the_window(shop: Shop
         clock.at = clock.at.replace(hour=9, minute=0, second=0) + timedelta(seconds=seconds)
         assert till.do("writeoffclientbonuses", ClientCardID=card, BonusesCount=1).text == "Бонусы успешно списаны"
         assert len(shop.booked()) == kinds
+
+
+def test_cards_with_an_empty_guid_are_not_one(shop: Shop) -> None:
+    """1C sends zeros where it knows no GUID; what makes two commands alike is the card that is named."""
+    till, cards = shop.till(), [shop.books.card(1_000) for _ in range(2)]
+    for card in cards:
+        till.do("writeoffclientbonuses3_0", ClientCardID=card, CardGUID=NOBODY, BonusesCount=1)
+    assert [shop.books.balance(card) for card in cards] == [900, 900]
+
+
+def test_the_log_tells_the_order_of_calls_and_not_who_it_was(shop: Shop) -> None:
+    card = shop.books.card(41_250)
+    for call in SALE:
+        call(shop.till(), card)
+    shop.till().find(Phone="+79991234567")
+    logged = shop.logged()
+    lines = list(report(logged, timedelta(seconds=60)))
+    sale = "findclientcard, getclientbonuses, calculatediscounts, writeoffclientbonuses3_0, accrueclientbonuses"
+    assert lines[1] == f"     1  {sale}, findclientcard"
+    private, zone = onec.ADAPTER.private, ZoneInfo("Europe/Moscow")
+    shown = "\n".join(line for each in logged for line in block(each, private, zone))
+    assert card[:-4] not in shown + "".join(lines)
+    assert "9991234" not in shown
+    assert card_guid(card) not in shown
 
 
 def test_a_basket_is_calculated_without_a_trace(shop: Shop) -> None:

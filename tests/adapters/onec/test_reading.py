@@ -198,14 +198,17 @@ def test_names_of_a_card_are_tried_in_the_order_of_the_page() -> None:
 
 
 def test_what_makes_commands_alike_tells_nothing_of_the_holder() -> None:
-    told = {"clientcardid": "77", "phone": "+79990000001", "bonusescount": "81"}
-    assert likeness("write_off", told) == "onec:write_off:77:81"
-    people = {"phone": "+79990000001", "email": "anna@example.org", "bonusescount": "81"}
-    alike = likeness("write_off", people)
-    assert alike == likeness("write_off", people | {"phone": "89990000001"})
-    assert "9990000001" not in alike and "anna" not in alike and len(alike) < 40
-    for other in (told | {"bonusescount": "82"}, told | {"clientcardid": "78"}, people):
-        assert likeness("write_off", other) != likeness("write_off", told)
+    def of(minor: int = 8_100, **told: str) -> str:
+        return likeness("write_off", card_refs(told), minor)
+
+    nobody = "00000000-0000-0000-0000-000000000000"
+    assert of(clientcardid="77", cardguid=nobody, phone="+79990000001") == "onec:write_off:card/77:8100"
+    person = of(phone="+79990000001", email="anna@example.org")
+    assert person == of(phone="89990000001", email="anna@example.org")
+    assert "9990000001" not in person and "anna" not in person and len(person) < 40
+    assert (
+        len({person, of(clientcardid="77"), of(8_200, clientcardid="77"), of(clientcardid="78", cardguid=nobody)}) == 4
+    )
 
 
 # Options ----------------------------------------------------------------------------------------------------------

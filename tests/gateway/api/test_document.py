@@ -33,7 +33,7 @@ NOT_AT_REST = {
     "ReleaseHold": {"card", "others", "unit", "owner"},
     "Redeem": {"owner", "others"},
     "Accrue": {"owner", "others"},
-    "SellGiftCard": {"owner", "top_up"},
+    "SellGiftCard": {"owner", "others", "top_up"},
     "IssueCard": {"unless"},
     "SendCode": {"code"},
     # As the client's scopes say.
