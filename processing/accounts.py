@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -19,7 +20,7 @@ from processing.errors import (
     SecondPersonNeeded,
 )
 from processing.keys import ALIKE, is_alike, once
-from processing.lots import available, draw, repay
+from processing.lots import Move, available, draw, repay
 from processing.payments import burn_rest, check_whole
 from processing.plans import DEBT, REST_BURNT, SUSPENSE_FLAG, movement, short_of
 from processing.programme.terms import day_terms, lot_terms
@@ -33,7 +34,7 @@ from processing.results import (
     ToppedUp,
     Transferred,
 )
-from processing.state import DERIVED, Account, Card, Pending, Posting, State, canonical, names_of
+from processing.state import DERIVED, Account, Card, Hold, Pending, Posting, State, canonical, card_names
 from processing.units import MAX_AMOUNT, MONEY
 
 MAX_EXPIRES_DAYS = 36_500
@@ -125,11 +126,11 @@ def redeem(state: State, command: Redeem) -> Redeemed:
             raise short_of(state, account, free, amount)
         if not command.fact:
             check_whole(state, card, account, amount, locked)
-        moves = [move for hold in own for move in state.from_pins(account, hold, amount)]
+        moves = _from_locks(state, account, own, min(amount, free))
         more, rest = draw(account.lots.values(), min(amount, free) + sum(moved for _, moved in moves), state.now)
-        moves, rest = moves + more, rest + max(amount - free, 0)
+        rest += max(amount - free, 0)
         state.unlock(own)
-        postings = state.moved(account, moves)
+        postings = state.moved(account, moves + more)
         if rest:
             flags.append(DEBT)
             postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
@@ -145,6 +146,14 @@ def redeem(state: State, command: Redeem) -> Redeemed:
         return Redeemed(operation_id=operation_id, at=state.now, card=moved, flags=tuple(flags)), operation_id
 
     return once(state, command, Redeemed, do)
+
+
+def _from_locks(state: State, account: Account, locks: Sequence[Hold], amount: int) -> list[Move]:
+    """The moves that take an amount from what its owner has locked, as far as it goes."""
+    moves: list[Move] = []
+    for hold in locks:
+        moves += state.from_pins(account, hold, amount + sum(moved for _, moved in moves))
+    return moves
 
 
 def accrue_points(state: State, command: Accrue) -> Accrued:
@@ -181,7 +190,7 @@ def accrue_points(state: State, command: Accrue) -> Accrued:
 def _card(state: State, command: Redeem | Accrue) -> tuple[Card | None, list[str]]:
     """The card; None where a fact names one that is unknown or cannot be used. Errors: as check_usable."""
     try:
-        card = state.card(names_of(command))
+        card = state.card(card_names(command))
         check_usable(card, state.now)
         return card, []
     except Refusal:

@@ -387,7 +387,7 @@ class SellGiftCard(Command[GiftCardSold], frozen=True, tag=True, kw_only=True):
     """Activate a card of value and load it with what was paid for it; its validity starts now.
 
     ``card`` is one that was issued, or ``product`` asks for a new one. ``amount`` None: the product's only one.
-    ``top_up``: a card that is active already is loaded further, with whatever amount. ``owner``, ``others`` as in Redeem.
+    ``top_up``: a card that is active already is loaded further, with any amount. ``owner``, ``others`` as in Redeem.
     Errors: CardNotFound, CardStatusWrong (not issued), NotGiftCard, ProductNotFound, BadAmount.
     """
 

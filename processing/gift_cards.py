@@ -15,7 +15,7 @@ from processing.errors import BadAmount, BadMessage, CardStatusWrong, NotGiftCar
 from processing.keys import once
 from processing.plans import movement
 from processing.results import GiftCardSold
-from processing.state import Card, State, names_of
+from processing.state import Card, State, card_names
 from processing.units import MAX_AMOUNT
 
 
@@ -25,7 +25,7 @@ def sell_gift_card(state: State, command: SellGiftCard) -> GiftCardSold:
     def do() -> tuple[GiftCardSold, int | None]:
         if (command.card is None) == (not command.product):
             raise BadMessage("a card or a product is sold", where="card")
-        known = state.card(names_of(command)) if command.card is not None else None
+        known = state.card(card_names(command)) if command.card is not None else None
         product = state.directory.product(known.product if known else command.product)
         if not product.value or not product.value_unit:
             raise NotGiftCard("the product carries no value", product=product.code)

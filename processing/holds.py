@@ -21,7 +21,7 @@ from processing.lots import Move, available, draw
 from processing.plans import DEBT, HOLD_LATE, movement, short_of
 from processing.programme.payment import payable_points
 from processing.results import HoldCaptured, HoldPlaced, HoldReleased
-from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State, names_of
+from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State, card_names
 from processing.units import MAX_AMOUNT
 
 NOTHING, ORPHAN = "nothing", "orphan"
@@ -35,7 +35,7 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
     def do() -> tuple[HoldPlaced, int | None]:
         if not 1 <= command.seconds <= MAX_HOLD_SECONDS:
             raise BadAmount(f"a hold lasts 1 to {MAX_HOLD_SECONDS} seconds", unit=command.unit)
-        card = state.card(names_of(command))
+        card = state.card(card_names(command))
         check_usable(card, state.now)
         check_pin(state, card, command.pin)
         account = state.account(card.wallet_id, command.unit)
@@ -203,7 +203,7 @@ def release_hold(state: State, command: ReleaseHold) -> HoldReleased:
 
 def _unlock(state: State, command: ReleaseHold) -> HoldReleased:
     """Give up what the owner holds of the card's unit. Errors: CardNotFound, UnitNotFound."""
-    account = state.account(state.card(names_of(command)).wallet_id, command.unit)
+    account = state.account(state.card(card_names(command)).wallet_id, command.unit)
     own = state.locks(account, command)
     if not own:
         return HoldReleased(outcome=NOTHING, at=state.now)

@@ -47,7 +47,19 @@ from processing.programme.facts import period_start
 from processing.results import HoldPlaced, ReceiptReturned, accounts_of
 from processing.reversals import living
 from processing.secrets import Vault
-from processing.state import Account, Booked, Card, Earlier, Hold, Pending, Returned, State, Wallet, canonical, names_of
+from processing.state import (
+    Account,
+    Booked,
+    Card,
+    Earlier,
+    Hold,
+    Pending,
+    Returned,
+    State,
+    Wallet,
+    canonical,
+    card_names,
+)
 
 # A till may invent station codes without end; beyond this many nothing more is learned.
 MAX_TILLS = 10_000
@@ -100,7 +112,7 @@ def refs_of(command: Command[Any]) -> list[Ref]:
         return [command.card, *own, *command.identifiers]
     if isinstance(command, (Transfer, MergeHolders)):
         return [command.source, command.target]
-    return list(names_of(command))
+    return list(card_names(command))
 
 
 @dataclass(slots=True)

@@ -511,7 +511,7 @@ class State:
 
     def is_locked_since(self, command: Command[Any], at: datetime | None) -> bool:
         """Whether the command's owner has locked its card after this instant."""
-        card = next((card for ref in names_of(command) if (card := self.cards.get(canonical(ref)))), None)
+        card = next((card for ref in card_names(command) if (card := self.cards.get(canonical(ref)))), None)
         accounts = [each for each in self.accounts.values() if card is not None and each.wallet_id == card.wallet_id]
         return any(at is None or hold.placed_at > at for each in accounts for hold in self.locks(each, command))
 
@@ -571,7 +571,7 @@ class State:
             raise
 
 
-def names_of(command: Command[Any]) -> tuple[Ref, ...]:
+def card_names(command: Command[Any]) -> tuple[Ref, ...]:
     """The names of the command's one card, in the order in which they are tried."""
     card = getattr(command, "card", None)
     return (*((card,) if isinstance(card, Ref) else ()), *getattr(command, "others", ()))
