@@ -33,7 +33,6 @@ from adapters.onec.names import (
     asked_amount,
     card_refs,
     digest,
-    guid_text,
     likeness,
     owner,
     refuse_foreign,
@@ -63,6 +62,7 @@ from processing.results import CardsFound, HolderTold, Identified
 LEAST_NAME = 3
 MAX_FOUND = 100
 MAX_UNITED = 50
+GUIDS = frozenset({"cardguid", "clientguid", "store", "clientcardtypeuid", "giftcarduid"})
 
 
 def find(request: WireRequest, link: Link) -> Asking[WireResponse]:
@@ -241,16 +241,13 @@ def _move(row: documents.Object, target: Ref, link: Link) -> Transfer:
 
 
 def _card_of(told: documents.Object, guid_name: str, number_name: str) -> Ref:
-    """The card of a body: its number where that is told, else its GUID. Errors: BadMessage, CardNotFound."""
-    number = documents.text(told, number_name)
-    found = guid(documents.text(told, guid_name), guid_name)
-    refs = text_refs(number)
-    if found and ref_of(found).scheme == "card":
-        return ref_of(found)
-    if refs:
+    """The card of a body: by our GUID of it, else its number, else 1C's GUID. Errors: BadMessage, CardNotFound."""
+    known = guid(documents.text(told, guid_name), guid_name)
+    by_guid = [ref_of(known)] if known else []
+    by_number = text_refs(documents.text(told, number_name))
+    ours = [ref for ref in by_guid if ref.scheme == "card"]
+    if refs := [*ours, *by_number, *by_guid]:
         return refs[0]
-    if found:
-        return ref_of(found)
     raise CardNotFound("no card is named")
 
 
@@ -258,10 +255,12 @@ def _card_of(told: documents.Object, guid_name: str, number_name: str) -> Ref:
 
 
 def read(request: WireRequest, link: Link) -> dict[str, str]:
-    """The fields of the query, of a store of the link. Errors: BadMessage, ForeignStore."""
+    """The fields of the query, GUIDs of zeros left out, of a store of the link. Errors: BadMessage, ForeignStore."""
     told = fields(request.query)
-    refuse_foreign(guid_text(told, "store"), link)
-    return told
+    for name in GUIDS & told.keys():
+        told[name] = guid(told[name], name)
+    refuse_foreign(told.get("store", ""), link)
+    return {name: value for name, value in told.items() if value}
 
 
 def twin(request: WireRequest) -> str:

@@ -8,7 +8,7 @@ from adapters.contract import Asking, Link, WireRequest, WireResponse, each, mus
 from adapters.onec.answers import answer, balance_of, day, envelope, failed, money, percent, refusal, word
 from adapters.onec.cards import read
 from adapters.onec.guids import card_guid, named, product_guid
-from adapters.onec.names import SHORT_DIGEST, contact_refs, digest, guid_text, owner, short_digest, text_refs
+from adapters.onec.names import SHORT_DIGEST, contact_refs, digest, owner, short_digest, text_refs
 from adapters.onec.options import product_of
 from adapters.onec.queries import Fields, phone, words
 from adapters.onec.queries import day as day_of
@@ -27,7 +27,7 @@ def issue(request: WireRequest, link: Link) -> Asking[WireResponse]:
     number, people = told.get("clientcardid", ""), contact_refs(told)
     if not number and not people:
         return failed(word("who", options), "json", options, "bad_message")
-    product = product_of(guid_text(told, "clientcardtypeuid"), options)
+    product = product_of(told.get("clientcardtypeuid", ""), options)
     if not product:
         raise ProductNotFound("no such card type", option="card_types")
     made = Ref(JUST_ISSUED, named("issue", request.id))

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from adapters.contract import Link, WireRequest
-from adapters.onec.guids import guid, is_guid, ref_of
+from adapters.onec.guids import is_guid, ref_of
 from adapters.onec.queries import Fields, amount, flag, phone
 from processing.commands import Ref
 from processing.errors import BadAmount, CardNotFound, ForeignStore
@@ -31,7 +31,7 @@ _BARE_NUMBER = re.compile(r"[0-9]{1,32}")
 def card_refs(told: Fields) -> tuple[Ref, ...]:
     """The names of the card in the order of the page, "Which card"; the first that leads somewhere counts.
 
-    Errors: BadMessage, CardNotFound where nothing is named, or a replacement is asked for.
+    Errors: BadMessage; CardNotFound where nothing is named, or a replacement is asked for.
     """
     if flag(told.get("replacement", ""), "Replacement"):
         raise CardNotFound("a replacement finds nobody")
@@ -48,9 +48,8 @@ def search_refs(told: Fields) -> tuple[Ref, ...]:
 
 
 def guid_refs(told: Fields, name: str) -> list[Ref]:
-    """What the GUID of a key leads to. Errors: BadMessage."""
-    found = guid(told.get(name, ""), name)
-    return [ref_of(found)] if found else []
+    """What the GUID of a key leads to."""
+    return [ref_of(told[name])] if told.get(name) else []
 
 
 def text_refs(text: str) -> list[Ref]:
@@ -111,11 +110,6 @@ def digest(parts: Iterable[Any] | Mapping[str, Any]) -> str:
 def single(refs: tuple[Ref, ...]) -> dict[str, Any]:
     """The names as commands take them: one, and further ones."""
     return {"card": refs[0], "others": refs[1:]}
-
-
-def guid_text(told: Fields, name: str) -> str:
-    """The GUID of a key; empty where there is none. Errors: BadMessage."""
-    return guid(told.get(name, ""), name)
 
 
 def asked_amount(told: Fields, name: str) -> int:

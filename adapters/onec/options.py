@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
@@ -86,6 +85,6 @@ def speaks_json(options: Mapping[str, Any]) -> bool:
 def product_of(card_type: str, options: Mapping[str, Any]) -> str:
     """The product of a card type; the first one where the till names none. Empty: the link has no such type."""
     products = [each["product"] for each in options["card_types"]]
-    if not card_type or not UUID(card_type).int:
+    if not card_type:
         return products[0] if products else ""
     return next((product for product in products if product_guid(product) == card_type), "")

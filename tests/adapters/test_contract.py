@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 LEAST_SAMPLES = 30
 MANY = 3_000
 # Of an adapter with a hundred samples, most of them of a few shapes, fewer mutations each say as much.
-EXAMPLES = {"onec": 5}
+EXAMPLES = {"onec": 8}
 
 
 def suite_of(adapter: Adapter) -> type[ContractSuite]:

@@ -285,6 +285,8 @@ def test_cards_with_an_empty_guid_are_not_one(shop: Shop) -> None:
     for card in cards:
         till.do("writeoffclientbonuses3_0", ClientCardID=card, CardGUID=NOBODY, BonusesCount=1)
     assert [shop.books.balance(card) for card in cards] == [900, 900]
+    (found,) = till.find(ClientCardID=cards[0], CardGUID=NOBODY)
+    assert (found["SearchType"], found["Barcode"]) == ("КодКарты", cards[0])
 
 
 def test_the_log_tells_the_order_of_calls_and_not_who_it_was(shop: Shop) -> None:
