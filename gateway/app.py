@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from flask import Flask, Response, jsonify
 from sqlalchemy import text
 
-from adapters.registry import ADAPTERS
 from gateway import committer, metrics
 from gateway.books import Books
 from gateway.environment import COMMITTER, CONFIG, DATABASE_URL
@@ -22,13 +20,17 @@ from gateway.exchange_log import ExchangeLog
 from gateway.logs import configure
 from gateway.master_keys import load_keys
 from gateway.parent import end_with_parent
-from gateway.pos import Pos, Wsgi, doors
 from gateway.settings import Settings, load
 from processing import directory, migrate, steering
 from processing.database import Database
 from processing.errors import ConfigError
 from processing.execute import Core
 from processing.secrets import Vault, load_vault
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+    from gateway.pos import Wsgi
 
 FLUSH_SECONDS = 5.0
 
@@ -75,20 +77,23 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Parts:
 
 def create_app(own: Parts, socket: Path | None = None) -> Flask:
     """The WSGI application: tills at ``/pos/``, everything else through Flask."""
+    # Only web workers need these: the command line, the committer and the worker start without their libraries.
+    from flask import Flask, Response, jsonify
+
+    from gateway import api
+    from gateway.console import pages
+    from gateway.pos import Pos, doors
+
     app = Flask("tillgate")
     books = Books(own.core, own.settings.gateway, socket)
     exchange_log = ExchangeLog(own.database.writer, own.vault, own.settings.gateway.exchange_log)
     zones = {store.code: store.zone for store in own.settings.chain.stores}
     behind: Wsgi = app.wsgi_app
     app.wsgi_app = Pos(  # type: ignore[method-assign]
-        behind, doors(own.settings.links, ADAPTERS, zones), books.ask, exchange_log
+        behind, doors(own.settings.links, own.settings.adapters, zones), books.ask, exchange_log
     )
     # Granian's workers are children of multiprocessing, which ends them without atexit.
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)
-
-    # Only web workers need it: the command line and the committer start without its libraries.
-    from gateway import api
-    from gateway.console import pages
 
     api.install(app, own.settings, own.database, own.vault, own.core, books.ask)
     pages.install(app, own.settings, own.database, own.vault, own.core)

@@ -15,6 +15,7 @@ import click
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from gateway import settings
+from gateway.cli_adapters import adapter_group
 from gateway.cli_operators import operator
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
@@ -122,6 +123,7 @@ main.add_command(programme)
 main.add_command(replay_command)
 main.add_command(samples_command)
 main.add_command(queue)
+main.add_command(adapter_group)
 
 
 @main.command("log")

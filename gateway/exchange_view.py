@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from adapters.registry import find
 from gateway.app import Parts
 from gateway.exchange_log import Recorded, read
 from gateway.mask import mask
@@ -20,7 +19,7 @@ INDENT = "    "
 def show(parts: Parts, link: str, since: datetime, limit: int, outcome: str | None) -> Iterator[str]:
     """The newest ``limit`` messages of a link, oldest first; times are those of the link's store."""
     settings = parts.settings.links[link]
-    private = find(settings.adapter).private
+    private = parts.settings.adapter_of(settings).private
     zone = ZoneInfo(next(store.zone for store in parts.settings.chain.stores if store.code == settings.store))
     with parts.database.reading() as connection:
         found = read(connection, parts.vault, link, since, limit, outcome)

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.contract import Link, Route, WireRequest, WireResponse
-from adapters.registry import ADAPTERS
 from gateway.books import Books
 from gateway.exchange_log import Place, Recorded, oldest, places, read_at
 from gateway.pos import Door, answered, doors, first_asks, logged_request, misdirected, outcome_of
@@ -125,7 +124,7 @@ class Replay:
             first = oldest(connection)
         zones = {store.code: store.zone for store in settings.chain.stores}
         gone = first if first is not None and first > wanted.since else None
-        return cls(live, settings, wanted, found, gone, doors(settings.links, ADAPTERS, zones))
+        return cls(live, settings, wanted, found, gone, doors(settings.links, settings.adapters, zones))
 
     @contextmanager
     def books(self, index_key: bytes, url: str | None) -> Iterator[Core]:

@@ -17,6 +17,7 @@ from marshmallow import Schema, ValidationError
 from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays
 from adapters.registry import ADAPTERS
 from gateway import credentials, far_side, programmes
+from gateway.adapter_files import of_folder, plugged_in
 from gateway.alerts import AlertSettings
 from gateway.credentials import LinkSecret
 from gateway.delivery_policy import DeliverySettings
@@ -151,7 +152,8 @@ class LinkSettings:
 class Settings:
     """Everything that a configuration directory says; programmes and links under their codes.
 
-    ``fiscal`` is how the receipts of tills that speak REST tell what cards pay; links have their own.
+    ``fiscal`` is how the receipts of tills that speak REST tell what cards pay; links have their own. ``adapters``: all
+    that links may name.
     """
 
     gateway: GatewaySettings
@@ -159,19 +161,25 @@ class Settings:
     programmes: Mapping[str, ProgrammeDocument]
     links: Mapping[str, LinkSettings]
     fiscal: Fiscal = Fiscal()
+    adapters: Mapping[str, Adapter] = field(default_factory=lambda: ADAPTERS)
+
+    def adapter_of(self, link: LinkSettings) -> Adapter:
+        return self.adapters[link.adapter]
 
 
 def load(
     directory: str | Path,
     environ: Mapping[str, str],
-    adapters: Mapping[str, Adapter] = ADAPTERS,
+    adapters: Mapping[str, Adapter] | None = None,
     needs_secrets: bool = True,
 ) -> Settings:
     """The checked configuration; who serves nobody does without secrets that are not set.
 
+    ``adapters``: those that links may name beside the configuration's own documents; without it all that are installed.
+
     Errors: ConfigError with every problem of every file.
     """
-    reading = _Reading(Path(directory), environ, adapters, needs_secrets)
+    reading = _Reading(Path(directory), environ, plugged_in() if adapters is None else adapters, needs_secrets)
     settings = reading.settings()
     if settings is None or reading.problems.lines:
         raise ConfigError("\n".join(reading.problems.lines))
@@ -219,7 +227,7 @@ class _Reading:
         self.problems = Problems(root)
         self._root = root
         self._environ = environ
-        self._adapters = adapters
+        self._adapters = dict(adapters)
         self._needs_secrets = needs_secrets
         # Units whose points are not worth one of money each, and the programmes that say so.
         self._priced: dict[str, str] = {}
@@ -231,6 +239,7 @@ class _Reading:
             self.problems.say(str(self._root), (), "not a directory; expected one with chain.yaml in it")
             return None
         self._check_names()
+        self._adapters |= {each.name: each for each in of_folder(self._root, self._adapters, self.problems)}
         written = (self._root / "gateway.yaml").exists()
         gateway = self._document("gateway.yaml", lambda _: GatewaySchema()) if written else None
         found = self._document("chain.yaml", lambda _: ChainSchema())
@@ -252,6 +261,7 @@ class _Reading:
             {programme.code: programme for programme in said},
             {link.code: link for link in links},
             self._fiscal[REST],
+            self._adapters,
         )
 
     def chain(self) -> Chain | None:

@@ -20,7 +20,6 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from adapters.contract import Link
-from adapters.registry import ADAPTERS
 from gateway import alerts, exchange_log, metrics
 from gateway.app import Parts
 from gateway.delivery import Delivery
@@ -91,7 +90,7 @@ def outgoing(settings: Settings) -> dict[str, Outgoing]:
     zones = {store.code: ZoneInfo(store.zone) for store in settings.chain.stores}
     found = {}
     for link in settings.links.values():
-        adapter = ADAPTERS[link.adapter]
+        adapter = settings.adapter_of(link)
         if link.enabled and link.far_side is not None and (adapter.push or adapter.pull):
             own = Link(link.code, link.store, zones[link.store], link.options)
             transport = partial(transport_of, link.far_side, link.code)

@@ -72,7 +72,7 @@ _TOLD = (
     _lot.expires_at,
     _lot.is_debt,
 )
-_IN_ORDER = "ORDER BY l.expires_at IS NULL, l.expires_at, l.available_from, l.id LIMIT :most"
+_IN_ORDER = "ORDER BY l.expires_at IS NULL, l.expires_at, l.available_from, l.issuer_id, l.id LIMIT :most"
 LOTS_AT = Statement(
     f"""
     SELECT l.id, x.unit, CAST(x.remaining AS BIGINT), CAST({_HELD_AT} AS BIGINT) AS held,

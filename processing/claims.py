@@ -113,13 +113,13 @@ def alike_to(command: Command[Any]) -> str:
 
 def named_keys(command: Command[Any]) -> Iterator[tuple[str, str]]:
     """(store code, key) of what was asked for before and this command is about."""
-    if isinstance(command, ReturnReceipt) and command.sale:
-        yield command.sale_store or command.store, command.sale
-    elif isinstance(command, (CaptureHold, ReleaseHold)) and not is_lock(command):
-        yield command.store, command.hold
-    elif isinstance(command, PostReceipt):
+    if isinstance(command, PostReceipt):
         for use in command.cards:
             if use.hold:
                 yield command.store, use.hold
+    elif isinstance(command, ReturnReceipt) and command.sale:
+        yield command.sale_store or command.store, command.sale
+    elif isinstance(command, (CaptureHold, ReleaseHold)) and not is_lock(command):
+        yield command.store, command.hold
     elif isinstance(command, DecideAdjustment):
         yield command.store, command.adjustment

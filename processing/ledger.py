@@ -314,7 +314,11 @@ def _read_expired(
     asking = {"wallets": _ids(state.locked_wallets), "since": work.database.instant(min(since))}
     (rows,) = run(connection, [(selects.EXPIRED, asking)])
     by_lot: dict[tuple[int, int], list[tuple[datetime, int]]] = {}
-    for account_id, effective_at, amount, *told in rows:
+    for account_id, wallet_id, unit, merged_into, effective_at, amount, *told in rows:
+        if merged_into is not None:
+            # It is empty for good, so that nobody locks it.
+            state.merged[wallet_id] = merged_into
+            state.accounts_by_id.setdefault(account_id, Account(account_id, wallet_id, unit, 0))
         if _keep_lot(state, told) is not None:
             by_lot.setdefault((account_id, told[0]), []).append((effective_at, -amount))
     for (account_id, lot_id), moved in by_lot.items():

@@ -53,11 +53,17 @@ Move = tuple[Lot, int]
 
 def available(lots: Iterable[Lot], now: datetime) -> int:
     """What can be spent now: what is free in available lots, less all debt."""
-    return sum(lot.free for lot in lots if lot.remaining < 0 or lot.is_available(now))
+    return sum([lot.free for lot in lots if lot.remaining < 0 or lot.is_available(now)])
 
 
-def soonest_first(lot: Lot) -> tuple[datetime, datetime, int]:
-    return (lot.expires_at or FOREVER, lot.available_from, lot.id)
+def soonest_first(lot: Lot) -> tuple[datetime, datetime, int, int]:
+    """The order in which lots pay. Not by age: ids come from blocks that each process takes for itself."""
+    return (lot.expires_at or FOREVER, lot.available_from, lot.issuer_id, lot.id)
+
+
+def oldest_first(debt: Lot) -> tuple[datetime, int]:
+    """The order in which debts are repaid: a debt is there from when it was made."""
+    return (debt.available_from, debt.id)
 
 
 def draw(lots: Iterable[Lot], amount: int, now: datetime) -> tuple[list[Move], int]:
@@ -79,7 +85,7 @@ def repay(lots: Iterable[Lot], source: Lot, amount: int, repaid: dict[int, int])
     negative; it is kept up.
     """
     moves: list[Move] = []
-    for debt in sorted((lot for lot in lots if lot.is_debt), key=lambda lot: lot.id):
+    for debt in sorted((lot for lot in lots if lot.is_debt), key=oldest_first):
         owed = -debt.remaining - repaid.get(debt.id, 0)
         paid = min(max(owed, 0), amount)
         if paid:

@@ -16,7 +16,7 @@ from processing.directory import CENTRE, StoreInfo
 from processing.errors import HolderExists, SameWallet, WalletMerging
 from processing.holders import forget
 from processing.keys import once
-from processing.lots import Lot, Move, repay, soonest_first
+from processing.lots import Lot, Move, oldest_first, repay, soonest_first
 from processing.people import Holder
 from processing.results import HoldersMerged
 from processing.state import OPEN, Account, Posting, State
@@ -115,25 +115,26 @@ def finish(state: State, source: int, target: int) -> None:
 
 
 def _emptied(state: State, giving: Account, taking: Account) -> list[Posting]:
-    """Every debt into one of the target's, every lot into an equal one; then what is free repays what is owed."""
-    postings: list[Posting] = []
+    """Every debt into one of the target's, every lot into an equal one; then what is free repays what is owed.
+
+    Whichever of both had it: what expires soonest repays first, and the oldest debt is repaid first.
+    """
+    moved = [lot for lot in giving.lots.values() if lot.remaining]
+    postings = [posting for lot in moved for posting in state.moved(giving, [(lot, -lot.remaining)])]
     # What debts get in the course of this, negative where they grow: their lots know it only afterwards.
     repaid: dict[int, int] = {}
-    moved = [lot for lot in giving.lots.values() if lot.remaining]
-    own = sorted((lot for lot in taking.lots.values() if lot.free > 0), key=soonest_first)
-    for lot in moved:
-        postings += state.moved(giving, [(lot, -lot.remaining)])
-        if lot.is_debt:
-            into = state.debt(taking, lot.issuer_id)
-            repaid[into.id] = repaid.get(into.id, 0) + lot.remaining
-            postings += state.moved(taking, [(into, lot.remaining)])
+    for debt in sorted((lot for lot in moved if lot.is_debt), key=oldest_first):
+        into = state.debt(taking, debt.issuer_id)
+        repaid[into.id] = repaid.get(into.id, 0) + debt.remaining
+        postings += state.moved(taking, [(into, debt.remaining)])
+    free = {lot.id: lot.free for lot in taking.lots.values() if lot.free > 0}
+    for lot in sorted((lot for lot in moved if not lot.is_debt), key=soonest_first):
+        into = state.open_lot(taking, *lot.terms)
+        free[into.id] = free.get(into.id, 0) + lot.remaining
+        postings += state.moved(taking, [(into, lot.remaining)])
     debts = [lot for lot in taking.lots.values() if lot.is_debt]
-    for lot in moved:
-        if not lot.is_debt:
-            into = state.open_lot(taking, *lot.terms)
-            postings += state.moved(taking, [(into, lot.remaining), *_repay(state, debts, into, lot.remaining, repaid)])
-    for lot in own:
-        postings += state.moved(taking, _repay(state, debts, lot, lot.free, repaid))
+    for lot in sorted((taking.lots[lot_id] for lot_id in free), key=soonest_first):
+        postings += state.moved(taking, _repay(state, debts, lot, free[lot.id], repaid))
     return postings
 
 

@@ -21,15 +21,18 @@ Paying = tuple[int, Programme | None, Mapping[str, int]]
 def paid_lines(directory: Directory, lines: Sequence[Line], uses: Iterable[Paying]) -> tuple[PaidLine, ...]:
     """The lines of which cards pay a part, in the order of the receipt; the parts sum to what is paid exactly."""
     payments = _payments(directory, uses)
-    points, money = dict.fromkeys((line.number for line in lines), 0), dict.fromkeys((line.number for line in lines), 0)
+    points = dict.fromkeys([line.number for line in lines], 0)
+    money = points.copy()
     for (_, unit), part in zip(payments, spread_payments(lines, list(payments.values())), strict=True):
         paid = points if directory.unit(unit).kind == POINTS else money
         for number, minor in part:
             paid[number] += minor
     return tuple(
-        PaidLine(number=number, points_minor=points[number], card_money_minor=money[number])
-        for number in points
-        if points[number] or money[number]
+        [
+            PaidLine(number=number, points_minor=points[number], card_money_minor=money[number])
+            for number in points
+            if points[number] or money[number]
+        ]
     )
 
 

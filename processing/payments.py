@@ -41,7 +41,7 @@ def plan_redemptions(
                 continue
             account = state.account(use.card.wallet_id, unit)
             _, before, holds = asked.get(account.id, (account, 0, []))
-            further = [hold for hold in _holds_on(use, account) if all(hold is not known for known in holds)]
+            further = [hold for hold in _holds_on(state, use, account) if all(hold is not known for known in holds)]
             asked[account.id] = (account, before + amount, holds + further)
     parts = spread_payments(lines, [amount for _, amount, _ in asked.values()])
     for (account, amount, holds), part in zip(asked.values(), parts, strict=True):
@@ -102,8 +102,13 @@ def check_whole(state: State, card: Card, account: Account, asked: int, locked: 
         raise LimitExceeded("the certificate pays in full only", unit=account.unit, scale=scale, asked=asked, limit=has)
 
 
-def _holds_on(use: Use, account: Account) -> list[Hold]:
-    return [use.hold] if use.hold is not None and use.hold.account_id == account.id else []
+def _holds_on(state: State, use: Use, account: Account) -> list[Hold]:
+    """The use's hold if it is on this account, or was on one that is part of it now."""
+    if use.hold is None:
+        return []
+    held = state.accounts_by_id[use.hold.account_id]
+    wallet_id = state.merged.get(held.wallet_id, held.wallet_id)
+    return [use.hold] if (wallet_id, held.unit) == (account.wallet_id, account.unit) else []
 
 
 def _drawn(

@@ -38,6 +38,8 @@ class Use:
     active: ActiveProgramme | None
     earns: bool
     hold: Hold | None = None
+    # Of ``active``: looked at a dozen times a receipt.
+    programme: Programme | None = field(init=False)
     redeemed: dict[str, int] = field(default_factory=dict)
     gained: dict[str, int] = field(default_factory=dict)
     # What the receipt brought in all: gained by the programme and loaded with money.
@@ -46,13 +48,12 @@ class Use:
     facts: Facts = NOTHING_KNOWN
     membership: Membership | None = None
 
+    def __post_init__(self) -> None:
+        self.programme = self.active.programme if self.active else None
+
     @property
     def product(self) -> str:
         return self.card.product if self.card else ""
-
-    @property
-    def programme(self) -> Programme | None:
-        return self.active.programme if self.active else None
 
 
 @dataclass(slots=True)
@@ -74,6 +75,8 @@ class Plan:
 
 def check_amounts(directory: Directory, ask: CardUse) -> None:
     """Errors: BadAmount, UnitNotFound."""
+    if not ask.redeem and not ask.earn and not ask.top_up:
+        return
     for amount in (*ask.redeem, *(ask.earn or ()), *ask.top_up):
         if not 0 <= amount.amount <= MAX_AMOUNT:
             raise BadAmount("an amount must not be negative", unit=amount.unit)
@@ -83,13 +86,11 @@ def check_amounts(directory: Directory, ask: CardUse) -> None:
 def part_of(directory: Directory, ask: CardUse, active: ActiveProgramme | None, facts: Facts, product: str) -> Part:
     """A card's part as the rules see it: money from a purse is the holder's own, points are not."""
     programme = active.programme if active else None
-    paid = sum(amount.amount for amount in ask.redeem if directory.unit(amount.unit).kind == POINTS)
-    if paid and programme is not None and programme.point_price_millionths != PAR_MILLIONTHS:
-        paid = sum(
-            worth(amount.amount, programme.point_price_millionths)
-            for amount in ask.redeem
-            if directory.unit(amount.unit).kind == POINTS
-        )
+    price = programme.point_price_millionths if programme else PAR_MILLIONTHS
+    paid = 0
+    for amount in ask.redeem:
+        if directory.unit(amount.unit).kind == POINTS:
+            paid += worth(amount.amount, price)
     return Part(
         programme=programme,
         spend_minor=ask.spend_minor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -47,13 +47,14 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     _check_pins(state, command, uses)
     effective_at = happened_at(state, command)
     moment = Moment(store.code, effective_at.astimezone(store.zone))
+    day = moment.day
     for use in uses:
-        visits.look_at(state, store, use, moment.day)
+        visits.look_at(state, store, use, day)
     decision = _decide(state, command.receipt, uses, moment)
     if decision.discounter is not None and decision.discount_minor != told_discount(command.receipt):
         flags.append(DISCOUNT_DIFFERS)
     _check_limits(state, command, uses, decision, flags)
-    _check_amounts_of_time(state, store, command, uses, decision, moment.day, flags)
+    _check_amounts_of_time(state, store, command, uses, decision, day, flags)
     plan = Plan()
     payments.plan_redemptions(state, command, uses, effective_at, flags, plan)
     accruals.plan_loads(state, store, command.receipt, uses, moment.at, plan)
@@ -80,7 +81,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     for extended in plan.extended:
         state.extend(extended.account_id, extended.lot_id, extended.after)
     programme = next((use.programme.code for use in uses if use.programme), "")
-    done, turnover = visits.count(state, store, command.receipt, uses, decision, moment.day, operation_id)
+    done, turnover = visits.count(state, store, command.receipt, uses, decision, day, operation_id)
     document = ReceiptDocument(
         command.receipt,
         tuple(plan.drawn),
@@ -93,7 +94,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     )
     keep(state, operation_id, kept(store, command.receipt, document))
     state.see_till(store, command.receipt.till)
-    movements = tuple(movement for use in uses for movement in _movements(state, use))
+    movements = tuple([each for use in uses for each in _movements(state, use)])
     paid = _paid(state, command.receipt, uses)
     return ReceiptPosted(operation_id=operation_id, at=state.now, cards=movements, flags=tuple(flags), paid=paid)
 
@@ -256,6 +257,8 @@ def _check_amounts_of_time(
 
     Several cards of one wallet, and all cards at a till, count together; the receipt is one receipt.
     """
+    if not any(use.programme is not None and use.programme.document.limits for use in uses):
+        return
     counted: Counter[tuple[str, str, int | str]] = Counter()
     for use, earning in zip(uses, decision.earnings, strict=True):
         if use.card is None or use.programme is None or not use.earns or not use.programme.document.limits:
@@ -302,13 +305,15 @@ def _explanation(receipt: Receipt, uses: Sequence[Use], decision: Decision) -> l
     return stories
 
 
-def _movements(state: State, use: Use) -> Iterable[CardMovement]:
+def _movements(state: State, use: Use) -> list[CardMovement]:
     """What happened to each unit of a card; a card that neither earned nor paid still tells its balance."""
     if use.card is None:
-        return
-    units = list(dict.fromkeys([*use.redeemed, *use.earned]))
+        return []
+    units = [*use.redeemed, *(unit for unit in use.earned if unit not in use.redeemed)]
     if not units and use.programme is not None:
         units = [use.programme.unit]
-    for unit in units:
-        account = state.account(use.card.wallet_id, unit)
-        yield movement(state, account, use.card.number, use.redeemed.get(unit, 0), use.earned.get(unit, 0))
+    card, redeemed, earned = use.card, use.redeemed, use.earned
+    return [
+        movement(state, state.account(card.wallet_id, unit), card.number, redeemed.get(unit, 0), earned.get(unit, 0))
+        for unit in units
+    ]

@@ -52,7 +52,10 @@ def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
 
 
 def _sell(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
-    return purchases.post(state, msgspec.structs.replace(command, receipt=numbered(command.receipt)), flags)
+    receipt = numbered(command.receipt)
+    if receipt is not command.receipt:
+        command = msgspec.structs.replace(command, receipt=receipt)
+    return purchases.post(state, command, flags)
 
 
 def return_receipt(state: State, command: ReturnReceipt) -> ReceiptReturned:

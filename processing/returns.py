@@ -243,7 +243,7 @@ def _owing(state: State, account: Account, reversal: Reversal, let_off: int) -> 
         part = min(short, let_off)
         let_off -= part
         if short > part:
-            moves.append((state.debt(account, account.lots[lot_id].issuer_id), part - short))
+            moves.append((state.debt(account, account.lots[lot_id].issuer_id, reversal.moves), part - short))
     return moves
 
 
@@ -352,12 +352,14 @@ def _suspended(state: State, store: StoreInfo, use: Use) -> list[Posting]:
 def _undo_uses(
     state: State, store: StoreInfo, command: ReturnReceipt, uses: Sequence[Use], flags: list[str], plan: _Plan
 ) -> None:
-    """What the cards of one wallet get back and lose together; what comes back pays first for what is lost."""
-    card, active = uses[0].card, uses[0].active
-    assert card is not None
-    assert active is not None
-    policy = _policy(active, command)
+    """What the cards of one wallet get back and lose together; what comes back pays first for what is lost.
+
+    In each unit by the rules of the first card that names it.
+    """
     for unit in dict.fromkeys(unit for use in uses for unit in (*use.redeemed, *use.gained)):
+        card, active = next((use.card, use.active) for use in uses if unit in (*use.redeemed, *use.gained))
+        assert card is not None
+        assert active is not None
         account = state.account(card.wallet_id, unit)
         terms = _terms(state, store, card, active.programme, unit)
         price = price_of(active.programme if active.programme.unit == unit else None)
@@ -365,8 +367,8 @@ def _undo_uses(
         undoing = _Undoing(account)
         undoing.drawn[lot.id] = sum(use.redeemed.get(unit, 0) for use in uses)
         undoing.gained[lot.id] = sum(use.gained.get(unit, 0) for use in uses)
-        named = next((use.card for use in uses if use.card and unit in (*use.redeemed, *use.gained)), card)
-        _undo(state, store, None, undoing, policy, {(card.wallet_id, unit): named.number}, flags, plan)
+        told_as = {(card.wallet_id, unit): card.number}
+        _undo(state, store, None, undoing, _policy(active, command), told_as, flags, plan)
 
 
 def _terms(state: State, store: StoreInfo, card: Card, programme: Programme, unit: str) -> LotTerms:

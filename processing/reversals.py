@@ -37,7 +37,8 @@ def reversal(state: State, operation_id: int, store: StoreInfo) -> tuple[list[Po
         postings += state.moved(account, moves)
         for lot_id, amount in taken.owed.items():
             went_into_debt = True
-            postings += state.moved(account, [(state.debt(account, account.lots[lot_id].issuer_id), -amount)])
+            debt = state.debt(account, account.lots[lot_id].issuer_id, moves)
+            postings += state.moved(account, [(debt, -amount)])
         for lot_id, amount in taken.spare.items():
             postings += state.moved(account, [(state.spare(account, account.lots[lot_id].issuer_id), amount)])
     return postings, went_into_debt

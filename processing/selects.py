@@ -216,14 +216,22 @@ RECEIPTS = Statement(
     tables.receipt.c.base_id,
 )
 # What expired after an instant, for facts that happened before; what was undone since is netted by who reads it.
+# Also in wallets that have become part of these.
 EXPIRED = Statement(
     f"""
-    SELECT e.account_id, e.effective_at, e.amount, {_LOT_COLUMNS}
+    SELECT a.id, a.wallet_id, a.unit, w.merged_into, e.effective_at, e.amount, {_LOT_COLUMNS}
     FROM entry e JOIN lot l ON l.id = e.lot_id JOIN operation o ON o.id = e.operation_id
+    JOIN account a ON a.id = e.account_id JOIN wallet w ON w.id = a.wallet_id
     WHERE o.kind IN ('expiry', 'expiry_undone') AND e.lot_id IS NOT NULL AND e.effective_at > :since
-      AND e.account_id IN_ROWS(SELECT a.id FROM account a WHERE a.wallet_id IN_IDS(:wallets) END_ROWS)
+      AND e.account_id IN_ROWS(
+          SELECT a.id FROM account a WHERE a.wallet_id IN_IDS(:wallets) UNION ALL
+          SELECT a.id FROM wallet w JOIN account a ON a.wallet_id = w.id WHERE w.merged_into IN_IDS(:wallets)
+      END_ROWS)
     """,
-    _entry.account_id,
+    _account.id,
+    _account.wallet_id,
+    _account.unit,
+    tables.wallet.c.merged_into,
     _entry.effective_at,
     _entry.amount,
     *_LOT_TYPES,

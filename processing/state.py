@@ -462,10 +462,11 @@ class State:
         entries = [*self.moved(account, [(lot, -amount)]), self.system(lot.issuer_id, EXPIRED, account.unit, amount)]
         return entries if amount > 0 else entries[::-1]
 
-    def debt(self, account: Account, issuer_id: int) -> Lot:
-        """The lot that carries the account's debt to a partner."""
+    def debt(self, account: Account, issuer_id: int, moves: Iterable[Move] = ()) -> Lot:
+        """The lot that carries the account's debt to a partner: there is one, be it one that the moves open again."""
+        opened = {lot.id for lot, _ in moves}
         for lot in account.lots.values():
-            if lot.is_debt and lot.is_open and lot.issuer_id == issuer_id:
+            if lot.is_debt and lot.issuer_id == issuer_id and (lot.is_open or lot.id in opened):
                 return lot
         return self.open_lot(account, issuer_id, self.now, None, self.directory.price_of(account.unit), is_debt=True)
 

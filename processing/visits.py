@@ -51,14 +51,16 @@ def count(
     done: list[Activity] = []
     turnover: list[Share] = []
     counted: list[Use] = []
+    wallets: set[int] = set()
     for use, earning, story in zip(uses, decision.earnings, decision.explanation, strict=True):
         programme = use.programme
         if use.card is None or programme is None or not use.earns or state.directory.product(use.card.product).value:
             continue
         wallet_id, unit = use.card.wallet_id, programme.unit
-        is_new = all(each.card is None or each.card.wallet_id != wallet_id for each in counted)
+        visits = 0 if wallet_id in wallets else 1
+        wallets.add(wallet_id)
         gained, redeemed = use.gained.get(unit, 0), use.redeemed.get(unit, 0)
-        done.append(Activity(wallet_id, day, unit, earning.turnover_minor, 1 if is_new else 0, gained, redeemed))
+        done.append(Activity(wallet_id, day, unit, earning.turnover_minor, visits, gained, redeemed))
         if programme.once and use.ask.earn is None:
             names = {rule for rule, _ in programme.once} & {told["rule"] for told in story["rules"]}
             done += [Activity(wallet_id, day, once_name(programme.code, name), visits=1) for name in sorted(names)]

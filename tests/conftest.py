@@ -6,8 +6,10 @@ finds the functions it is told to run; there are no ``__init__.py`` files (docs/
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +42,18 @@ EMPTY = "; ".join(
 """Leaves the chain: what the configuration wrote, and the system accounts."""
 
 EMPTY += "; UPDATE id_block SET next_id = 1000"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that tests start share their bytecode, also where the environment forbids to write it.
+
+    Containers do so to stay small; each of our servers would compile the whole program anew. It is kept apart from the
+    sources and goes with the run; xdist's workers inherit the place.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        bytecode = tempfile.TemporaryDirectory(prefix="tillgate-bytecode-")
+        os.environ["PYTHONPYCACHEPREFIX"] = bytecode.name
+        config.add_cleanup(bytecode.cleanup)
 
 
 @pytest.fixture(scope="session")

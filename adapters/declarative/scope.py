@@ -36,7 +36,7 @@ MISSING = Missing()
 @dataclass
 class Scope:
     """One message on its way: ``item`` is the element of the list that is being gone through, ``result`` what the core
-    answered, ``error`` the refusal."""
+    answered, ``error`` the refusal. ``seen`` collects each value that is read, as it stood and as it was converted."""
 
     request: WireRequest
     link: Link
@@ -44,6 +44,7 @@ class Scope:
     item: Any = MISSING
     result: Any = None
     error: LoyaltyError | None = None
+    seen: list[tuple[str, Any, Any]] | None = None
     _read: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -59,7 +60,7 @@ class Scope:
 
     def at(self, item: Any) -> Scope:
         """The same, looking at an element of a list."""
-        inner = Scope(self.request, self.link, self.kind, item, self.result, self.error, self._read)
+        inner = Scope(self.request, self.link, self.kind, item, self.result, self.error, self.seen, self._read)
         inner.__dict__.update({key: value for key, value in self.__dict__.items() if key == "query"})
         return inner
 

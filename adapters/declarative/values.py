@@ -174,8 +174,13 @@ class Compiler:
         def found(scope: Scope) -> Any:
             text = as_text(look(scope), where)
             if text is MISSING or (not text and default is not MISSING):
+                value = default
+            else:
+                value = read(text, where, scope)
+            if scope.seen is not None:
+                scope.seen.append((where, text, value))
+            if value is default:
                 return default
-            value = read(text, where, scope)
             if allowed and value is not MISSING and value not in allowed:
                 raise bad(where, text, "one of " + ", ".join(map(str, allowed)))
             return value

@@ -29,12 +29,18 @@ def receipt_key(message: Message) -> str:
 
     A GUID of nothing but zeros names no receipt. Errors: BadMessage.
     """
-    guid = message.data.get("checkguid", "").strip("{} ").lower()
-    if not guid.strip("0-"):
+    guid = receipt_guid(message)
+    if not guid:
         return ""
     if not _GUID.fullmatch(guid):
         raise bad("CHECKDATA@checkguid", guid, "a GUID")
     return f"{PREFIX}:{code(message.check.get('restaurantcode'), 'CHECK@restaurantcode')}:{guid}"
+
+
+def receipt_guid(message: Message) -> str:
+    """The check's GUID as it came, in lower case without braces; empty for none and for zeros."""
+    guid = message.data.get("checkguid", "").strip("{} ").lower()
+    return guid if guid.strip("0-") else ""
 
 
 def records_key(records: Sequence[Record]) -> str:

@@ -113,6 +113,8 @@ class Message(msgspec.Struct):
     payments: list[Fields] = []
     discounts: list[Fields] = []
     categories: list[Fields] = []
+    # What ``spellings`` has found; asked for by the question and again by its answer.
+    spelled: dict[int, str] | None = None
 
 
 def read(body: bytes) -> Message:
@@ -139,9 +141,16 @@ def spellings(message: Message) -> dict[int, str]:
 
     Looked for in PAYMENT, DISCOUNT, HOLDERS and ALLCARDS, the first of equal numeric value.
     """
+    if message.spelled is None:
+        message.spelled = _spellings(message)
+    return message.spelled
+
+
+def _spellings(message: Message) -> dict[int, str]:
     told = [fields.get("cardcode", "") for fields in (*message.payments, *message.discounts)]
     found: dict[int, str] = {}
-    for cardcode in (*told, *(item.cardcode for item in message.items)):
+    # A card stands in every interface of the document.
+    for cardcode in dict.fromkeys([*told, *[item.cardcode for item in message.items]]):
         if (number := card_number(cardcode)) is not None:
             found.setdefault(number, cardcode)
     return found

@@ -24,7 +24,15 @@ from adapters.rkeeper.cards import (
     refs,
     sums_by_card,
 )
-from adapters.rkeeper.keys import content_digest, instant_or_none, names_a_receipt, receipt_key, records_key, stamp
+from adapters.rkeeper.keys import (
+    content_digest,
+    instant_or_none,
+    names_a_receipt,
+    receipt_guid,
+    receipt_key,
+    records_key,
+    stamp,
+)
 from adapters.rkeeper.messages import (
     BONUS,
     DISCOUNT,
@@ -193,7 +201,7 @@ def _names_receipt(message: Message) -> bool:
     """
     if message.check.get("chmode") == SCRIPT:
         return False
-    return bool(receipt_key(message)) or names_a_receipt(message.records)
+    return bool(receipt_guid(message)) or names_a_receipt(message.records)
 
 
 def _receipt(

@@ -7,7 +7,6 @@ from typing import Any
 
 from marshmallow import Schema
 
-from adapters.registry import find
 from gateway import exchange_log
 from gateway.api import cursors
 from gateway.api import fields as f
@@ -67,7 +66,7 @@ def read_exchange_log(asked: dict[str, Any], link: str) -> Any:
             connection, own.vault, link, asked["since"], limit + 1, asked["outcome"] or None, behind
         )
     newest = found[::-1]
-    private = find(settings.adapter).private
+    private = rest().settings.adapter_of(settings).private
     told = [_told(recorded, private) for recorded in newest[:limit]]
     return {"messages": told, "cursor": next_cursor(question, list(newest), limit, "at")}
 

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from flask import render_template, request
 
 from adapters.contract import Link
-from adapters.registry import find
 from gateway.console import search
 from gateway.console.door import NotThere, console, links, operator, page
 from gateway.console.links import home
@@ -129,7 +128,7 @@ def _recorded(exchange_id: str) -> tuple[Recorded, LinkSettings]:
 
 
 def _shown(recorded: Recorded, settings: LinkSettings, masked: bool, problem: str = "") -> str:
-    zone, adapter = console().zone(settings.store), find(settings.adapter)
+    zone, adapter = console().zone(settings.store), console().settings.adapter_of(settings)
     spoken = Link(recorded.link, settings.store, ZoneInfo(zone), settings.options)
     with console().database.reading() as connection:
         older, newer = search.neighbours(connection, recorded.link, recorded.id)

@@ -9,7 +9,6 @@ from typing import Any
 
 from flask import render_template, request
 
-from adapters.registry import find
 from gateway.console import figures
 from gateway.console.door import console, link, links, operator, page
 from gateway.console.figures import Bar, Figures, Recent
@@ -76,7 +75,7 @@ def incoming(settings: LinkSettings, now: Figures) -> str | None:
     if not settings.enabled:
         return PAUSED
     if now.last is None:
-        return NEW if find(settings.adapter).routes else None
+        return NEW if console().settings.adapter_of(settings).routes else None
     return {"ours": BAD, "theirs": WARN}.get(kind_of(now.last.outcome), WORKS)
 
 
@@ -195,7 +194,7 @@ def one_link(code: str) -> Any:
         home=told.zone,
         outcomes=outcomes,
         store=store,
-        adapter=find(settings.adapter),
+        adapter=console().settings.adapter_of(settings),
         lanes=[(lane, state_of(lane), why(lane, now, told.zone)) for lane in told.lanes],
         last_kind=kind_of(told.figures.last.outcome) if told.figures.last else "",
     )

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from flask import redirect, render_template, request, url_for
 
-from adapters.registry import find
 from gateway.console.door import NotThere, console, link, links, operator, page
 from gateway.console.exchanges import text_of
 from gateway.console.lanes import has_failed_last
@@ -231,7 +230,7 @@ def _message(text: str) -> Shown:
 
 def _shown(told: Shown, masked: bool, problem: str = "") -> str:
     settings = link(told.link)
-    private = find(settings.adapter).private | PEOPLE
+    private = console().settings.adapter_of(settings).private | PEOPLE
     with console().database.reading() as connection:
         tried = steering.attempts(connection, told)
         lanes = [lane for lane in steering.queues(connection, console().database, [told.link]) if lane.way == "push"]

@@ -133,11 +133,11 @@ def _environment(demo: Demo, url: str) -> dict[str, str]:
     """What this process was started with, completed by master keys; nothing that would lead elsewhere."""
     environ = {name: value for name, value in os.environ.items() if name != COMMITTER}
     if demo.database_url is None:
-        return environ | _new_keys()
+        return environ | new_keys()
     return with_keys(url, environ, _state(environ))
 
 
-def _new_keys() -> dict[str, str]:
+def new_keys() -> dict[str, str]:
     names = ("TILLGATE_MASTER_KEY", "TILLGATE_INDEX_KEY")
     return {name: base64.b64encode(new_key()).decode() for name in names}
 

@@ -191,6 +191,12 @@ class Stack:
             self._matching[sets] = found
         return found
 
+    def places_of_one(self, lines: Sequence[Line], places: Sequence[int]) -> list[int]:
+        """Those of the places whose lines the only rule is for."""
+        assert self.alone is not None
+        least = self.alone.price_from_minor
+        return [i for i in places if self.matching(lines[i]) and (not least or lines[i].price_minor >= least)]
+
 
 def _order(rule: Rule) -> tuple[int, int]:
     return rule.order

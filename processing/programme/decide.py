@@ -77,7 +77,7 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
     gross = before_discounts(receipt, lines, sums) if is_final else sums
     off, discounter, taken = _discounted(receipt, lines, gross, parts, moment)
     prices = sums if is_final or discounter is None else [a - b for a, b in zip(sums, off, strict=True)]
-    redeemed = min(sum(part.redeemed_minor for part in parts), sum(prices))
+    redeemed = min(sum([part.redeemed_minor for part in parts]), sum(prices))
     own = [price - paid for price, paid in zip(prices, spread(redeemed, prices), strict=True)] if redeemed else prices
     earnings, explanation = [], []
     goods_minor = sum(gross)
@@ -116,10 +116,9 @@ def _discounted(
 ) -> tuple[list[int], int | None, list[Fired]]:
     """What comes off each line, by which part's programme, and its rules."""
     best: tuple[list[int], int | None, list[Fired]] = ([0] * len(lines), None, [])
-    asking = [n for n, part in enumerate(parts) if part.programme and part.programme.document.discounts.rules]
-    for n in asking:
-        part = parts[n]
-        assert part.programme is not None
+    for n, part in enumerate(parts):
+        if part.programme is None or not part.programme.discount_rules:
+            continue
         active = part.programme.on(moment.store, moment.day)
         seen = Scene(receipt, sum(gross), part.product, part.facts, moment)
         off, fired = taking_off.discounts(part.programme, active, lines, gross, seen)

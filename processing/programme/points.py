@@ -84,16 +84,17 @@ def _of_one(
     assert rule is not None
     if not rule.holds(scene):
         return NOTHING
-    places = counting if rule.is_for_all else matched(rules.matching, lines, counting).get(rule, [])
+    places = counting if rule.is_for_all else rules.places_of_one(lines, counting)
     weights = [bases[i] for i in places]
     base = proportion(sum(weights), *share)
     amount = _amount(programme, rule.said.give, base, share, scene)
     if not amount:
         return NOTHING
-    gift = Gift(rule, places, spread(amount, weights), base)
-    cut = _cut(programme, [gift], scene) if programme.cuts else 0
-    if not any(gift.amounts):
-        return Earned(0, (), (), cut)
+    gift, cut = Gift(rule, places, spread(amount, weights), base), 0
+    if programme.cuts:
+        cut = _cut(programme, [gift], scene)
+        if not any(gift.amounts):
+            return Earned(0, (), (), cut)
     fired = (gift.fired(lines),)
     return Earned(fired[0].amount, _portions(programme, fired), fired, cut)
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import Phase, settings
 from marshmallow import Schema
 
 from adapters.contract import Adapter, Asking, Auth, Link, Route, WireRequest, WireResponse, one
@@ -213,8 +214,18 @@ BROKEN: list[tuple[str, Adapter, str]] = [
 ]
 
 
+@pytest.fixture
+def unshrunk() -> Iterator[None]:
+    """A law that has to fail is not searched for the smallest message that breaks it."""
+    usual = settings.get_current_profile_name()
+    settings.register_profile("unshrunk", settings.get_profile(usual), phases=(Phase.explicit, Phase.generate))
+    settings.load_profile("unshrunk")
+    yield
+    settings.load_profile(usual)
+
+
 @pytest.mark.parametrize(("fault", "adapter", "law"), BROKEN, ids=lambda v: v if isinstance(v, str) else "")
-def test_a_broken_adapter_breaks_its_law(fault: str, adapter: Adapter, law: str) -> None:
+def test_a_broken_adapter_breaks_its_law(unshrunk: None, fault: str, adapter: Adapter, law: str) -> None:
     (name,) = [known for known in LAWS if law in known]
     with pytest.raises((AssertionError, ExceptionGroup, LookupError, ValueError, SyntaxError, LoyaltyError)):
         run(suite(adapter), name)

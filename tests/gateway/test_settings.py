@@ -61,7 +61,7 @@ Change = Callable[..., None]
 def directory(tmp_path: Path) -> Path:
     """A copy of the sample configuration, to be spoiled."""
     copy = tmp_path / "configs"
-    shutil.copytree(CONFIGS, copy)
+    shutil.copytree(CONFIGS, copy, ignore=shutil.ignore_patterns("adapters"))
     return copy
 
 

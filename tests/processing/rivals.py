@@ -61,7 +61,7 @@ def serve(url: str, pipe: Any) -> None:
 class Team:
     """Processes that are told at once and answer in their order."""
 
-    def __init__(self, url: str, size: int) -> None:
+    def __init__(self, url: str, size: int, serve: Callable[[str, Any], None] = serve) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipes, self.processes = [], []
         for _ in range(size):
@@ -72,10 +72,10 @@ class Team:
             self.processes.append(process)
         self._receive()
 
-    def ask(self, work: Sequence[Sequence[Sequence[Command[Any]]]]) -> list[list[Outcome]]:
-        """Each process's outcomes of its batches."""
-        for pipe, batches in zip(self.pipes, work, strict=True):
-            pipe.send([list(batch) for batch in batches])
+    def ask(self, work: Sequence[Any]) -> list[Any]:
+        """What each process answers to its work; of ``serve`` the outcomes of its batches."""
+        for pipe, own in zip(self.pipes, work, strict=True):
+            pipe.send(own)
         return self._receive()
 
     def _receive(self) -> list[Any]:
@@ -97,8 +97,8 @@ class Team:
 
 
 @contextmanager
-def team(url: str) -> Iterator[Team]:
-    own = Team(url, PROCESSES)
+def team(url: str, serve: Callable[[str, Any], None] = serve) -> Iterator[Team]:
+    own = Team(url, PROCESSES, serve)
     try:
         yield own
     finally:

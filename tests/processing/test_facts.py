@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from processing.commands import Amount, CardUse, Identify, ReadBalances, Ref
+from processing.commands import Amount, CardUse, Identify, PlaceHold, ReadBalances, Ref
 from processing.directory import REDEEMED, SUSPENSE
 from processing.errors import (
     CardBlocked,
@@ -27,6 +27,7 @@ from tests.processing.books import (
     ALMATY,
     MILES,
     MONEY,
+    MOSCOW,
     NOON,
     POINTS,
     SLOW,
@@ -424,3 +425,18 @@ def test_money_that_a_late_fact_loaded_was_there_when_it_was_loaded(books: Books
     books.done(post("late", loaded, receipt=receipt(2_000, closed_at=then), fact=True))
     assert books.balances(card, clock.at - timedelta(days=5))[MONEY].available == 2_000
     assert books.balances(card, then - timedelta(days=1))[MONEY].available == 0
+
+
+def test_account_owes_a_partner_one_debt_also_when_a_repayment_is_undone(books: Books) -> None:
+    """What had repaid a debt makes it again, and what is short beside that goes to the same one."""
+    card = books.card()
+    books.done(adjust("owe", card, -1, allow_debt=True))
+    books.done(adjust("repay", card, 2_000))
+    books.done(PlaceHold(store=MOSCOW, keys=("hold",), card=ref(card), unit=POINTS, amount=999))
+    books.done(void("repay"))
+    assert sorted(lot[1] for lot in books.lots(card, with_ids=False)) == [-1_000, 999]
+    books.done(adjust("more", card, -999, allow_debt=True))
+    books.done(adjust("less", card, 333))
+    books.done(void("more"))
+    assert sorted(lot[1] for lot in books.lots(card, with_ids=False)) == [-667, 999]
+    books.check_laws()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -100,10 +101,23 @@ def test_repayment_is_paid_from_the_new_points_and_never_above_the_debt(lots: li
 
 @given(lots=LOTS)
 def test_oldest_debt_is_repaid_first(lots: list[Lot]) -> None:
+    """A debt is as old as it says: ids come from blocks of several processes."""
     source = lot(99, 100)
-    repaid = [to.id for to, amount in repay(lots, source, 100, {}) if to is not source and amount > 0]
-    assert repaid == sorted(repaid)
-    assert repaid == sorted(each.id for each in lots if each.remaining < 0)[: len(repaid)]
+    repaid = [to for to, amount in repay(lots, source, 100, {}) if to is not source and amount > 0]
+    oldest = sorted((each for each in lots if each.remaining < 0), key=lambda debt: (debt.available_from, debt.id))
+    assert repaid == oldest[: len(repaid)]
+
+
+@given(lots=PLENTY, amount=AMOUNTS, data=st.data())
+def test_which_process_made_a_lot_does_not_matter_for_what_it_pays(
+    lots: list[Lot], amount: int, data: st.DataObject
+) -> None:
+    """Equal lots of different issuers pay in one order, whatever their ids."""
+    by_terms = {each.terms: each for each in [replace(each, issuer_id=data.draw(st.integers(1, 2))) for each in lots]}
+    ids = data.draw(st.permutations(range(len(by_terms))))
+    others = [replace(each, id=n) for n, each in zip(ids, by_terms.values(), strict=True)]
+    paid, paid_by_others = draw(by_terms.values(), amount, NOW), draw(others, amount, NOW)
+    assert [(each.terms, part) for each, part in paid[0]] == [(each.terms, part) for each, part in paid_by_others[0]]
 
 
 @given(lots=LOTS, amounts=st.lists(st.integers(1, 300), min_size=1, max_size=4))

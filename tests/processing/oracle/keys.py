@@ -138,8 +138,6 @@ class Oracle:
             superseded = True
             head = Head("none", "", stamp)
             self.bank.keep(command, head)
-        elif head.kind == "hold" or head.kind not in ("", kind):
-            raise Refused("KeyReused")
         elif not head.is_fresh:
             assert head.stamp is not None
             if head.state == "none":

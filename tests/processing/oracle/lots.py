@@ -39,9 +39,9 @@ class Lot:
     expired: int = 0
 
     @property
-    def order(self) -> tuple[datetime, datetime, int]:
-        """Soonest expiring first, then earliest available, then oldest."""
-        return self.terms.expires_at or FOREVER, self.terms.available_from, self.number
+    def order(self) -> tuple[datetime, datetime, str, int]:
+        """Soonest expiring first, then earliest available, then by issuer."""
+        return self.terms.expires_at or FOREVER, self.terms.available_from, self.terms.issuer, self.number
 
     @property
     def booked(self) -> int:
@@ -218,10 +218,12 @@ class Account:
 
 
 def living(lot: Lot) -> Lot:
-    """Where a lot is today: in the account into which its own was merged, among equal ones."""
+    """Where a lot is today: in the account into which its own was merged, among equal ones; a debt of before is new."""
     account = lot.account.living
     if account is lot.account:
         return lot
+    if lot.terms.is_debt:
+        return account.lot(lot.terms)
     equal = [other for other in account.lots if other.terms == lot.terms]
     return max(equal, key=lambda other: other.remaining != 0) if equal else account.lot(lot.terms)
 
@@ -254,18 +256,22 @@ class Undone:
 def net(moves: Iterable[Move]) -> dict[Lot, int]:
     sums: dict[Lot, int] = {}
     for lot, amount in moves:
-        lot = living(lot)
         sums[lot] = sums.get(lot, 0) + amount
-    return sums
+    today: dict[Lot, int] = {}
+    for lot, amount in sums.items():
+        lot = living(lot)
+        today[lot] = today.get(lot, 0) + amount
+    return today
 
 
 def undo(moves: Iterable[Move], how: Undoing) -> Undone:
     """Give back what was drawn to the lots it came from, and take back what was put in.
 
     Own lots first, then others that can pay; what nobody has left is told. A debt holds nothing: what comes back to one
-    that was repaid gets a lot of its own.
+    that was repaid gets a lot of its own, and is the last to repay another debt.
     """
     undone, sums = Undone(), net(moves)
+    spare: list[tuple[Account, Terms, int]] = []
     for lot, amount in sums.items():
         account = lot.account
         if amount < 0 and lot.terms.is_debt:
@@ -273,10 +279,10 @@ def undo(moves: Iterable[Move], how: Undoing) -> Undone:
             if owed:
                 undone.moves.append(account.move(lot, owed, how.at))
             if -amount > owed:
-                spare = Terms(lot.terms.issuer, how.now)
-                undone.moves.append(account.move(account.lot(spare), -amount - owed, how.at))
+                spare.append((account, Terms(lot.terms.issuer, how.now), -amount - owed))
         elif amount < 0:
             undone.moves.append(account.move(how.back(lot), -amount, how.at))
+    undone.moves += [account.move(account.lot(terms), amount, how.at) for account, terms, amount in spare]
     for lot, amount in sums.items():
         if amount > 0:
             take_back(lot, amount, how, undone)

@@ -138,8 +138,10 @@ def find(bank: Bank, command: PostReceipt, ask: CardUse, flags: list[str]) -> Us
         flags.append("suspense")
         return Use(ask, None, redeemed)
     use = Use(ask, card, redeemed, loaded={amount.unit: amount.amount for amount in ask.top_up})
+    if ask.hold:
+        find_hold(bank, command, use, flags)
     word = card.why_unusable(bank.now)
-    if word and not command.fact and (redeemed or ask.top_up or ask.hold):
+    if word and not command.fact and (redeemed or ask.top_up):
         raise Refused(word)
     if word and command.fact and (redeemed or ask.earn or ask.top_up):
         flags += ["suspense", "card_not_usable"]
@@ -147,8 +149,6 @@ def find(bank: Bank, command: PostReceipt, ask: CardUse, flags: list[str]) -> Us
     if word:
         flags.append("card_not_usable")
         use.earned = {"": 0}
-    if ask.hold:
-        find_hold(bank, command, use, flags)
     return use
 
 

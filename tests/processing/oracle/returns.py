@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -58,15 +59,14 @@ def count(sale: Sale, command: ReturnReceipt, flags: list[str]) -> Places:
 
 
 def asked(sale: Sale, wanted: ReturnLine, free: Places, command: ReturnReceipt, flags: list[str]) -> Parts:
-    lines = [
-        line
-        for line in sale.lines
-        if (line.number == wanted.number if wanted.number else not wanted.goods or line.goods == wanted.goods)
-    ]
-    if len(sale.lines) == 1 and not wanted.number:
-        lines = list(sale.lines)
+    lines = named(sale, wanted)
     left = {line.number: len(free[line.number]) for line in lines}
     amount = measure(wanted, lines)
+    if amount is not None and amount <= 0:
+        if not command.fact:
+            raise Refused("BadAmount")
+        flags.append("over_returned")
+        return []
     if amount is None:
         if command.lines and not sum(left.values()):
             if not command.fact:
@@ -85,20 +85,25 @@ def asked(sale: Sale, wanted: ReturnLine, free: Places, command: ReturnReceipt, 
     return parts
 
 
+def named(sale: Sale, wanted: ReturnLine) -> list[Line]:
+    """By number, else by goods, else the one there is."""
+    if wanted.number:
+        return [line for line in sale.lines if line.number == wanted.number]
+    if wanted.goods:
+        return [line for line in sale.lines if line.goods == wanted.goods]
+    return list(sale.lines) if len(sale.lines) == 1 else []
+
+
 def measure(wanted: ReturnLine, lines: Sequence[Line]) -> int | None:
-    """How much is asked for, in the line's own measure; None: all that is left."""
+    """How much is asked for, in the line's own measure: nothing, if it has another; None: all that is left."""
     if wanted.quantity_thousandths is None and wanted.sum_minor is None:
         return None
     if not lines:
         return 1
     line = lines[0]
     if wanted.quantity_thousandths is not None:
-        if line.quantity_thousandths <= 0 or wanted.quantity_thousandths <= 0:
-            raise Refused("BadAmount")
-        return wanted.quantity_thousandths
+        return wanted.quantity_thousandths if line.quantity_thousandths > 0 else 0
     assert wanted.sum_minor is not None
-    if wanted.sum_minor <= 0:
-        raise Refused("BadAmount")
     if line.quantity_thousandths <= 0:
         return wanted.sum_minor
     return wanted.sum_minor * line.quantity_thousandths // line.sum_minor if line.sum_minor else None
@@ -110,21 +115,21 @@ def undone(sale: Sale, places: Places) -> list[Share]:
     The lot that paid last gets its points back first; what was earned is taken before what it repaid.
     """
     sizes = {line.number: size(line) for line in sale.lines}
-    groups: dict[tuple[Account, int, bool, bool], list[Share]] = {}
-    for share in sale.shares:
-        groups.setdefault((share.lot.account, share.line, share.amount < 0, share.is_load), []).append(share)
-    found = []
-    for (_, line, is_paid, _), shares in groups.items():
-        whole, total = sizes[line], sum(abs(share.amount) for share in shares)
-        units = [share for share in (shares[::-1] if is_paid else shares) for _ in range(abs(share.amount))]
-        undone_now: list[Share] = []
+    groups: dict[tuple[Account, int, bool, bool], list[int]] = {}
+    for n, share in enumerate(sale.shares):
+        groups.setdefault((share.lot.account, share.line, share.amount < 0, share.is_load), []).append(n)
+    amounts: dict[int, int] = {}
+    for (_, line, is_paid, _), numbers in groups.items():
+        ordered = numbers[::-1] if is_paid else numbers
+        units = [n for n in ordered for _ in range(abs(sale.shares[n].amount))]
         for place in places.get(line, ()):
-            undone_now += units[total * place // whole : total * (place + 1) // whole]
-        for share in shares:
-            part = sum(unit is share for unit in undone_now)
-            if part:
-                found.append(Share(share.lot, line, -part if is_paid else part, share.is_load))
-    return found
+            for n in units[len(units) * place // sizes[line] : len(units) * (place + 1) // sizes[line]]:
+                amounts[n] = amounts.get(n, 0) + 1
+    paid = [n for n in sorted(amounts, reverse=True) if sale.shares[n].amount < 0]
+    got = [n for n in sorted(amounts) if sale.shares[n].amount > 0]
+    return [replace(sale.shares[n], amount=-amounts[n]) for n in paid] + [
+        replace(sale.shares[n], amount=amounts[n]) for n in sorted(got, key=lambda n: sale.shares[n].is_load)
+    ]
 
 
 def give_and_take(
@@ -141,7 +146,7 @@ def give_and_take(
     accounts = list(dict.fromkeys(share.lot.account.living for share in shares))
     for account in accounts:
         own = [share for share in shares if share.lot.account.living is account]
-        how = bank.undoing(sale_head, command.store, at)
+        how = bank.undoing(sale_head, command.sale_store or command.store, at)
         done = undo([(share.lot, share.amount) for share in own], how)
         moves += done.moves
         let_off = lets_off(sale, command) and UNITS[account.unit].kind == "points"

@@ -280,11 +280,13 @@ def captured(bank: Bank, account: Account, hold: Hold, amount: int, at: Any) -> 
 def release_hold(bank: Bank, command: ReleaseHold) -> Done:
     found = bank.holds.get((command.store, command.hold))
     known = bank.head(command.store, command.hold)
-    if found is None and not known.is_fresh and known.kind != "hold":
-        raise Refused("HoldNotFound")
     answer = {"word": "HoldReleased", "outcome": "orphan", "amount": 0, "unit": ""}
+    if known.state == "tombstone":
+        return answer | {"outcome": "nothing"}, []
+    if found is None and not known.is_fresh:
+        raise Refused("HoldNotFound")
     if found is None:
-        bank.heads.setdefault((command.store, command.hold), Head("tombstone", "hold", bank.now))
+        bank.heads[command.store, command.hold] = Head("tombstone", "hold", bank.now)
         return answer, []
     hold, account = found
     if not hold.is_open(bank.now):

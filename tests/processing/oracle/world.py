@@ -152,18 +152,22 @@ class World:
 
     def check(self, oracle: Oracle) -> None:
         """Every card's balances and lots are the oracle's."""
-        for name, card in oracle.bank.cards.items():
-            balances = self.books.balances(self.cards[name])
-            for unit, account in card.wallet.accounts.items():
-                found = balances[unit]
-                available, pending, held = account.at(oracle.now)
-                assert available == account.available(oracle.now), "the oracle disagrees with itself"
-                balance = account.balance if self.has_workers else account.unexpired
-                told = (found.balance, found.available, found.pending, found.held)
-                expected = (balance, available, pending, held)
-                assert told == expected, f"{unit} of {name} (balance, available, pending, held): {told}, not {expected}"
-            lots, expected_lots = self.lots(name), lots_of(card, oracle, self.has_workers)
-            assert lots == expected_lots, f"lots of {name}: {lots}, not {expected_lots}"
+        for name in oracle.bank.cards:
+            self.check_card(oracle, name)
+
+    def check_card(self, oracle: Oracle, name: str) -> None:
+        card = oracle.bank.cards[name]
+        balances = self.books.balances(self.cards[name])
+        for unit, account in card.wallet.accounts.items():
+            found = balances[unit]
+            available, pending, held = account.at(oracle.now)
+            assert available == account.available(oracle.now), "the oracle disagrees with itself"
+            balance = account.balance if self.has_workers else account.unexpired
+            told = (found.balance, found.available, found.pending, found.held)
+            expected = (balance, available, pending, held)
+            assert told == expected, f"{unit} of {name} (balance, available, pending, held): {told}, not {expected}"
+        lots, expected_lots = self.lots(name), lots_of(card, oracle, self.has_workers)
+        assert lots == expected_lots, f"lots of {name}: {lots}, not {expected_lots}"
 
     def lots(self, name: str) -> Counter[Any]:
         (answer,) = self.books.core.answer([ReadLots(refs=(ref(self.cards[name]),))])
