@@ -89,7 +89,8 @@ def _card(found: Identified, holder: HolderTold | None, told: Fields, is_new: bo
     """ElseClient: the e-mail is that of somebody with another phone, who is told without a card."""
     options, number = link.options, phone(told.get("phone", ""))
     balance = balance_of(found, options["unit"])
-    is_other = not is_new and bool(number and holder and holder.phone) and holder is not None and holder.phone != number
+    theirs = holder.phone if holder else ""
+    is_other = not is_new and bool(number and theirs) and number != theirs
     return envelope(
         options,
         BonusCount=money(0 if is_other else max(balance.available, 0), balance.scale),
@@ -100,7 +101,7 @@ def _card(found: Identified, holder: HolderTold | None, told: Fields, is_new: bo
         CardRef="" if is_other else card_guid(found.number),
         CardID="" if is_other else found.number,
         Client=(holder.name if holder else "") or found.holder_name,
-        PhoneNumber=(holder.phone if holder else "").removeprefix("+"),
+        PhoneNumber=theirs.removeprefix("+"),
         Email=holder.email if holder else "",
         DateOfBirth=day(holder.birthday if holder else None),
         ElseClient=is_other,
