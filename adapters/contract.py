@@ -8,8 +8,8 @@ transaction), and returns what to say:
         return answer(found)
 
 What has to reach the far side goes the other way: a push is given messages of the outbox, yields calls and gets
-their replies. It returns when all is delivered, or raises ``NotYet``, ``LinkRefused`` or ``BadReply`` (the transport
-raises ``LinkDown``):
+their replies; what it needs to know of the books it asks by queries (``read``). It returns when all is delivered, or
+raises ``NotYet``, ``LinkRefused`` or ``BadReply`` (the transport raises ``LinkDown``):
 
     def send(job: Job, link: Link) -> Calling[None]:
         reply = yield from http(HttpCall("POST", "/events", body=body(job.messages)))
@@ -33,7 +33,7 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import Schema
 
-from processing.commands import Ask
+from processing.commands import Ask, Query, Ref
 from processing.errors import LinkDown, LinkRefused, LoyaltyError
 from processing.results import Result
 
@@ -43,7 +43,7 @@ B = TypeVar("B", bound=Result)
 
 Outcome = Result | LoyaltyError
 Asking = Generator[Sequence[Ask[Any]], Sequence[Outcome], T]
-Calling = Generator["Call | Found", "Reply | None", T]
+Calling = Generator["Call | Found | Query[Any]", "Reply | Result | None", T]
 
 DEFAULT_MAX_BODY = 1 << 20
 # Request Timeout, Too Early, Too Many Requests.
@@ -121,6 +121,29 @@ class SignIn(Ask[SignedIn], frozen=True, tag=True, kw_only=True):
 
     secret: str
     seconds: int
+
+
+class CodeTold(Result, frozen=True, tag=True, kw_only=True):
+    """The code, in the clear, and the phone's last four digits."""
+
+    code: str
+    phone: str
+
+
+class ConfirmPhone(Ask[CodeTold], frozen=True, tag=True, kw_only=True):
+    """A code that was sent just now, for tills that compare by themselves what the customer tells; answered by the
+    gateway, for the core keeps no code in the clear.
+
+    It goes to the holder of ``card``, or to ``phone``. The same ``key`` within minutes is the same code, sent once.
+    Errors: CardNotFound, HolderNotFound (no phone), BadMessage (no phone at all), TooManyCodes, Refusal (nobody can
+    send), Busy (it was not sent).
+    """
+
+    store: str
+    key: str
+    purpose: str
+    card: Ref | None = None
+    phone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,12 +298,13 @@ def one_by_one(link: Link) -> int:
 class Push:
     """How messages of the outbox are said to the far side: as many at once as ``batch`` says for the link.
 
-    A talk delivers all of its messages or none, as far as the far side can tell: what fails is sent again as a whole.
-    ``wants`` are the kinds that it can say; a link's ``messages`` names those that it shall.
+    A talk returns ``None`` when all of its messages are delivered, or how many of them are, from the first: the others
+    come again, perhaps with more behind them. What fails is sent again as a whole. ``wants`` are the kinds that it can
+    say; a link's ``messages`` names those that it shall.
     """
 
     wants: frozenset[str]
-    talk: Callable[[Job, Link], Calling[None]]
+    talk: Callable[[Job, Link], Calling[int | None]] | Callable[[Job, Link], Calling[None]]
     batch: Callable[[Link], int] = one_by_one
 
 
@@ -366,6 +390,12 @@ def file(call: FileRead | FileWrite) -> Calling[FileReply]:
     reply = yield call
     assert isinstance(reply, FileReply)
     return reply
+
+
+def read(query: Query[A]) -> Calling[A]:
+    """What the books answer now. Errors: a refusal is raised."""
+    told = yield query
+    return told  # type: ignore[return-value]  # the driver answers a Query[A] with an A
 
 
 def must(outcome: A | LoyaltyError) -> A:

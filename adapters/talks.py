@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 
 from adapters.contract import Calling, Reply
 from processing.errors import BadReply
+from processing.results import Result
 
 T = TypeVar("T")
 
 MAX_CALLS = 10_000
 
 
-def listen(talk: Calling[T], answer: Callable[[Any], Reply | None], most: int = MAX_CALLS) -> T:
+def listen(talk: Calling[T], answer: Callable[[Any], Reply | Result | None], most: int = MAX_CALLS) -> T:
     """Lead a talk to its end, and return what it returns. Errors: whatever calls and talk raise; BadReply after
     ``most`` calls."""
     try:

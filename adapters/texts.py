@@ -233,6 +233,41 @@ LINES: dict[str, dict[str, str]] = {
         "ru": "Найдено несколько гостей. Уточните имя или введите телефон или номер карты",
         "en": "Several guests found. Type more of the name, or a phone or card number",
     },
+    "can_pay": {"ru": "Можно списать {}", "en": "Can pay {}"},
+    "to_redeem": {"ru": "К списанию {}", "en": "To be redeemed {}"},
+    "to_pay": {"ru": "К оплате баллами {}", "en": "To be paid {}"},
+    "kept": {"ru": "Баллы не списаны", "en": "Nothing was redeemed"},
+    "given_back": {"ru": "Возвращено баллов {}", "en": "Given back {}"},
+    "taken_back": {"ru": "Отозвано начислений {}", "en": "Taken back {}"},
+    "no_customer": {
+        "ru": "Покупатель не указан. Введите карту или телефон",
+        "en": "No customer. Enter a card or a phone",
+    },
+    "coupons_unknown": {
+        "ru": "Купоны в этой программе не действуют",
+        "en": "This programme has no coupons",
+    },
+    "registered": {"ru": "Карта {} оформлена", "en": "Card {} is registered"},
+    "code_sent": {
+        "ru": "Код отправлен на телефон {}. Попросите покупателя назвать его",
+        "en": "A code was sent to the phone {}. Ask the customer for it",
+    },
+    "code_not_sent": {
+        "ru": "Код не отправлен. Повторите через минуту",
+        "en": "The code was not sent. Try again in a minute",
+    },
+    "no_codes": {
+        "ru": "Отправка кодов не настроена. Обратитесь к администратору",
+        "en": "No codes can be sent. Call the administrator",
+    },
+    "no_registration": {
+        "ru": "Регистрация на этой кассе не настроена. Обратитесь к администратору",
+        "en": "This till does not register. Call the administrator",
+    },
+    "form_incomplete": {
+        "ru": "Анкета заполнена не полностью или с ошибкой. Проверьте телефон, имя и дату рождения",
+        "en": "The form is incomplete or has a mistake. Check phone, name and birthday",
+    },
     "top_up_one_card": {
         "ru": "Для пополнения нужна ровно одна карта в чеке. Оставьте в чеке только её",
         "en": "A top-up needs exactly one card in the bill. Leave only that card in it",
@@ -253,6 +288,12 @@ def text(error: LoyaltyError, language: str) -> str:
         if isinstance(amount, int) and isinstance(scale, int):
             parts.append(_of(templates, language).format(major(max(amount, 0), scale)))
     return ". ".join(parts)
+
+
+def reason(error: LoyaltyError, language: str) -> str:
+    """The same, or what a hint of the adapter's says better: ``hint`` of the details names a line."""
+    hint = error.details.get("hint", "")
+    return line(hint, language) if isinstance(hint, str) and hint in LINES else text(error, language)
 
 
 def code_text(code: str, language: str) -> str:

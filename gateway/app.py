@@ -82,15 +82,23 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
 
     from gateway import api
     from gateway.console import pages
+    from gateway.phone_codes import PhoneCodes
     from gateway.pos import Pos, doors
+    from gateway.senders import sender_of
 
     app = Flask("tillgate")
     books = Books(own.core, own.settings.gateway, socket)
     exchange_log = ExchangeLog(own.database.writer, own.vault, own.settings.gateway.exchange_log)
+    codes = PhoneCodes(
+        sender_of(own.settings.gateway.codes),
+        own.settings.gateway.codes.text,
+        own.vault,
+        lambda: own.database.clock(own.database.host_clock()),
+    )
     zones = {store.code: store.zone for store in own.settings.chain.stores}
     behind: Wsgi = app.wsgi_app
     app.wsgi_app = Pos(  # type: ignore[method-assign]
-        behind, doors(own.settings.links, own.settings.adapters, zones), books.ask, exchange_log
+        behind, doors(own.settings.links, own.settings.adapters, zones), books.ask, exchange_log, codes
     )
     # Granian's workers are children of multiprocessing, which ends them without atexit.
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)

@@ -49,7 +49,7 @@ def strip_secret(link: LinkSettings, rest: str) -> str:
 
     A link that is switched off may have a secret that nobody told us: then nobody is right.
     """
-    if not link.secrets and link.enabled:
+    if _is_known_by_address(link):
         return rest
     secret, _, behind = rest.partition("/")
     _check_secret(link, secret.encode("utf-8", "surrogateescape"), "the secret in the path is wrong")
@@ -58,7 +58,7 @@ def strip_secret(link: LinkSettings, rest: str) -> str:
 
 def check_caller(link: LinkSettings, auth: Auth, headers: Mapping[str, str], query: str, at: datetime) -> None:
     """Errors: BadCredentials. Secrets in the path and digests of the body are checked elsewhere."""
-    if not link.secrets and link.enabled:
+    if _is_known_by_address(link):
         return
     if auth.scheme == "basic":
         _check_basic(link, headers)
@@ -69,6 +69,11 @@ def check_caller(link: LinkSettings, auth: Auth, headers: Mapping[str, str], que
         _check_secret(link, given.encode("utf-8", "surrogateescape"), f"the parameter {auth.name} is wrong")
     elif auth.scheme == "issued_token":
         check_token(link, _after(headers, "bearer"), at)
+
+
+def _is_known_by_address(link: LinkSettings) -> bool:
+    """Whether its addresses are all that its callers prove; of a link without either nobody is believed."""
+    return not link.secrets and bool(link.addresses) and link.enabled
 
 
 def check_digest(link: LinkSettings, auth: Auth, headers: Mapping[str, str], body: bytes) -> None:

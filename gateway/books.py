@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from gateway import committer, metrics
 from gateway.gather import Gather
 from gateway.settings import GatewaySettings
-from processing.commands import Ask, Command, Query
+from processing.commands import Ask, Command, Query, ReadHold, ReleaseHold
 from processing.execute import MAX_BATCH, Core, Outcome
+from processing.results import HoldReleased, HoldTold
 
 Execute = Callable[[Sequence[Any]], list[Outcome]]
 
@@ -33,7 +35,17 @@ class Books:
             self._write = committer.Client(socket, settings.answer_seconds)
 
     def ask(self, asks: Sequence[Ask[Any]]) -> list[Outcome]:
-        """The outcome of each ask, in order: all commands in one transaction, then the queries."""
+        """The outcome of each ask, in order: all commands in one transaction, then the queries.
+
+        Who gives up whatever is held under a key may ask so with every breath: that is looked at first, and where
+        nothing is held nothing is written.
+        """
+        releases = [ask for ask in asks if gives_up_what_is_held(ask)]
+        if releases and not self._is_any_held(releases):
+            nothing = HoldReleased(outcome="nothing", at=datetime.now(UTC))
+            others = [ask for ask in asks if not gives_up_what_is_held(ask)]
+            rest = iter(self.ask(others) if others else ())
+            return [nothing if gives_up_what_is_held(ask) else next(rest) for ask in asks]
         commands = [ask for ask in asks if isinstance(ask, Command)]
         if not commands:
             return self._read(asks)
@@ -42,6 +54,15 @@ class Books:
             return list(written)
         read = iter(self._read([ask for ask in asks if isinstance(ask, Query)]))
         return [next(written if isinstance(ask, Command) else read) for ask in asks]
+
+    def _is_any_held(self, releases: Sequence[ReleaseHold]) -> bool:
+        found = self._read([ReadHold(store=ask.store, key=ask.hold) for ask in releases])
+        return any(isinstance(outcome, HoldTold) and outcome.state == "open" for outcome in found)
+
+
+def gives_up_what_is_held(ask: Ask[Any]) -> TypeGuard[ReleaseHold]:
+    """Whether it is a release under the hold's own key."""
+    return isinstance(ask, ReleaseHold) and ask.hold in ask.keys
 
 
 def measured(kind: str, run: Execute) -> Execute:

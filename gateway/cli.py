@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from gateway import settings
 from gateway.cli_adapters import adapter_group
+from gateway.cli_frontol import frontol
 from gateway.cli_operators import operator
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
@@ -124,6 +125,7 @@ main.add_command(replay_command)
 main.add_command(samples_command)
 main.add_command(queue)
 main.add_command(adapter_group)
+main.add_command(frontol)
 
 
 @main.command("log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -33,6 +34,14 @@ def existing(database_url: str, read_only: bool = False) -> Database:
     if migrate.pending(database):
         raise ConfigError("the database is empty or older than this version: run tillgate migrate")
     return database
+
+
+def actor() -> str:
+    """Who types, for the audit log."""
+    try:
+        return f"cli/{getpass.getuser()}"[:64]
+    except (KeyError, OSError):
+        return "cli"
 
 
 def since_instant(text: str) -> datetime:

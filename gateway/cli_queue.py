@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import time
@@ -15,9 +14,9 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from gateway.cli_options import actor, existing, since_instant, until_instant
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
-from gateway.cli_options import existing, since_instant, until_instant
 from gateway.mask import mask
 from gateway.master_keys import load_keys
 from processing import audit, outbox, steering
@@ -44,14 +43,7 @@ def _changing(database: Database, action: str, target: str, **details: Any) -> I
     """A transaction whose change stands in the audit log."""
     with database.transaction() as connection:
         yield connection
-        audit.record(connection, database, _actor(), action, CENTRE_ID, target, details)
-
-
-def _actor() -> str:
-    try:
-        return f"cli/{getpass.getuser()}"[:64]
-    except (KeyError, OSError):
-        return "cli"
+        audit.record(connection, database, actor(), action, CENTRE_ID, target, details)
 
 
 def _links(link: str | None) -> list[str] | None:
@@ -159,7 +151,7 @@ def pause_command(link: str, until: str | None, reason: str, database_url: str) 
     database = existing(database_url)
     with _changing(database, "queue_paused", link, until=until, reason=reason) as connection:
         told = database.now(connection) + FOREVER if until is None else until_instant(until)
-        if not steering.pause(connection, link, told, _actor(), reason):
+        if not steering.pause(connection, link, told, actor(), reason):
             raise click.ClickException(f"no queue of a link {link!r}")
     click.echo(f"{link} is paused")
 
@@ -240,7 +232,7 @@ def skip_command(
     wanted = replace(wanted, upto=upto)
 
     def bite(connection: Connection) -> int:
-        return steering.skip(connection, database, wanted, _actor(), reason)
+        return steering.skip(connection, database, wanted, actor(), reason)
 
     click.echo(f"{_in_bites(database, 'messages_skipped', link or '', {'reason': reason}, bite)} skipped")
 
@@ -255,7 +247,7 @@ def _in_bites(
             count = bite(connection)
             if not count:
                 break
-            audit.record(connection, database, _actor(), action, CENTRE_ID, link, {**details, "count": count})
+            audit.record(connection, database, actor(), action, CENTRE_ID, link, {**details, "count": count})
         done += count
     return done
 

@@ -28,12 +28,16 @@ class LinkSecret:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The section ``credentials`` of the link's file ``name``, for callers who speak the adapter's protocol."""
+    """The section ``credentials`` of the link's file ``name``, for callers who speak the adapter's protocol.
+
+    ``has_callers``: somebody calls for sure; a link that we speak to does without, and then nobody is believed.
+    """
 
     name: str
     value: Mapping[str, Any]
     adapter: Adapter | None
     problems: Problems
+    has_callers: bool = True
 
     def secrets(self, environ: Mapping[str, str], needed: bool) -> tuple[LinkSecret, ...]:
         """Any of them will do; a link that is switched off (not ``needed``) may do without."""
@@ -58,6 +62,8 @@ class Reading:
     def _check_without(self, schemes: Set[str]) -> None:
         """Without a secret the addresses are all that keeps strangers out, where the protocol can do with them."""
         networks = self.value["addresses"]
+        if not self.has_callers and not networks:
+            return
         if schemes & NEED_A_SECRET:
             self.problems.say(self.name, ("credentials", "secret"), "missing, and the protocol does not do without one")
         elif not networks and (schemes or self.adapter is None):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import structlog
@@ -24,14 +25,15 @@ from sqlalchemy import Connection
 from adapters.contract import Found, Job, Message, must
 from gateway import metrics
 from gateway.delivery_policy import verdict
-from gateway.talks import MAX_KEPT, Line, Outgoing, Sessions, Transport, lead
+from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, lead
 from processing import outbox
-from processing.commands import Command
+from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
 from processing.errors import NotYet, Undelivered
 from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
 from processing.outbox import CLOSED, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
+from processing.results import Result
 from processing.secrets import EXCHANGE_LOG, Vault
 
 DELIVERED, LEASE_LOST = "delivered", "lease_lost"
@@ -231,11 +233,12 @@ class Delivery:
             tried += 1
             turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
             began = datetime.now(UTC), time.monotonic()
-            error = lead(line, self._sessions, out.adapter.push.talk, _job(messages), self._learn)
-            attempt = self._attempt(line, began, error)
-            if error is not None:
-                self._give_back(lane, out, messages, attempt, error)
+            told = lead(line, self._sessions, out.adapter.push.talk, _job(messages), Books(self._learn, self._read))
+            attempt = self._attempt(line, began, told)
+            if isinstance(told, Undelivered):
+                self._give_back(lane, out, messages, attempt, told)
                 return tried
+            messages = messages[:told]
             metrics.delivered.labels(lane.link).inc(len(messages))
             goes_on = time.monotonic() < until and not self._is_stopped() and not out.policy.per_minute
             lease = out.lease if goes_on else None
@@ -276,11 +279,11 @@ class Delivery:
             if found.state is not None:
                 state = msgspec.json.encode(found.state)
 
-        error = lead(line, self._sessions, out.adapter.pull, job, learn)
-        attempt = self._attempt(line, began, error)
-        if error is not None:
+        told = lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
+        attempt = self._attempt(line, began, told)
+        if isinstance(told, Undelivered):
             # What was learned before the failure is booked: the next pull begins behind it.
-            self._give_back(lane, out, [], attempt, error, state)
+            self._give_back(lane, out, [], attempt, told, state)
             return 1
         with self._database.transaction() as connection:
             due_at = self._database.now(connection) + timedelta(minutes=out.policy.pull_minutes)
@@ -293,11 +296,15 @@ class Delivery:
         for outcome in self._core.execute(commands):
             must(outcome)
 
-    def _attempt(self, line: Line, began: tuple[datetime, float], error: Undelivered | None) -> Attempt:
+    def _read(self, query: Query[Any]) -> Result:
+        """What the books answer. Errors: LoyaltyError."""
+        (outcome,) = self._core.answer([query])  # type: ignore[list-item]  # every Query is one of AnyQuery
+        return must(outcome)
+
+    def _attempt(self, line: Line, began: tuple[datetime, float], told: int | Undelivered | None) -> Attempt:
         took = time.monotonic() - began[1]
-        outcome = DELIVERED if error is None else error.code
+        outcome, detail = (told.code, told.message) if isinstance(told, Undelivered) else (DELIVERED, "")
         metrics.deliveries.labels(line.out.link.code, outcome).inc()
-        detail = "" if error is None else error.message
         return Attempt(
             began[0], int(took * 1e6), outcome, detail, self._worker, self._sealed(line.said), self._sealed(line.heard)
         )

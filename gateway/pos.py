@@ -18,10 +18,11 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from adapters.contract import Adapter, Auth, Link, Route, SignIn, WireRequest, WireResponse
+from adapters.contract import Adapter, Auth, ConfirmPhone, Link, Route, SignIn, WireRequest, WireResponse
 from gateway import metrics
 from gateway.auth import caller_of, check_address, check_caller, check_digest, sign_in, strip_secret
 from gateway.exchange_log import ExchangeLog, Recorded, pack_request
+from gateway.phone_codes import PhoneCodes, no_codes
 from gateway.settings import LinkSettings
 from processing.commands import Ask
 from processing.errors import BadCredentials, BadMessage, LinkPaused, LoyaltyError, NoSuchRoute, TooLarge
@@ -95,11 +96,19 @@ def _said(value: object) -> WireResponse:
 class Pos:
     """The WSGI door. What is not a till's goes to ``behind``."""
 
-    def __init__(self, behind: Wsgi, all_doors: Mapping[str, Door], ask: Asked, exchange_log: ExchangeLog) -> None:
+    def __init__(
+        self,
+        behind: Wsgi,
+        all_doors: Mapping[str, Door],
+        ask: Asked,
+        exchange_log: ExchangeLog,
+        codes: PhoneCodes | None = None,
+    ) -> None:
         self._behind = behind
         self._doors = all_doors
         self._ask = ask
         self._log = exchange_log
+        self._codes = codes
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         # An address that ends in a slash and a path that begins with one make two of them.
@@ -120,7 +129,7 @@ class Pos:
         """One message: authenticated, answered, counted and recorded."""
         started = time.perf_counter()
         request, route, problem = self._read(door, environ, rest)
-        response, refusal = answered(door, request, route, problem, self._ask)
+        response, refusal = answered(door, request, route, problem, self._ask, self._codes)
         took = time.perf_counter() - started
         outcome = outcome_of(response)
         code = door.settings.code
@@ -198,7 +207,12 @@ def _misfit(
 
 
 def answered(
-    door: Door, request: WireRequest, route: Route | None, problem: LoyaltyError | None, ask: Asked
+    door: Door,
+    request: WireRequest,
+    route: Route | None,
+    problem: LoyaltyError | None,
+    ask: Asked,
+    codes: PhoneCodes | None = None,
 ) -> tuple[WireResponse, LoyaltyError | None]:
     """The adapter's words for whatever happens, and the refusal that they tell.
 
@@ -209,7 +223,7 @@ def answered(
             return door.adapter.refuse(problem, request, door.link), problem
         assert route is not None
         try:
-            return converse(route, request, door.link, signing_in(door.settings, request.at, ask)), None
+            return converse(route, request, door.link, asking(door.settings, request.at, ask, codes)), None
         except LoyaltyError as refusal:
             if isinstance(refusal, BadMessage):
                 where = str(refusal.details.get("where", ""))
@@ -220,13 +234,19 @@ def answered(
         return WireResponse(b"internal error", "text/plain; charset=utf-8", 500), None
 
 
-def signing_in(settings: LinkSettings, at: datetime, ask: Asked) -> Asked:
-    """Asks the core, but for what the gateway answers itself."""
+def asking(settings: LinkSettings, at: datetime, ask: Asked, codes: PhoneCodes | None) -> Asked:
+    """Asks the core, but for what the gateway answers itself; that comes last."""
+
+    def own(each: Ask[Any]) -> Outcome:
+        if isinstance(each, SignIn):
+            return sign_in(settings, each, at)
+        assert isinstance(each, ConfirmPhone)
+        return codes.confirm(each, ask) if codes else no_codes()
 
     def asked(asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
-        if any(isinstance(each, SignIn) for each in asks):
-            return [sign_in(settings, each, at) for each in asks if isinstance(each, SignIn)]
-        return ask(asks)
+        rest = [each for each in asks if not isinstance(each, SignIn | ConfirmPhone)]
+        outcomes = iter(ask(rest) if rest else ())
+        return [own(each) if isinstance(each, SignIn | ConfirmPhone) else next(outcomes) for each in asks]
 
     return asked
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -31,8 +31,10 @@ from adapters.contract import (
 )
 from adapters.talks import listen
 from gateway.delivery_policy import FAILED, DeliverySettings
+from processing.commands import Query
 from processing.database import trace
-from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, Undelivered
+from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, NotYet, Undelivered
+from processing.results import Result
 
 TEST = "test"
 # How long a lease outlives the longest talk.
@@ -41,6 +43,8 @@ MAX_MESSAGES = 1_000
 # A session is renewed before its end.
 SESSION_MARGIN = 0.9
 UNAUTHORIZED = 401
+# How long a talk waits for books that are busy.
+BUSY_SECONDS = 5.0
 # Of what was said and heard so much is kept with the attempt.
 MAX_KEPT = 16 << 10
 
@@ -152,7 +156,7 @@ def _say(line: Line, call: Call, session: Session | None) -> Reply:
 
 
 def _shown(told: Call | Reply) -> bytes:
-    """What is kept of a call or reply, without headers: secrets travel there."""
+    """What is kept of a call or reply; neither headers, where secrets travel, nor written files, which name people."""
     if isinstance(told, HttpCall):
         return f"{told.method} {told.path.partition('?')[0]}\n".encode() + told.body[:MAX_KEPT]
     if isinstance(told, HttpReply):
@@ -162,22 +166,32 @@ def _shown(told: Call | Reply) -> bytes:
     if isinstance(told, SoapReply):
         return repr(told.value).encode()[:MAX_KEPT]
     if isinstance(told, FileWrite):
-        return f"write {told.name}\n".encode() + told.content[:MAX_KEPT]
+        return f"write {told.name}, {len(told.content)} bytes".encode()
     if isinstance(told, FileRead):
         return f"read {told.name}".encode()
     assert isinstance(told, FileReply)
     return b"no file" if told.content is None else told.content[:MAX_KEPT]
 
 
-def lead(
-    line: Line, sessions: Sessions, talk: Callable[[Job, Link], Calling[None]], job: Job, learn: Callable[[Found], None]
-) -> Undelivered | None:
-    """Lead a push or pull to its end; ``None`` when all is said, or why not. ``learn`` takes what it has found."""
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The books as talks meet them: ``learn`` takes what a talk has found, ``read`` answers what it asks."""
 
-    def answer(told: Call | Found) -> Reply | None:
+    learn: Callable[[Found], None]
+    read: Callable[[Query[Any]], Result]
+
+
+def lead(
+    line: Line, sessions: Sessions, talk: Callable[[Job, Link], Calling[Any]], job: Job, books: Books
+) -> int | Undelivered | None:
+    """Lead a push or pull to its end: ``None`` when all is said, how many messages are, or why none is."""
+
+    def answer(told: Call | Found | Query[Any]) -> Reply | Result | None:
+        if isinstance(told, Query):
+            return books.read(told)
         session = sessions.of(line)
         if isinstance(told, Found):
-            learn(told)
+            books.learn(told)
             for each in told.writes:
                 _say(line, each, session)
             return None
@@ -188,17 +202,21 @@ def lead(
         return reply
 
     try:
-        listen(talk(job, line.out.link), answer)
+        done: int | None = listen(talk(job, line.out.link), answer)
     except Undelivered as error:
         return error
     except BadMessage as error:
         return BadReply(f"{error.message} at {error.details.get('where', '?')}")
     except LoyaltyError as error:
+        if error.retryable:
+            return NotYet(f"the books are {error.code}", BUSY_SECONDS)
         return LinkRefused(f"the core has refused: {error.code}")
     except Exception as error:
         log.error("push_failed", link=line.out.link.code, reason=type(error).__name__, trace=trace(error))
         return Bug(type(error).__name__)
-    return None
+    if done is not None and not 0 < done <= len(job.messages):
+        return Bug(f"{done} of {len(job.messages)} messages")
+    return done
 
 
 def try_once(out: Outgoing, now: datetime) -> bytes:

@@ -17,7 +17,7 @@ from processing.commands import Line, Receipt, ReturnLine
 from processing.errors import BadAmount, ReturnExceeds
 from processing.lots import Move
 from processing.spans import Spans, gaps, joined, length_of, lowest, portion, ranges
-from processing.units import spread
+from processing.units import of_pieces, spread
 
 GOODS, GIFT_CARD = "goods", "gift_card"
 
@@ -98,12 +98,15 @@ def payable_total(receipt: Receipt) -> int:
 def spread_payments(lines: Sequence[Line], amounts: Sequence[int]) -> list[list[tuple[int, int]]]:
     """Each amount spread over the goods in proportion, so that no line is paid more than it costs.
 
+    A line that has to cost something is paid down to its least price only, as long as the others can take the rest.
     What exceeds all lines together is spread as if they cost enough.
     """
     left = weights(lines)
+    least = [of_pieces(line.minimum_price_minor, line.quantity_thousandths) for line in lines]
     parts = []
     for amount in amounts:
-        part = spread(amount, left if sum(left) >= amount else weights(lines))
+        room = [max(rest - kept, 0) for rest, kept in zip(left, least, strict=True)]
+        part = spread(amount, next((some for some in (room, left) if sum(some) >= amount), weights(lines)))
         left = [max(rest - paid, 0) for rest, paid in zip(left, part, strict=True)]
         parts.append([(line.number, paid) for line, paid in zip(lines, part, strict=True) if paid])
     return parts

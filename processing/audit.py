@@ -38,6 +38,7 @@ ACTIONS = (
     "holder_erased",
     "holder_updated",
     "holders_merged",
+    "load_queued",
     "merge_called_off",
     "message_edited",
     "messages_replayed",

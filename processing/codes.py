@@ -13,7 +13,7 @@ from processing.commands import CheckCode, SendCode
 from processing.errors import BadMessage, CodeExpired, HolderNotFound, TooManyCodes, WrongCode
 from processing.holders import MAX_PURPOSE, known
 from processing.keys import once
-from processing.people import PHONE, Code, read_field
+from processing.people import PHONE, Code, read_field, told_phone
 from processing.results import CodeChecked, CodeSent
 from processing.state import State
 
@@ -76,7 +76,10 @@ def _check(command: SendCode | CheckCode) -> None:
 
 
 def _phone(state: State, command: SendCode | CheckCode) -> tuple[str, str]:
-    """The holder's phone and its index in hex. Errors: CardNotFound, HolderNotFound."""
+    """The holder's phone, or the one that was told, and its index in hex. Errors: CardNotFound, HolderNotFound."""
+    if command.card is None:
+        phone = told_phone(command)
+        return phone, state.vault.blind_index(PHONE, phone).hex()
     holder, person = known(state, command.card)
     if person.phone is None:
         raise HolderNotFound("the holder has no phone")

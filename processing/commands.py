@@ -54,6 +54,7 @@ from processing.results import (
     TokenIssued,
     ToppedUp,
     Transferred,
+    WalletsTold,
 )
 
 R = TypeVar("R", bound=Result, covariant=True)
@@ -67,6 +68,8 @@ MAX_HOLD_SECONDS = 30 * 86_400
 DEFAULT_HOLD_SECONDS = 900
 MAX_WINDOW_SECONDS = 86_400
 MAX_PAGE = 500
+# Of one ReadWallets.
+MAX_WALLETS = 1_000
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -297,7 +300,10 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     ``amount`` None: all that is free, be it nothing. ``owner`` is who holds (a till, an order): what it held on
     this account before is released. Without keys it is the owner's lock: asked again it is placed anew, and it is
     named by its card and owner. ``others`` are further names of the card, tried when ``card`` leads nowhere.
-    ``order_minor``: no more than the programme lets points pay of it.
+    ``order_minor``: no more than the programme lets points pay of it; ``receipt``: the same of an order whose goods
+    are known, at the sums that are about to be paid, and the answer tells which lines it would pay. ``supersede``: the
+    key names what is held for one order, be it placed, changed, given up and placed again; without it a key names one
+    hold for ever.
     Errors: as PostReceipt for the card; InsufficientPoints, LimitExceeded, BadAmount, WalletMerging.
     """
 
@@ -309,6 +315,8 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     seconds: int = DEFAULT_HOLD_SECONDS
     owner: str = ""
     order_minor: int | None = None
+    receipt: Receipt | None = None
+    supersede: bool = False
     pin: str = ""
 
 
@@ -327,6 +335,9 @@ class CaptureHold(Command[HoldCaptured], frozen=True, tag=True, kw_only=True):
 
 class ReleaseHold(Command[HoldReleased], frozen=True, tag=True, kw_only=True):
     """Give up a hold. Before its PlaceHold it leaves a tombstone. Never refused by the rules.
+
+    Under the hold's own key it is no event of its own: it gives up what is open, as often as it comes, and leaves
+    no trace where nothing is.
 
     Without ``hold`` and keys: whatever ``owner`` holds of the ``card`` in the ``unit``; then CardNotFound is an error.
     """
@@ -482,10 +493,11 @@ class RegisterHolder(Command[HolderRegistered], frozen=True, tag=True, kw_only=T
     """A person takes the card's wallet; no entry moves. Errors: CardNotFound, HolderExists, PhoneTaken.
 
     ``phone`` in any usual spelling; it is kept as E.164, encrypted, and found by a blind index. ``product`` makes
-    the card one of another product with the same number, as when a bearer card becomes a personal one.
+    the card one of another product with the same number, as when a bearer card becomes a personal one. ``card`` None:
+    a new active card of ``product``; then ProductNotFound, RangeFull.
     """
 
-    card: Ref
+    card: Ref | None = None
     name: str
     phone: str = ""
     email: str = ""
@@ -548,11 +560,13 @@ class WithdrawConsent(Command[ConsentRecorded], frozen=True, tag=True, kw_only=T
 class SendCode(Command[CodeSent], frozen=True, tag=True, kw_only=True):
     """A code of 6 digits for the phone of the card's holder. Whoever asks makes ``code`` and sends it afterwards.
 
-    Valid for five minutes and three tries; per phone 3 in an hour and 10 in a day.
-    Errors: CardNotFound, HolderNotFound (no phone), TooManyCodes.
+    Without ``card`` it is for ``phone``, which may be nobody's yet. Valid for five minutes and three tries; per phone 3
+    in an hour and 10 in a day.
+    Errors: CardNotFound, HolderNotFound (no phone), TooManyCodes, BadMessage (no phone at all).
     """
 
-    card: Ref
+    card: Ref | None = None
+    phone: str = ""
     purpose: str
     code: str
 
@@ -684,6 +698,16 @@ class ReadHolder(Query[HolderTold], frozen=True, tag=True, kw_only=True):
     refs: tuple[Ref, ...]
 
 
+class ReadWallets(Query[WalletsTold], frozen=True, tag=True, kw_only=True):
+    """What a far side that keeps a copy is told of wallets: cards, holders in the clear, balances, all as of now.
+
+    ``accounts`` are numbers of wallets, MAX_WALLETS at most; one that was merged leads to what it became part of, one
+    that nobody has is left out. Errors: BadMessage.
+    """
+
+    accounts: tuple[int, ...]
+
+
 class IssueToken(Query[TokenIssued], frozen=True, tag=True, kw_only=True):
     """A signed name of the card for a QR code, good for a few minutes. Errors: CardNotFound."""
 
@@ -736,5 +760,6 @@ AnyQuery = (
     | ReadReceipt
     | ReadHold
     | ReadHolder
+    | ReadWallets
     | IssueToken
 )

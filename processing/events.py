@@ -23,6 +23,8 @@ from processing.units import major
 OPERATION_POSTED, BALANCE_CHANGED, BALANCE_BELOW = "operation_posted", "balance_changed", "balance_below"
 TIER_CHANGED, CARD_CHANGED, HOLDER_CHANGED = "tier_changed", "card_changed", "holder_changed"
 CODE_SENT, LIMIT_EXCEEDED, MESSAGE_DEAD, ALERT = "code_sent", "limit_exceeded", "message_dead", "alert"
+# Not caused by the books: somebody has told a link to say it.
+LOAD = "load"
 
 KINDS: dict[str, str] = {
     OPERATION_POSTED: "an operation was booked: purchases, returns, corrections, expiry",
@@ -35,6 +37,7 @@ KINDS: dict[str, str] = {
     LIMIT_EXCEEDED: "a receipt went beyond a soft limit of the programme",
     MESSAGE_DEAD: "a message of the outbox was given up",
     ALERT: "a rule about queues has begun to hold, or holds no more",
+    LOAD: "what a till shall load, put into the queue by hand (tillgate frontol load)",
 }
 
 # Ids are of time: microseconds since 1970, and behind them a number of the process, so that two never meet.

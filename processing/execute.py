@@ -54,6 +54,7 @@ from processing.commands import (
     PayOut,
     PlaceHold,
     PostReceipt,
+    Receipt,
     Redeem,
     RegisterHolder,
     ReleaseHold,
@@ -219,8 +220,12 @@ class Core:
             check_key(key)
         if isinstance(command, (PostReceipt, ReturnReceipt)):
             check_receipt(command)
+        if isinstance(command, PlaceHold) and command.receipt is not None:
+            check_size(command.receipt)
         if isinstance(command, (RegisterHolder, UpdateHolder)):
             people.contacts_of(self.work.vault, command)
+        if isinstance(command, SendCode) and command.card is None:
+            people.told_phone(command)
 
     def _tried(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         if not commands:
@@ -310,13 +315,20 @@ def check_key(key: str) -> None:
 
 def check_receipt(command: PostReceipt | ReturnReceipt) -> None:
     """Errors: TooLarge for more lines or cards than a receipt can have, BadMessage and BadAmount for what is unfit."""
-    if len(command.receipt.lines) > MAX_LINES or len(command.cards) > MAX_CARDS or _lines_back(command) > MAX_LINES:
+    if len(command.cards) > MAX_CARDS or _lines_back(command) > MAX_LINES:
         raise TooLarge("too many lines or cards", where="receipt")
-    if abs(command.receipt.total_minor) > MAX_AMOUNT:
-        raise BadAmount("the receipt's total is too large", where="total_minor")
+    check_size(command.receipt)
     for where in ("number", "till", "cashier"):
         if len(getattr(command.receipt, where)) > MAX_NAME:
             raise BadMessage(f"longer than {MAX_NAME} characters", where=where)
+
+
+def check_size(receipt: Receipt) -> None:
+    """Errors: TooLarge, BadAmount."""
+    if len(receipt.lines) > MAX_LINES:
+        raise TooLarge("too many lines or cards", where="receipt")
+    if abs(receipt.total_minor) > MAX_AMOUNT:
+        raise BadAmount("the receipt's total is too large", where="total_minor")
 
 
 def _lines_back(command: PostReceipt | ReturnReceipt) -> int:

@@ -10,6 +10,8 @@ import msgspec
 
 from processing import tables
 from processing.accruals import give_event
+from processing.cards import activate, masked, new_card
+from processing.chain import Product
 from processing.commands import (
     EraseHolder,
     GiveConsent,
@@ -24,7 +26,7 @@ from processing.name_parts import parts
 from processing.people import BIRTHDAY, EMAIL, PHONE, Contact, Holder, Person, contacts_of, place, read_field
 from processing.results import ConsentRecorded, HolderErased, HolderRegistered, HolderUpdated
 from processing.secrets import EXCHANGE_LOG, Vault, new_key, seal
-from processing.state import State
+from processing.state import Card, State
 
 NAME = "name"
 MAX_PURPOSE = 64
@@ -35,12 +37,13 @@ def register_holder(state: State, command: RegisterHolder) -> HolderRegistered:
     """A person takes the card's wallet; no entry moves."""
 
     def do() -> tuple[HolderRegistered, int | None]:
-        card = state.card([command.card])
-        if card.wallet_id in state.people.holders:
+        card = state.card([command.card]) if command.card else None
+        if card and card.wallet_id in state.people.holders:
             raise HolderExists("the card has a holder already")
-        product = state.directory.product(command.product or card.product)
+        product = state.directory.product(command.product or (card.product if card else ""))
         contacts = contacts_of(state.vault, command)
         _check_free(state, contacts, None)
+        card = card or _new_card(state, command, product)
         holder = Holder(state.ids.take("holder"), card.wallet_id, state.now, None)
         state.people.holders[card.wallet_id] = state.people.changed_holders[holder.id] = holder
         values = {contact.kind: contact.value for contact in contacts}
@@ -54,9 +57,18 @@ def register_holder(state: State, command: RegisterHolder) -> HolderRegistered:
             card.product = product.code
             state.changed_cards[card.id] = card
         give_event(state, state.store(command.store), card, "registration")
-        return HolderRegistered(holder_id=holder.id, account=card.wallet_id), None
+        return HolderRegistered(holder_id=holder.id, account=card.wallet_id, card=card.number), None
 
     return once(state, command, HolderRegistered, do)
+
+
+def _new_card(state: State, command: RegisterHolder, product: Product) -> Card:
+    """An active card for somebody who has none."""
+    card = new_card(state, product, "", (), None)
+    activate(state, card, command.store)
+    give_event(state, state.store(command.store), card, "activation")
+    state.audit(command, "card_issued", masked(card.number), product=product.code, status=card.status)
+    return card
 
 
 def update_holder(state: State, command: UpdateHolder) -> HolderUpdated:

@@ -7,20 +7,24 @@ lot that expires meanwhile expires when the hold ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from processing.activity import local_day
+from processing.allocation import lines_of, payable_total, weights
 from processing.cards import check_pin, check_usable, pays_with_pin
 from processing.claims import POSTED, TOMBSTONE, Claim, is_lock
 from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
 from processing.directory import REDEEMED
 from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
-from processing.keys import once
+from processing.keys import content, once
 from processing.lots import Move, available, draw
+from processing.paid_lines import paid_lines
 from processing.plans import DEBT, HOLD_LATE, movement, short_of
-from processing.programme.payment import payable_points
-from processing.results import HoldCaptured, HoldPlaced, HoldReleased
+from processing.programme.compiled import Programme
+from processing.programme.facts import Facts
+from processing.programme.payment import allowed, payable_points
+from processing.programme.payment import limit as payment_limit
+from processing.results import HoldCaptured, HoldPlaced, HoldReleased, PaidLine
 from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State, card_names
 from processing.units import MAX_AMOUNT
 
@@ -41,19 +45,21 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
         account = state.account(card.wallet_id, command.unit)
         if state.wallets[card.wallet_id].merging_into is not None:
             raise WalletMerging("the wallet takes no new holds")
-        store_id = state.store(command.store).id
-        own = state.locks(account, command)
-        free = available(account.lots.values(), state.now) + _would_free(account, own, state.now)
+        hold_id, store_id = state.ids.take("hold"), state.store(command.store).id
+        # Every hold is found by a key, also a lock, which nobody names by it.
+        head = Claim(store_id, f"{LOCK}{hold_id}") if is_lock(command) else state.heads(command)[0]
+        own = _replaced(state, command, head, account)
+        free = available(account.lots.values(), state.now)
+        free += sum(_would_free(state, account, hold) for hold in own if hold.account_id == account.id)
         amount = _amount(state, command, card, account, free)
         for hold in own:
             state.end_hold(hold, RELEASED, state.now)
         moves, _ = draw(account.lots.values(), amount, state.now)
-        hold_id = state.ids.take("hold")
         until = state.now + timedelta(seconds=command.seconds)
         hold = Hold(
             hold_id,
-            store_id,
-            f"{LOCK}{hold_id}" if is_lock(command) else state.heads(command)[0].key,
+            head.store_id,
+            head.key,
             account.id,
             command.owner,
             amount,
@@ -76,44 +82,94 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
             available=available(account.lots.values(), state.now),
             at=state.now,
             until=until,
+            paid=_paid(state, command, card, amount),
         ), None
 
-    if not is_lock(command):
-        return once(state, command, HoldPlaced, do)
-    placed, _ = do()
-    # Every hold is found by a key, also one that nobody names by it.
+    if is_lock(command):
+        return _lock(state, command, do()[0])
+    return once(state, command, HoldPlaced, do, lambda head: command.supersede and _is_gone(state, command, head))
+
+
+def _is_gone(state: State, command: PlaceHold, head: Claim) -> bool:
+    """Whether another hold may take the place of what was held under the key: not where a receipt has used it."""
+    hold = _held_under(state, head)
+    if hold is None or hold.state == OPEN:
+        return hold is None or head.content != content(state, command)
+    return hold.state != CAPTURED or hold.is_undone
+
+
+def _held_under(state: State, head: Claim) -> Hold | None:
+    """The hold that a key stands for, as long as it is kept."""
+    stored = head.stored() if head.answer is not None else None
+    return state.holds.get(stored.hold_id) if isinstance(stored, HoldPlaced) else None
+
+
+def _replaced(state: State, command: PlaceHold, head: Claim, account: Account) -> list[Hold]:
+    """What ends with the new hold: what its owner, a till or an order of the store, holds on the account already, and
+    what was held under its key, be it on another card."""
+    own, former = state.locks(account, command), _held_under(state, head)
+    is_other = former is not None and former.state == OPEN and all(hold is not former for hold in own)
+    return [*own, former] if former is not None and is_other else own
+
+
+def _lock(state: State, command: PlaceHold, placed: HoldPlaced) -> HoldPlaced:
+    """The lock under a key of its own, which answers nobody."""
     claim = Claim(state.store(command.store).id, f"{LOCK}{placed.hold_id}")
     claim.settle(POSTED, placed, None, state.now)
     state.claims[claim.store_id, claim.key] = claim
     return placed
 
 
-def _would_free(account: Account, holds: Iterable[Hold], now: datetime) -> int:
-    """What becomes available when the holds end: pins of lots that have expired do not."""
-    pins = [pin for hold in holds for pin in hold.pins.items()]
-    return sum(pin for lot_id, pin in pins if account.lots[lot_id].is_available(now))
+def _would_free(state: State, account: Account, hold: Hold) -> int:
+    """What becomes available when the hold ends: pins of lots that have expired do not."""
+    return sum(pin for lot_id, pin in hold.pins.items() if account.lots[lot_id].is_available(state.now))
 
 
 def _amount(state: State, command: PlaceHold, card: Card, account: Account, free: int) -> int:
     """How much is to be held. Errors: BadAmount, InsufficientPoints, LimitExceeded."""
     programme = state.directory.programme_of(card.product).programme
-    limit = MAX_AMOUNT
-    if command.order_minor is not None and programme.unit == account.unit:
+    limit, step = MAX_AMOUNT, 1
+    if programme.unit == account.unit and (command.receipt is not None or command.order_minor is not None):
         today = local_day(state.now, state.store(command.store).zone)
         facts = state.pasts.facts(card.wallet_id, programme, today)
-        limit = payable_points(programme, command.order_minor, facts)
+        limit = _payable(programme, command, facts, free)
+        step = programme.document.payment.step if command.receipt is not None else 1
     if command.amount is None:
         return max(min(free, limit), 0)
     if not 0 < command.amount <= MAX_AMOUNT:
         raise BadAmount("an amount must be positive", unit=command.unit)
-    if command.amount > limit:
+    if command.amount > limit or command.amount % step:
         unit = state.directory.unit(account.unit)
+        most = min(limit, command.amount)
         raise LimitExceeded(
-            "more points than the programme allows", unit=unit.code, scale=unit.scale, asked=command.amount, limit=limit
+            "not what the programme lets pay",
+            unit=unit.code,
+            scale=unit.scale,
+            asked=command.amount,
+            limit=most - most % step,
         )
     if command.amount > free:
         raise short_of(state, account, free, command.amount)
     return command.amount
+
+
+def _payable(programme: Programme, command: PlaceHold, facts: Facts, free: int) -> int:
+    """The most points that the programme lets pay of the order."""
+    if command.receipt is None:
+        return payable_points(programme, command.order_minor or 0, facts)
+    if free < programme.document.payment.least:
+        return 0
+    lines = lines_of(command.receipt)
+    most = payment_limit(programme, lines, weights(lines), payable_total(command.receipt), facts)
+    return min(most, allowed(programme, facts))
+
+
+def _paid(state: State, command: PlaceHold, card: Card, amount: int) -> tuple[PaidLine, ...]:
+    """What of each line the hold would pay, as the receipt will be told."""
+    if command.receipt is None:
+        return ()
+    programme = state.directory.programme_of(card.product).programme
+    return paid_lines(state.directory, lines_of(command.receipt), [(card.wallet_id, programme, {command.unit: amount})])
 
 
 def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
@@ -181,22 +237,19 @@ def release_hold(state: State, command: ReleaseHold) -> HoldReleased:
     """Give up a hold; one that is still under way finds a tombstone."""
     if is_lock(command):
         return _unlock(state, command)
+    head = state.head(state.store(command.store).id, command.hold)
+    if command.hold in command.keys:
+        hold = _held_under(state, head)
+        return _released(state, hold) if hold is not None else HoldReleased(outcome=ORPHAN, at=state.now)
 
     def do() -> tuple[HoldReleased, int | None]:
-        head = state.head(state.store(command.store).id, command.hold)
         if head.is_fresh:
             result = HoldReleased(outcome=ORPHAN, at=state.now)
             head.settle(TOMBSTONE, result, None, state.now)
             return result, None
         if head.state == TOMBSTONE:
             return HoldReleased(outcome=NOTHING, at=state.now), None
-        hold = state.named_hold(command.store, command.hold)
-        if hold.state != OPEN:
-            return HoldReleased(outcome=NOTHING, at=state.now), None
-        amount = hold.amount
-        state.end_hold(hold, RELEASED, state.now)
-        unit = state.directory.unit(state.accounts_by_id[hold.account_id].unit)
-        return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale), None
+        return _released(state, state.named_hold(command.store, command.hold)), None
 
     return once(state, command, HoldReleased, do)
 
@@ -205,10 +258,19 @@ def _unlock(state: State, command: ReleaseHold) -> HoldReleased:
     """Give up what the owner holds of the card's unit. Errors: CardNotFound, UnitNotFound."""
     account = state.account(state.card(card_names(command)).wallet_id, command.unit)
     own = state.locks(account, command)
-    if not own:
-        return HoldReleased(outcome=NOTHING, at=state.now)
     amount = sum(hold.amount for hold in own)
     for hold in own:
         state.end_hold(hold, RELEASED, state.now)
     unit = state.directory.unit(account.unit)
+    if not own:
+        return HoldReleased(outcome=NOTHING, at=state.now)
+    return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale)
+
+
+def _released(state: State, hold: Hold) -> HoldReleased:
+    if hold.state != OPEN:
+        return HoldReleased(outcome=NOTHING, at=state.now)
+    amount = hold.amount
+    state.end_hold(hold, RELEASED, state.now)
+    unit = state.directory.unit(state.accounts_by_id[hold.account_id].unit)
     return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale)

@@ -56,8 +56,20 @@ def is_alike(state: State, command: Command[Any]) -> bool:
     return head.state == POSTED and state.now - (head.stamp or state.now) <= timedelta(seconds=command.window_seconds)
 
 
-def once(state: State, command: Command[Any], expected: type[R], do: Callable[[], tuple[R, int | None]]) -> R:
+def never(claim: Claim) -> bool:
+    return False
+
+
+def once(
+    state: State,
+    command: Command[Any],
+    expected: type[R],
+    do: Callable[[], tuple[R, int | None]],
+    is_over: Callable[[Claim], bool] = never,
+) -> R:
     """The stored answer when the key is known; else what ``do`` answers, kept with the operation it booked.
+
+    ``is_over``: what a known key stands for is no more, and it may stand for something new.
 
     Errors: KeyReused, AlreadyVoided, and whatever ``do`` refuses with before it changes anything.
     """
@@ -69,11 +81,12 @@ def once(state: State, command: Command[Any], expected: type[R], do: Callable[[]
         if isinstance(alike, expected):
             return alike
         state.lay_aside(head)
-    if head.state == POSTED:
+    is_new = head.is_fresh or is_over(head)
+    if head.state == POSTED and not is_new:
         answer = replay(state, head, command, expected)
         state.attach(command, head)
         return answer
-    if not head.is_fresh:
+    if not is_new:
         raise AlreadyVoided("this was voided")
     result, operation_id = do()
     head.content = content(state, command)

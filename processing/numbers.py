@@ -13,7 +13,7 @@ from typing import Any
 from stdnum import luhn
 
 from processing.chain import Product
-from processing.commands import Command, IssueCard, ReplaceCard, SellGiftCard
+from processing.commands import Command, IssueCard, RegisterHolder, ReplaceCard, SellGiftCard
 from processing.directory import Directory
 from processing.errors import BadAmount
 
@@ -21,6 +21,8 @@ from processing.errors import BadAmount
 SPARES = 3
 # Of cards of value at most one in so many numbers may exist, or they can be guessed.
 GREATEST_DENSITY = 1_000_000
+# Commands that may need a number.
+MAKING_CARDS = (IssueCard, ReplaceCard, SellGiftCard, RegisterHolder)
 
 
 def free_digits(product: Product) -> int:
@@ -55,9 +57,7 @@ def check(product: Product, number: str) -> None:
 def products_of(directory: Directory, commands: Sequence[Command[Any]]) -> list[Product]:
     """The products of which the commands ask for new cards; unknown ones are left out."""
     codes = dict.fromkeys(
-        command.product
-        for command in commands
-        if isinstance(command, (IssueCard, ReplaceCard, SellGiftCard)) and command.product
+        command.product for command in commands if isinstance(command, MAKING_CARDS) and command.product
     )
     return [directory.products[code] for code in codes if code in directory.products]
 
@@ -69,9 +69,9 @@ def spare_numbers(directory: Directory, commands: Sequence[Command[Any]]) -> dic
     """
     spare: dict[str, list[str]] = {}
     for command in commands:
-        if not isinstance(command, (IssueCard, ReplaceCard, SellGiftCard)) or getattr(command, "number", None):
+        if not isinstance(command, MAKING_CARDS) or getattr(command, "number", None):
             continue
-        if isinstance(command, SellGiftCard) and command.card is not None:
+        if isinstance(command, SellGiftCard | RegisterHolder) and command.card is not None:
             continue
         codes = [command.product] if command.product else list(directory.products)
         for code in codes:

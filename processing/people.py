@@ -164,9 +164,11 @@ def read(
         if rows:
             people.taken[kind, index] = rows[0][0]
     if any(isinstance(command, (SendCode, CheckCode)) for command in asked):
-        phones = sorted({index.hex() for found in people.contacts.values() for kind, index in found if kind == PHONE})
+        phones = {index.hex() for found in people.contacts.values() for kind, index in found if kind == PHONE}
+        told = [told_phone(command) for command in asked if isinstance(command, SendCode) and command.card is None]
+        phones |= {vault.blind_index(PHONE, phone).hex() for phone in told}
         since = Instant().process_bind_param(now - timedelta(days=CODES_DAYS), connection.dialect)
-        (rows,) = run(connection, [(CODES, {"phones": array(phones), "since": since})])
+        (rows,) = run(connection, [(CODES, {"phones": array(sorted(phones)), "since": since})])
         for row in rows:
             people.codes.setdefault(row[1], []).append(Code(*row))
 
@@ -211,6 +213,14 @@ def contacts_of(vault: Vault, command: RegisterHolder | UpdateHolder) -> list[Co
                 raise BadMessage(f"not a valid {kind}", where=kind) from None
             found.append(Contact(kind, value, (kind, vault.blind_index(kind, value))))
     return found
+
+
+def told_phone(command: SendCode | CheckCode) -> str:
+    """The phone that a command tells instead of a card. Errors: BadMessage."""
+    try:
+        return normalise_phone(getattr(command, "phone", ""))
+    except ValueError:
+        raise BadMessage("not a valid phone", where=PHONE) from None
 
 
 def read_field(vault: Vault, holder_id: int, wrapped_key: bytes, column: str, blob: bytes) -> str:

@@ -24,6 +24,7 @@ from processing.commands import (
     ReadOperation,
     ReadReceipt,
     ReadStatement,
+    ReadWallets,
     Ref,
 )
 from processing.database import is_retryable, sqlstate, trace
@@ -38,6 +39,7 @@ from processing.reading import Reading, derived_names, kept_names, names_of
 from processing.records import read_hold, read_operation, read_receipt
 from processing.results import Result
 from processing.statements import read_statement
+from processing.wallets import read_wallets
 
 Outcome = Result | LoyaltyError
 
@@ -53,6 +55,7 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadReceipt: read_receipt,
     ReadHold: read_hold,
     ReadHolder: read_holder,
+    ReadWallets: read_wallets,
     IssueToken: issue_token,
 }
 """All but Identify, whose cards are read together."""

@@ -337,6 +337,39 @@ class HolderTold(Result, frozen=True, tag=True, kw_only=True):
     consents: tuple[Consent, ...]
 
 
+class WalletCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A card with its full number: for far sides that keep copies of cards, never for logs."""
+
+    card_id: int
+    number: str
+    product: str
+    status: str
+    issued_at: datetime
+    expires_at: datetime | None
+
+
+class WalletTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A wallet as it is now. ``holder_id`` is 0 where nobody is known, and the person's fields are empty then.
+
+    ``accounts``: the numbers it was asked by; its own, or those of wallets that have become part of it.
+    """
+
+    account: int
+    accounts: tuple[int, ...]
+    cards: tuple[WalletCard, ...]
+    balances: tuple[Balance, ...]
+    holder_id: int = 0
+    name: str = ""
+    phone: str = ""
+    email: str = ""
+    birthday: date | None = None
+    registered_at: datetime | None = None
+
+
+class WalletsTold(Result, frozen=True, tag=True, kw_only=True):
+    wallets: tuple[WalletTold, ...]
+
+
 class TokenIssued(Result, frozen=True, tag=True, kw_only=True):
     token: str
     number: str
@@ -413,7 +446,7 @@ class Exchanged(Result, frozen=True, tag=True, kw_only=True):
 
 
 class HoldPlaced(Result, frozen=True, tag=True, kw_only=True):
-    """``available`` is what is left to others."""
+    """``available`` is what is left to others; ``paid`` is what the hold would pay of the receipt, by line."""
 
     hold_id: int
     card: str
@@ -425,6 +458,7 @@ class HoldPlaced(Result, frozen=True, tag=True, kw_only=True):
     available: int
     at: datetime
     until: datetime
+    paid: tuple[PaidLine, ...] = ()
 
 
 class HoldCaptured(Result, frozen=True, tag=True, kw_only=True):
@@ -524,8 +558,11 @@ class PinSet(Result, frozen=True, tag=True, kw_only=True):
 
 
 class HolderRegistered(Result, frozen=True, tag=True, kw_only=True):
+    """``card`` is the number of the card."""
+
     holder_id: int
     account: int
+    card: str = ""
 
 
 class HolderUpdated(Result, frozen=True, tag=True, kw_only=True):
@@ -656,5 +693,6 @@ AnyRead = (
     | ReceiptTold
     | HoldTold
     | HolderTold
+    | WalletsTold
     | TokenIssued
 )

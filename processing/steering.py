@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, func, or_, select, update
+from sqlalchemy import Connection, Select, Text, and_, cast, func, or_, select, update
 
 from processing import tables
 from processing.database import Database, Statement, run
 from processing.errors import BadMessage
-from processing.events import Stamps, first_id
+from processing.events import LOAD, Stamps, first_id
 from processing.outbox import CANCELLED, DEAD, DELIVERED, MAX_TEXT, PENDING, PUSH, put
 
 MAX_PAGE = 500
@@ -232,6 +232,14 @@ def message(connection: Connection, message_id: int) -> Shown:
     if row is None:
         raise MessageNotFound(message_id)
     return Shown(*row)
+
+
+def has_file(connection: Connection, link: str, digest: str) -> bool:
+    """Whether a file with this digest was queued for the link, as far back as messages are kept."""
+    c = _message.c
+    named = cast(c.body, Text).contains(f'"file":"{digest}"', autoescape=True)
+    asked = select(c.id).where(c.link == link, c.kind == LOAD, c.state != CANCELLED, named).limit(1)
+    return connection.execute(asked).first() is not None
 
 
 def attempts(connection: Connection, told: Shown, most: int = 50) -> list[Tried]:

@@ -89,6 +89,12 @@ def major(amount: int, scale: int) -> str:
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
 
 
+def whole_major(amount: int, scale: int) -> int:
+    """How many whole major units an amount has: ``whole_major(45050, 2) == 450``; rounds down towards zero."""
+    size: int = abs(amount) // 10**scale
+    return size if amount >= 0 else -size
+
+
 def cost(price: int, quantity_thousandths: int) -> int:
     """What so many pieces of a price cost; half a minor unit is rounded up, away from zero."""
     size = (abs(price * quantity_thousandths) + THOUSAND // 2) // THOUSAND
@@ -104,6 +110,11 @@ def percent_of(amount: int, percent_hundredths: int) -> int:
 def proportion(amount: int, part: int, whole: int) -> int:
     """What of an amount belongs to a part of a whole; rounds down. None of them is negative."""
     return amount * part // whole
+
+
+def of_pieces(price_minor: int, quantity_thousandths: int) -> int:
+    """What so many pieces cost at so much each; rounded up: of a least price a kopeck less would be too cheap."""
+    return -(-price_minor * max(quantity_thousandths, 0) // THOUSAND)
 
 
 def worth(amount: int, price_millionths: int) -> int:

@@ -64,6 +64,7 @@ MEETS_THE_DATABASE = {
     "gateway.app",
     "gateway.backup",
     "gateway.cli",
+    "gateway.cli_frontol",
     "gateway.cli_queue",
     "gateway.delivery",
     "gateway.console.figures",

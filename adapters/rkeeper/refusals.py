@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from adapters.contract import Link, WireRequest, WireResponse
+from adapters.response_codes import number
 from adapters.rkeeper.answers import (
     CONTENT_TYPE,
     NO_PICTURE,
@@ -20,61 +21,8 @@ from adapters.rkeeper.answers import (
 )
 from adapters.rkeeper.trresponse import refused_answer
 from adapters.rkeeper.wording import TEXT_BYTES, fitted
-from adapters.texts import LINES, line, text
+from adapters.texts import reason
 from processing.errors import BadCredentials, CardNotFound, LoyaltyError
-
-# TRRESPONSE@error_code: any number but 0 is an error. Where the card industry has a number for it
-# (ISO 8583, field 39), that one is used, as in the vendor's 51 for a shortage.
-ERROR_CODES = {
-    "error": 96,
-    "refused": 5,
-    "card_not_found": 14,
-    "card_not_active": 78,
-    "card_blocked": 62,
-    "card_expired": 54,
-    "card_closed": 46,
-    "card_status_wrong": 57,
-    "card_number_taken": 26,
-    "product_not_found": 15,
-    "insufficient_points": 51,
-    "limit_exceeded": 61,
-    "unit_not_found": 52,
-    "receipt_not_found": 25,
-    "already_voided": 21,
-    "key_reused": 94,
-    "return_exceeds": 95,
-    "operation_not_found": 24,
-    "hold_not_found": 40,
-    "hold_ended": 41,
-    "hold_expired": 68,
-    "same_wallet": 42,
-    "wallet_merging": 43,
-    "not_gift_card": 56,
-    "range_full": 44,
-    "pin_required": 70,
-    "wrong_pin": 55,
-    "pin_locked": 75,
-    "holder_not_found": 29,
-    "wrong_code": 85,
-    "code_expired": 86,
-    "too_many_codes": 87,
-    "adjustment_not_found": 47,
-    "second_person_needed": 48,
-    "forbidden": 58,
-    "rate_limited": 65,
-    "phone_taken": 27,
-    "holder_exists": 28,
-    "bad_amount": 13,
-    "foreign_store": 3,
-    "bad_message": 30,
-    "too_large": 31,
-    "busy": 91,
-    "failed": 6,
-    "bad_credentials": 63,
-    "no_such_route": 12,
-    "link_paused": 92,
-}
-UNKNOWN_ERROR = ERROR_CODES["error"]
 
 CARD_INFO, FIND, PICTURE, LICENSE = "getcardinfoex", "findemail", "getcardimageex", "licenseinfo"
 _CALL = re.compile(rf"(?:^|/)({CARD_INFO}|{FIND}|{PICTURE}|{LICENSE})(?:\.php)?/?$", re.IGNORECASE)
@@ -92,22 +40,20 @@ def refuse(error: LoyaltyError, request: WireRequest, link: Link) -> WireRespons
 
 
 def _document(call: str, error: LoyaltyError, request: WireRequest, link: Link) -> str:
-    reason = _reason(error, language(_locale(request.body), link.options))
+    told = _reason(error, language(_locale(request.body), link.options))
     if call == CARD_INFO:
         unknown = isinstance(error, CardNotFound) and link.options["unknown_card"] == "not_found"
-        return NOT_FOUND if unknown else card_info(why=reason)
+        return NOT_FOUND if unknown else card_info(why=told)
     if call == FIND:
-        return not_found_answer(reason)
+        return not_found_answer(told)
     if call == PICTURE:
         return NO_PICTURE
-    return refused_answer(ERROR_CODES.get(error.code, UNKNOWN_ERROR), reason, link.options)
+    return refused_answer(number(error), told, link.options)
 
 
 def _reason(error: LoyaltyError, tongue: str) -> str:
-    """What the person at the till reads: what a hint of ours says better than the error's own text, or that."""
-    hint = error.details.get("hint", "")
-    said = line(hint, tongue) if isinstance(hint, str) and hint in LINES else text(error, tongue)
-    return fitted(said, TEXT_BYTES)
+    """What the person at the till reads."""
+    return fitted(reason(error, tongue), TEXT_BYTES)
 
 
 def _locale(body: bytes) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.contract import Call, FileRead, FileReply, FileWrite, Reply
+from processing.commands import Query
 from processing.errors import BadReply
+from processing.results import Result
 
 
 class FarSide:
@@ -25,6 +27,10 @@ class FarSide:
     def effects(self) -> Any:
         """What its owner has of all that was done: the same for the same, and nothing about when or how often it was
         said."""
+        raise NotImplementedError
+
+    def read(self, query: Query[Any]) -> Result:
+        """What the books answer to a push that asks them: the same whenever it is asked."""
         raise NotImplementedError
 
     def later(self) -> None:

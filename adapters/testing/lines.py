@@ -13,8 +13,9 @@ import msgspec
 from adapters.contract import Adapter, Call, Found, HttpCall, HttpReply, Job, Link, Reply, Session
 from adapters.talks import listen
 from adapters.testing.far_sides import FarSide
-from processing.commands import Ask
+from processing.commands import Ask, Query
 from processing.errors import Busy, LinkDown, LoyaltyError, Undelivered
+from processing.results import Result
 
 LOGIN, TALK, GOODBYE = "login", "talk", "goodbye"
 LOST, UNHEARD, DEAD = CUTS = ("lost", "unheard", "dead")
@@ -136,8 +137,10 @@ class Line:
                 return talk
             return listen(talk, lambda told: say(LOGIN, told), self.most)
 
-        def answer(told: Told) -> Reply | None:
+        def answer(told: Told | Query[Any]) -> Reply | Result | None:
             nonlocal session
+            if isinstance(told, Query):
+                return self.far.read(told)
             session = session or signed_in()
             reply = say(TALK, told)
             if isinstance(told, Found):

@@ -22,13 +22,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from adapters.contract import Adapter, Link, Outcome, SignedIn, WireRequest
+from adapters.contract import Adapter, CodeTold, Link, Outcome, SignedIn, WireRequest
 from adapters.testing.driver import CannedCore, asks_of, converse
 from processing.commands import Ask
 from processing.errors import LoyaltyError, rebuild
 from processing.results import AnyRead, AnyStoredResult
 
-AnyResult = AnyStoredResult | AnyRead | SignedIn
+AnyResult = AnyStoredResult | AnyRead | SignedIn | CodeTold
 
 CASES = "cases.json"
 # How an answer's file is named after its content type; anything else is ".bin".

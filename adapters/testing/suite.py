@@ -25,7 +25,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import Adapter, Link, Outcome, SignIn, WireResponse
+from adapters.contract import Adapter, ConfirmPhone, Link, Outcome, SignIn, WireResponse
 from adapters.testing import documents, sources
 from adapters.testing.driver import CannedCore, Conversation, converse, routes_of
 from adapters.testing.mutations import mutated, mutated_query
@@ -117,7 +117,9 @@ class ContractSuite:
         first, second = asked(self.adapter, sample), asked(self.adapter, sample)
         assert json.loads(msgspec.json.encode(first)) == sample.asks
         assert first == second
-        assert first == tuple(msgspec.convert(ask, AnyCommand | AnyQuery | SignIn) for ask in sample.asks)
+        assert first == tuple(
+            msgspec.convert(ask, AnyCommand | AnyQuery | SignIn | ConfirmPhone) for ask in sample.asks
+        )
 
     def test_a_sample_is_answered_as_recorded_and_a_replay_byte_for_byte_alike(self, sample: Sample) -> None:
         conversation = self.talk(sample, *sample.outcomes)

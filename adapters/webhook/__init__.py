@@ -30,7 +30,7 @@ from adapters.contract import (
     http,
 )
 from processing.errors import LoyaltyError
-from processing.events import KINDS
+from processing.events import KINDS, LOAD
 
 MAX_BATCH = 500
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
@@ -106,6 +106,6 @@ ADAPTER = Adapter(
     title="Webhooks for integrators and CRM",
     options=Options,
     refuse=refuse,
-    push=Push(wants=frozenset(KINDS), talk=send, batch=batch),
+    push=Push(wants=frozenset(KINDS) - {LOAD}, talk=send, batch=batch),
     login=login,
 )

@@ -109,6 +109,7 @@ unsent = Unsent()
 def same_whatever_the_code(command: Command[Any]) -> Command[Any]:
     """The command with a digest that leaves the code out: a repeated request brings another one."""
     assert isinstance(command, commands.SendCode)
+    assert command.card is not None
     bare = msgspec.json.encode([command.card.scheme, command.card.value, command.purpose]).decode()
     return msgspec.structs.replace(command, content=rest().vault.blind_index("content", f"SendCode|{bare}").hex())
 
@@ -140,6 +141,7 @@ def _unsent(command: commands.SendCode, sent: CodeSent) -> str:
 
 def _phone(command: commands.SendCode) -> str:
     """Where the code goes. Errors: CardNotFound, HolderNotFound."""
+    assert command.card is not None
     holder: HolderTold = ask_one(ReadHolder(refs=(command.card,)))
     if not holder.phone:
         raise HolderNotFound("the holder has no phone")

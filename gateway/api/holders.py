@@ -27,9 +27,13 @@ class RegisterHolderSchema(CardBody):
     product = f.code("the card becomes one of this kind", example="guest")
 
 
-class HolderRegisteredSchema(f.Told):
+class _HolderSchema(f.Told):
     holder_id = f.told_whole("the holder's number")
     account = f.told_whole("the wallet's number")
+
+
+class HolderRegisteredSchema(_HolderSchema):
+    card = f.told("the card's number")
 
 
 class UpdateHolderSchema(CardBody):
@@ -41,7 +45,7 @@ class UpdateHolderSchema(CardBody):
     birthday = f.day("a new date of birth", FIRST_BIRTH_YEAR)
 
 
-class HolderUpdatedSchema(HolderRegisteredSchema):
+class HolderUpdatedSchema(_HolderSchema):
     at = f.told_at()
 
 

@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields
 
 from gateway.api import fields as f
 from gateway.api.amounts import TOLD_PATTERN, minor
-from gateway.api.receipts import KeyQuerySchema
+from gateway.api.receipts import FiscalSchema, KeyQuerySchema, ReceiptSchema, fiscal_of
 from gateway.api.schemas import FlaggedSchema, UnitBody, card_example, example
 from gateway.api.section import CommandBody, Section, ask_one
 from gateway.errors import unfit
@@ -28,6 +28,8 @@ class PlaceHoldSchema(UnitBody):
     order_minor = f.money(
         "total of the order: no more than points may pay of it", data_key="order", load_default=None, allow_none=True
     )
+    receipt = f.nested(ReceiptSchema, "the order with its goods: the same, by line", allow_none=True)
+    supersede = f.switch("the key names all that is held for one order: other content replaces it")
 
 
 class HoldPlacedSchema(f.Told):
@@ -41,6 +43,7 @@ class HoldPlacedSchema(f.Told):
     available = f.told_amount("what is left to others")
     at = f.told_at()
     until = f.told_at("when it ends by itself")
+    fiscal = f.Part(FiscalSchema, fiscal_of, "how the fiscal receipt would tell what the hold pays of `receipt`")
 
 
 def hold_key() -> f.Text:

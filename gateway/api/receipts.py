@@ -25,7 +25,7 @@ from gateway.api.schemas import (
 from gateway.api.section import CommandBody, Made, QueryBody, Section, ask_one, client, rest, rest_key
 from processing import commands
 from processing.commands import MAX_CARDS, MAX_KEY, MAX_LINES, ReadReceipt
-from processing.results import Quoted, ReceiptPosted, ReceiptReturned, ReceiptTold, ReturnedLine
+from processing.results import HoldPlaced, Quoted, ReceiptPosted, ReceiptReturned, ReceiptTold, ReturnedLine
 from processing.units import major
 
 section = Section("receipts", "Purchases and returns")
@@ -138,7 +138,7 @@ class FiscalSchema(f.Told):
     tenders = f.told_some(FiscalTenderSchema, "forms of payment to print besides money")
 
 
-def fiscal_of(told: ReceiptPosted | Quoted) -> dict[str, Any]:
+def fiscal_of(told: ReceiptPosted | Quoted | HoldPlaced) -> dict[str, Any]:
     """What cards pay, as the fiscal receipt tells it: off the lines, or as a form of payment."""
     said = rest().settings.fiscal
     off = said.points == LINE_DISCOUNT

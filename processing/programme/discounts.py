@@ -9,7 +9,7 @@ from processing.commands import Line
 from processing.programme.compiled import Active, Programme, Rule, Scene
 from processing.programme.document import AmountOff, FixedPrice, NthPiece
 from processing.programme.stacking import Fired, Found, Gift, close, holding, hundredths, matched, stack
-from processing.units import THOUSAND, percent_of, proportion, spread
+from processing.units import THOUSAND, of_pieces, percent_of, proportion, spread
 
 
 def discounts(
@@ -79,7 +79,7 @@ def _amounts(give: Any, lines: Sequence[Line], places: Sequence[int], prices: li
 def _fixed_price(give: FixedPrice, lines: Sequence[Line], prices: list[int]) -> list[int]:
     """What no pieces are told of has no price of a piece, and stays as it is."""
     return [
-        max(price - _of_pieces(give.price_minor, line), 0) if line.quantity_thousandths > 0 else 0
+        max(price - of_pieces(give.price_minor, line.quantity_thousandths), 0) if line.quantity_thousandths > 0 else 0
         for line, price in zip(lines, prices, strict=True)
     ]
 
@@ -130,9 +130,4 @@ def least_price(programme: Programme, line: Line, price: int) -> int:
         if said.is_fixed:
             return price
         least = max(least, said.least_minor)
-    return _of_pieces(least, line) if least else 0
-
-
-def _of_pieces(price_minor: int, line: Line) -> int:
-    """What the pieces of a line cost at so much each; rounded up: a kopeck less would be too cheap."""
-    return -(-price_minor * max(line.quantity_thousandths, 0) // THOUSAND)
+    return of_pieces(least, line.quantity_thousandths) if least else 0

@@ -21,6 +21,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from adapters.contract import Adapter, Link, WireRequest
+from adapters.frontol.receipts import COUPONS_UNKNOWN, PAYMENTS_DIFFER
 from adapters.registry import ADAPTERS
 from adapters.rkeeper.cards import PURSE_SUMS_DIFFER
 from adapters.testing import CannedCore, converse
@@ -258,7 +259,7 @@ def flags() -> set[str]:
     return found
 
 
-FLAGS = sorted(flags() | {PURSE_SUMS_DIFFER})
+FLAGS = sorted(flags() | {PURSE_SUMS_DIFFER, PAYMENTS_DIFFER, COUPONS_UNKNOWN})
 
 
 def test_the_flags_were_found() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,13 @@ def test_a_link_may_name_the_user() -> None:
 
 
 def test_an_address_alone_will_do_where_the_protocol_can_do_with_it() -> None:
-    assert Till(settings(secrets=()), adapter=spoken(BASIC)).send_to("echo").status == 200
+    known = (ip_network("192.0.2.0/24"),)
+    assert Till(settings(secrets=(), addresses=known), adapter=spoken(BASIC)).send_to("echo").status == 200
+
+
+def test_of_a_link_without_secret_and_addresses_nobody_is_believed() -> None:
+    for auth in (BASIC, DIGEST, TOKEN, HEADER, QUERY, Auth("secret_path")):
+        assert Till(settings(secrets=()), adapter=spoken(auth)).send_to("echo").status == 403
 
 
 def test_a_body_with_a_wrong_digest_is_not_kept_whole() -> None:

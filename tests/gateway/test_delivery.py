@@ -31,13 +31,14 @@ from adapters.contract import (
     Session,
     checked,
     http,
+    read,
 )
 from gateway.delivery import SLOW_SECONDS, SLOW_THREADS, Delivery, Turn, opened
 from gateway.delivery_policy import RELAXED, Attempts, DeliverySettings, wait_seconds
 from gateway.talks import Line, Outgoing, Sessions
 from processing import outbox, steering, tables
-from processing.commands import BlockCard, Ref
-from processing.errors import BadReply, LinkDown, LoyaltyError, NotYet, Undelivered
+from processing.commands import BlockCard, ReadBalances, Ref
+from processing.errors import BadReply, Busy, LinkDown, LoyaltyError, NotYet, Undelivered
 from processing.events import (
     BALANCE_CHANGED,
     CARD_CHANGED,
@@ -47,6 +48,7 @@ from processing.events import (
     Stamps,
     Subscription,
 )
+from processing.results import Balances
 from processing.steering import Filter
 from processing.units import major
 from tests.processing.books import MOSCOW, POINTS, URAL, Books, post, top_up, use
@@ -753,3 +755,59 @@ def wait_until(is_so: Callable[[], Any], seconds: float = 60.0) -> None:
     while not is_so():
         assert time.monotonic() < until, "it takes too long"
         time.sleep(0.02)
+
+
+# Parts, and what a talk asks ----------------------------------------------------------------------------------------
+
+
+def pushed(desk: Desk, talk: Callable[[Job, Link], Calling[Any]]) -> Delivery:
+    """What delivers the desk's messages by this talk, ten at a time."""
+    assert webhook.ADAPTER.push is not None
+    push = replace(webhook.ADAPTER.push, talk=talk, batch=lambda link: 10)
+    link = Link(desk.link, MOSCOW, ZoneInfo("Europe/Moscow"), {})
+    out = Outgoing(link, replace(webhook.ADAPTER, push=push, login=None), desk.policy, {}, lambda again: desk.far)
+    core = desk.books.core
+    return Delivery(core, core.work.vault, {desk.link: out}, core.work.subscriptions, lambda: False)
+
+
+def test_a_part_that_is_delivered_is_done_and_the_others_come_again(desk: Desk) -> None:
+    cards(desk.books, 5)
+    seen: list[list[int]] = []
+
+    def talk(job: Job, link: Link) -> Calling[int | None]:
+        seen.append([message.id for message in job.messages])
+        yield from ()
+        return 2 if len(job.messages) > 2 else None
+
+    pushed(desk, talk).run_once()
+    ids = [row.id for row in desk.rows()]
+    assert seen == [ids, ids[2:], ids[4:]] and set(desk.states()) == {"delivered"}
+
+
+@pytest.mark.parametrize("done", [0, 6, -1])
+def test_a_talk_that_counts_wrong_is_a_bug_and_nothing_is_taken_for_delivered(desk: Desk, done: int) -> None:
+    cards(desk.books, 5)
+
+    def talk(job: Job, link: Link) -> Calling[int | None]:
+        yield from ()
+        return done
+
+    pushed(desk, talk).run_once()
+    assert set(desk.states()) == {"pending"} and desk.lane().last_error == "failed"
+
+
+def test_a_talk_asks_the_books_and_busy_ones_burn_no_attempt(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = desk.books.card(points=100)
+    found: list[Balances] = []
+
+    def talk(job: Job, link: Link) -> Calling[None]:
+        found.append((yield from read(ReadBalances(refs=(Ref("card", card),)))))
+
+    core = desk.books.core
+    monkeypatch.setattr(core, "answer", lambda asked: [Busy("later")])
+    pushed(desk, talk).run_once()
+    assert desk.states() == ["pending"] and desk.lane().failures == 0 and not found
+    monkeypatch.undo()
+    desk.later(minutes=1)
+    pushed(desk, talk).run_once()
+    assert desk.states() == ["delivered"] and found[0].balances[0].balance == 100

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from processing import chores
-from processing.commands import Amount, BlockCard, CaptureHold, PlaceHold, ReadHold, ReleaseHold, TopUp
+from processing.commands import Amount, BlockCard, CaptureHold, Line, PlaceHold, ReadHold, Receipt, ReleaseHold, TopUp
 from processing.errors import (
     AlreadyVoided,
     BadAmount,
@@ -16,9 +16,25 @@ from processing.errors import (
     HoldExpired,
     HoldNotFound,
     InsufficientPoints,
+    KeyReused,
+    LimitExceeded,
 )
 from processing.results import HoldCaptured, HoldPlaced, HoldTold, ReceiptPosted
-from tests.processing.books import ALMATY, GIFT, MOSCOW, POINTS, Books, StillClock, adjust, again, post, ref, use, void
+from tests.processing.books import (
+    ALMATY,
+    GIFT,
+    MOSCOW,
+    NOON,
+    POINTS,
+    Books,
+    StillClock,
+    adjust,
+    again,
+    post,
+    ref,
+    use,
+    void,
+)
 
 
 def hold(key: str, card: str, amount: int | None = None, **changes: Any) -> PlaceHold:
@@ -365,3 +381,57 @@ def test_late_capture_asks_for_a_card_that_may_pay_and_open_one_for_none(books: 
     assert isinstance(books.one(capture("c", "late")), CardBlocked)
     assert books.done(capture("o", "open")).card.redeemed == 1_000
     assert books.done(capture("c", "late", fact=True)).card.redeemed == 1_000
+
+
+# One key for all that an order holds ----------------------------------------------------------------------------
+
+
+def order(card: str, amount: int | None, **changes: Any) -> PlaceHold:
+    return hold("order", card, amount, supersede=True, **changes)
+
+
+def give_up(books: Books) -> str:
+    return books.done(release("order", "order")).outcome
+
+
+def test_a_superseding_key_names_what_is_held_now(books: Books, clock: StillClock) -> None:
+    card, other = books.card(10_000), books.card(500)
+    first = books.done(order(card, 4_000))
+    assert books.done(order(card, 4_000)) == again(first)
+    for step in (order(card, 9_000), order(card, 10_000), order(other, 500)):
+        books.done(step)
+    assert [books.balances(each)[POINTS].held for each in (card, other)] == [0, 500]
+    refused = books.one(order(other, 501))
+    assert isinstance(refused, InsufficientPoints)
+    assert told(books, "order").amount == 500
+    clock.forward(minutes=16)
+    books.done(order(card, 1_000))
+    books.done(post("sale", use(card, 1_000, 0, hold="order")))
+    assert isinstance(books.one(order(card, 2_000)), KeyReused)
+    assert books.done(order(card, 1_000)).replayed
+    assert books.balances(card)[POINTS].available == 9_000
+
+
+def test_a_release_under_the_holds_own_key_comes_as_often_as_it_likes_and_leaves_no_trace(books: Books) -> None:
+    card = books.card(10_000)
+    keys = books.count("request_key")
+    assert give_up(books) == "orphan"
+    assert books.count("request_key") == keys
+    for _ in range(2):
+        books.done(order(card, 4_000))
+        assert (give_up(books), give_up(books)) == ("released", "nothing")
+    assert books.balances(card)[POINTS].available == 10_000
+
+
+def test_a_hold_for_a_receipt_is_bounded_by_its_lines_and_tells_what_it_pays_of_them(books: Books) -> None:
+    card = books.card(90_000)
+    lines = (
+        Line(number=1, goods="a", sum_minor=60_000, minimum_price_minor=55_000),
+        Line(number=2, goods="b", sum_minor=40_000),
+    )
+    told_receipt = Receipt(number="", till="", business_date=NOON.date(), total_minor=100_000, lines=lines)
+    refused = books.one(order(card, 45_001, receipt=told_receipt))
+    assert isinstance(refused, LimitExceeded)
+    assert refused.details["limit"] == 45_000
+    placed = books.done(order(card, 9_000, receipt=told_receipt))
+    assert [(line.number, line.points_minor) for line in placed.paid] == [(1, 1_000), (2, 8_000)]

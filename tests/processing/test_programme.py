@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from processing.allocation import lines_of, spread_payments
 from processing.commands import Line, Receipt
@@ -22,6 +23,7 @@ from processing.programme.decide import Decision, Part
 from processing.programme.document import Percent, simple
 from processing.programme.payment import payable_points
 from processing.programme.terms import lot_terms
+from processing.units import of_pieces
 from tests.processing.books import MOSCOW, Short, receipt
 
 TOBACCO = "tobacco"
@@ -104,6 +106,22 @@ def test_what_purses_paid_is_spread_over_lines_exactly_and_never_above_a_line(
         for part in parts:
             together.update(dict(part))
         assert all(paid <= sums[number] for number, paid in together.items())
+
+
+@given(lines=LINES, amount=SUMS, least=st.lists(st.integers(0, 50_000), min_size=10, max_size=10))
+def test_no_line_is_paid_below_its_least_price_while_others_can_take_it(
+    lines: list[Line], amount: int, least: list[int]
+) -> None:
+    goods = [structs.replace(each, minimum_price_minor=price) for each, price in zip(lines, least, strict=False)]
+    room = {each.number: max(each.sum_minor - kept(each), 0) for each in goods}
+    if goods and amount <= sum(room.values()):
+        (part,) = spread_payments(goods, [amount])
+        assert all(paid <= room[number] for number, paid in part)
+
+
+def kept(line: Line) -> int:
+    """What the pieces of a line have to cost."""
+    return of_pieces(line.minimum_price_minor, line.quantity_thousandths)
 
 
 def paid_by_points(lines: list[Line], redeemed: int) -> dict[int, int]:

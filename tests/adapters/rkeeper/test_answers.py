@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from adapters.contract import Link, WireRequest
+from adapters.response_codes import ERROR_CODES
 from adapters.rkeeper import ADAPTER
 from adapters.rkeeper.answers import card_answer
-from adapters.rkeeper.refusals import ERROR_CODES, refuse
+from adapters.rkeeper.refusals import refuse
 from adapters.testing import make_link
 from processing.errors import BadCredentials, Busy, CardBlocked, CardNotFound, InsufficientPoints, by_code
 from processing.results import Balance, Identified
