@@ -20,6 +20,7 @@ PLAIN = {
     "codecs",
     "collections",
     "collections.abc",
+    "contextlib",
     "dataclasses",
     "datetime",
     "decimal",

@@ -31,7 +31,17 @@ from adapters.testing.driver import CannedCore, Conversation, converse, routes_o
 from adapters.testing.mutations import mutated, mutated_query
 from adapters.testing.outcomes import any_outcome, plain_core
 from adapters.testing.samples import Sample, asked, read_samples
-from processing.commands import MAX_KEY, MAX_KEYS, AnyCommand, AnyQuery, Ask, Command, PostReceipt
+from processing.commands import (
+    MAX_KEY,
+    MAX_KEYS,
+    AnyCommand,
+    AnyQuery,
+    Ask,
+    Command,
+    PlaceHold,
+    PostReceipt,
+    ReleaseHold,
+)
 from processing.errors import LoyaltyError, by_code
 
 MAX_CONTENT = 64
@@ -336,7 +346,8 @@ def check_sane(ask: Ask[Any], link: Link) -> None:
     if isinstance(ask, Command):
         assert ask.store == link.store
         likeness = getattr(ask, "likeness", "")
-        assert (0 if likeness else 1) <= len(ask.keys) <= MAX_KEYS
+        is_lock = isinstance(ask, (PlaceHold, ReleaseHold)) and ask.owner and ask.card
+        assert (0 if likeness or is_lock else 1) <= len(ask.keys) <= MAX_KEYS
         assert all(0 < len(key) <= MAX_KEY and link.code not in key for key in ask.keys)
         assert len(ask.content) <= MAX_CONTENT
         assert not likeness or getattr(ask, "window_seconds", 0) > 0
