@@ -23,7 +23,7 @@ request. Reading helpers raise ``BadMessage`` with element and value. docs/writi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -255,13 +255,50 @@ class FileReply:
 
 
 @dataclass(frozen=True, slots=True)
+class FileMark:
+    """Bytes of the file that was read, changed in their place, as long as it is still that file."""
+
+    offset: int
+    old: bytes
+    new: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Lines that their owner numbers once and for all: the number and a checksum of 32 bits of each.
+
+    What is made of lines that are all known is known itself. A known number with another checksum means that the
+    owner began anew, or is another one: such a Found is put aside until somebody gives it another ``name``.
+    ``former``: names under which the same lines may be known.
+    """
+
+    name: str
+    lines: tuple[tuple[int, int], ...]
+    former: tuple[str, ...] = ()
+
+
+# What a Found of a file is that asks nothing: cancelled by the till, not finished yet, numbers that are missing, of no
+# interest to the books, or not to be understood.
+CANCELLED, UNFINISHED, GAP, OTHER, BROKEN = "cancelled", "unfinished", "gap", "other", "broken"
+FILE_KINDS = (CANCELLED, UNFINISHED, GAP, OTHER, BROKEN)
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """What a pull has learned: asks for the core, facts all of them; then ``state`` is where the next pull begins."""
+    """What a pull or a file has told: asks for the core, facts all of them; then ``state`` is where the next begins.
+
+    Of a file it is one document, known by the ``series`` of its lines. ``kind`` is what it counts as where it asks
+    nothing, ``note`` what an operator should read about it, ``raw`` its lines as they came, for the exchange log.
+    ``writes`` are done once all that was found before is booked.
+    """
 
     asks: tuple[Ask[Any], ...] = ()
     state: Any = None
-    writes: tuple[FileWrite, ...] = ()
+    writes: tuple[FileWrite | FileMark, ...] = ()
     note: str = ""
+    kind: str = ""
+    series: Series | None = None
+    raw: tuple[str, ...] = ()
 
 
 Call = HttpCall | SoapCall | FileWrite | FileRead
@@ -324,6 +361,34 @@ class Session:
 Login = Callable[[Mapping[str, str], Link], "Calling[Session] | Session"]
 
 
+# What files tell --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file: its bytes from the beginning, in pieces of any size, read once. ``state`` is what the last Found with
+    one has left for this link, ``at`` the time of reading."""
+
+    name: str
+    chunks: Iterable[bytes]
+    state: Any
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FileFace:
+    """Files that the far side leaves in the link's folder.
+
+    ``names`` are the patterns of their names (``*`` and ``?``; folders in front of them are plain), ``read`` tells one
+    Found after the other while it reads. The same file may be read any number of times, also while it grows: whatever
+    its end is, a line without its end is none, and a document that is not finished is told when it is. A file that is
+    none of these raises BadMessage before the first Found.
+    """
+
+    names: Callable[[Link], tuple[str, ...]]
+    read: Callable[[Source, Link], Iterable[Found]]
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A protocol. ``refuse`` says every LoyaltyError in the till's own words, also those raised before a handler.
@@ -334,7 +399,7 @@ class Adapter:
     ``unit_scale`` is the scale that a unit must have to be named in the options of a link. ``fiscal``: what its tills
     can print.
     ``push`` says messages of the outbox to the far side, ``pull`` asks it for news; ``login`` is the only one that
-    sees the secrets of the link.
+    sees the secrets of the link. ``files`` reads what it leaves in the link's folder.
     """
 
     name: str
@@ -349,6 +414,7 @@ class Adapter:
     push: Push | None = None
     pull: Callable[[Job, Link], Calling[None]] | None = None
     login: Login | None = None
+    files: tuple[FileFace, ...] = ()
 
 
 def http(call: HttpCall) -> Calling[HttpReply]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from adapters import frontol, iiko, onec_soap, rkeeper, webhook
+from adapters import frontol, iiko, onec, onec_soap, rkeeper, webhook
 from adapters.contract import Adapter
 from processing.errors import ConfigError
 
-BUILT_IN: tuple[Adapter, ...] = (frontol.ADAPTER, iiko.ADAPTER, onec_soap.ADAPTER, rkeeper.ADAPTER, webhook.ADAPTER)
+BUILT_IN: tuple[Adapter, ...] = (
+    frontol.ADAPTER,
+    iiko.ADAPTER,
+    onec.ADAPTER,
+    onec_soap.ADAPTER,
+    rkeeper.ADAPTER,
+    webhook.ADAPTER,
+)
 
 ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in BUILT_IN}
 

@@ -107,6 +107,20 @@ def _check_basic(link: LinkSettings, headers: Mapping[str, str]) -> None:
         raise BadCredentials("the user is wrong")
 
 
+def caller_of(link: LinkSettings, auth: Auth, headers: Mapping[str, str]) -> str:
+    """Who speaks, as adapters are told: the link, and behind a slash the Basic user where the link names none.
+
+    So several tills may share a link and its password, and still hold value each for itself.
+    """
+    if auth.scheme != "basic" or link.user:
+        return link.code
+    try:
+        user = _text(base64.b64decode(_after(headers, "basic"), validate=True)).partition(":")[0]
+    except ValueError:
+        return link.code
+    return f"{link.code}/{user}" if user else link.code
+
+
 def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8")

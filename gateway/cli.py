@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -145,6 +146,29 @@ def log_command(link: str, config: str, database_url: str, since: str, limit: in
     own = app.parts(loaded, existing(database_url), os.environ)
     for text in show(own, link, since_instant(since), limit, outcome):
         click.echo(text)
+
+
+@main.command("calls")
+@click.argument("link")
+@_config
+@_database
+@click.option("--since", default="7d", show_default=True, help="30m, 24h, 7d, or an instant in ISO 8601.")
+@click.option("--limit", default=10_000, show_default=True, type=click.IntRange(1, 100_000), help="Messages, newest.")
+@click.option("--pause", default=60, show_default=True, type=click.IntRange(1, 3600), help="Seconds between two runs.")
+def calls_command(link: str, config: str, database_url: str, since: str, limit: int, pause: int) -> None:
+    """Show in which order a link's till calls what, and how it spells it; no values of messages."""
+    from gateway import app
+    from gateway.call_orders import report
+    from gateway.exchange_log import read
+
+    loaded = settings.load(config, os.environ)
+    if link not in loaded.links:
+        raise ConfigError(f"no link {link!r}; there are: {', '.join(sorted(loaded.links)) or 'none'}")
+    own = app.parts(loaded, existing(database_url), os.environ)
+    with own.database.reading() as connection:
+        found = read(connection, own.vault, link, since_instant(since), limit)
+    for line in report(found, timedelta(seconds=pause)):
+        click.echo(line)
 
 
 @main.group()

@@ -1,4 +1,4 @@
-"""``tillgate frontol``: what tills of ATOL Frontol are told by hand."""
+"""``tillgate frontol``: what tills of ATOL Frontol are told and have written, by hand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from adapters.contract import Link
 from adapters.frontol import ADAPTER
 from gateway import load_records, settings
+from gateway.cli_frontol_import import import_command
 from gateway.cli_options import actor, existing
 from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
@@ -30,7 +31,10 @@ BITE = 5_000
 
 @click.group()
 def frontol() -> None:
-    """ATOL Frontol: what is loaded into its tills."""
+    """ATOL Frontol: what is loaded into its tills, and what they have written."""
+
+
+frontol.add_command(import_command)
 
 
 @frontol.command("load")

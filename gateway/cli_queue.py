@@ -67,7 +67,8 @@ def list_command(database_url: str) -> None:
 def line(told: Queue, now: datetime) -> str:
     """A queue in a line: the worst first thing is what it is doing now."""
     age = f", the oldest for {_age(now - told.oldest_at)}" if told.oldest_at else ""
-    waiting = f"{told.pending} pending{age}, {told.dead} dead" if told.way == "push" else "asks for news"
+    does = {"pull": "asks for news", "file": "reads files"}
+    waiting = does.get(told.way) or f"{told.pending} pending{age}, {told.dead} dead"
     last = f"; last success {told.last_success_at:%Y-%m-%d %H:%M:%S} UTC" if told.last_success_at else ""
     return f"{told.link:<24} {told.way}  {state_of(told, now)}: {waiting}{last}"
 

@@ -62,11 +62,9 @@ class Reading:
     def _check_without(self, schemes: Set[str]) -> None:
         """Without a secret the addresses are all that keeps strangers out, where the protocol can do with them."""
         networks = self.value["addresses"]
-        if not self.has_callers and not networks:
-            return
-        if schemes & NEED_A_SECRET:
+        if schemes & NEED_A_SECRET and self.has_callers:
             self.problems.say(self.name, ("credentials", "secret"), "missing, and the protocol does not do without one")
-        elif not networks and (schemes or self.adapter is None):
+        elif not networks and (schemes or self.adapter is None) and self.has_callers:
             self.problems.say(self.name, ("credentials",), "expected a secret, addresses, or both")
         for n, network in enumerate(networks):
             if network.prefixlen == 0:

@@ -23,16 +23,18 @@ import zstandard
 from sqlalchemy import Connection
 
 from adapters.contract import Found, Job, Message, must
-from gateway import metrics
+from gateway import folders, metrics
 from gateway.delivery_policy import verdict
+from gateway.file_import import FileImport, Stopped
+from gateway.folders import Look, State
 from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, lead
 from processing import outbox
 from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
-from processing.errors import NotYet, Undelivered
+from processing.errors import Busy, NotYet, Undelivered
 from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
-from processing.outbox import CLOSED, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
+from processing.outbox import CLOSED, FILES, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
 from processing.results import Result
 from processing.secrets import EXCHANGE_LOG, Vault
 
@@ -49,9 +51,11 @@ LANE_SECONDS = 5.0
 IDLE_SECONDS = 0.25
 SWEEP_SECONDS = 30.0
 MAX_OUTAGE_SECONDS = 60.0
+# When the books had no time for a file.
+BUSY_SECONDS = 30.0
 ATTEMPT_PLACE = b"outbox_attempt"
 # Way, and whether it is about links that fail; in this order lanes have their turns.
-TURNS = tuple((way, failing) for failing in (False, True) for way in (PUSH, PULL))
+TURNS = tuple((way, failing) for failing in (False, True) for way in (PUSH, PULL, FILES))
 
 log = structlog.get_logger()
 
@@ -96,8 +100,9 @@ class Delivery:
         self._ways = {
             PUSH: frozenset(code for code, out in links.items() if out.adapter.push is not None),
             PULL: frozenset(code for code, out in links.items() if out.adapter.pull is not None),
+            FILES: frozenset(code for code, out in links.items() if out.has_files),
         }
-        self._others: dict[str, list[str]] = {PUSH: [], PULL: []}
+        self._others: dict[str, list[str]] = {way: [] for way in self._ways}
         self._lease = max((out.lease for out in links.values()), default=timedelta())
 
     def run(self) -> None:
@@ -203,7 +208,8 @@ class Delivery:
         lane, out = turn.lane, self._links[turn.lane.link]
         transport = out.transport(not lane.failures)
         try:
-            return self._push(turn, out, transport) if lane.way == PUSH else self._pull(turn, out, transport)
+            work = {PUSH: self._push, PULL: self._pull, FILES: self._files}[lane.way]
+            return work(turn, out, transport)
         except LeaseLost:
             metrics.deliveries.labels(lane.link, LEASE_LOST).inc()
             log.warning("lease_lost", link=lane.link, way=lane.way, token=lane.token)
@@ -289,6 +295,53 @@ class Delivery:
             due_at = self._database.now(connection) + timedelta(minutes=out.policy.pull_minutes)
             outbox.succeed(connection, self._database, lane, [], attempt, None, due_at, state)
         return 1
+
+    def _files(self, turn: Turn, out: Outgoing, transport: Transport) -> int:
+        """Read what has changed in the link's folder; the lease is renewed with every batch."""
+        lane, line = turn.lane, Line(out, transport, 0.0)
+        began = datetime.now(UTC), time.monotonic()
+        until = began[1] + LANE_SECONDS
+        error: Undelivered | None = None
+        is_all = True
+        try:
+            look = self._look(lane, out, transport, lambda: time.monotonic() > until or self._is_stopped())
+            is_all = look.all()
+            line.heard = "\n".join(look.told).encode()[:MAX_KEPT]
+        except Undelivered as failure:
+            error = failure
+        except Busy as failure:
+            error = NotYet(failure.message, BUSY_SECONDS)
+        except Stopped:
+            is_all = False
+        attempt = self._attempt(line, began, error)
+        if error is not None:
+            self._give_back(lane, out, [], attempt, error)
+            return 1
+        with self._database.transaction() as connection:
+            minutes = out.policy.pull_minutes if is_all else 0
+            due_at = self._database.now(connection) + timedelta(minutes=minutes)
+            outbox.succeed(connection, self._database, lane, [], attempt, None, due_at)
+        return 1 if line.heard or is_all else 0
+
+    def _look(self, lane: Lane, out: Outgoing, transport: Transport, is_over: Callable[[], bool]) -> Look:
+        def hold(connection: Connection, state: bytes | None = None) -> None:
+            outbox.keep(connection, self._database, lane, out.lease, state)
+
+        def keep(state: State) -> None:
+            with self._database.transaction() as connection:
+                hold(connection, folders.encoded(state))
+
+        return Look(
+            out.link,
+            out.adapter.files,
+            transport.shelf(),
+            out.policy.call_seconds,
+            datetime.now(UTC),
+            folders.decoded(lane.state),
+            lambda: FileImport(self._core, self._vault, out.link, hold, self._is_stopped),
+            keep,
+            is_over,
+        )
 
     def _learn(self, found: Found) -> None:
         """Book what the far side has told. Errors: LoyaltyError."""

@@ -48,6 +48,8 @@ PRUNE_BITES = 100
 PRUNE_SECONDS = 60.0
 # No message is larger: what a route accepts is bounded far below.
 MAX_OPENED = 64 * MEGABYTE
+# The route of what was found in a file; nobody answers it, and no replay plays it.
+FILE = "file"
 # Characters of why a message made no sense.
 MAX_REASON = 300
 SAMPLE_PLACES = 32
@@ -299,7 +301,7 @@ def _aad(part: str, request_id: str) -> bytes:
     return f"exchange_log|{part}|{request_id}".encode()
 
 
-def _seal(vault: Vault, row: Exchange) -> Exchange:
+def _seal(vault: Vault, row: Exchange, compress: Callable[[bytes], bytes] = _compress) -> Exchange:
     """The row as it is stored: texts cut to their columns, bytes compressed and encrypted."""
     request_id = _fit(row.request_id, 36)
     return Exchange(
@@ -310,8 +312,8 @@ def _seal(vault: Vault, row: Exchange) -> Exchange:
         _fit(row.outcome, 32),
         row.status,
         min(row.took_us, 2**31 - 1),
-        vault.encrypt(EXCHANGE_LOG, _compress(row.request), _aad("request", request_id)),
-        vault.encrypt(EXCHANGE_LOG, _compress(row.answer), _aad("answer", request_id)),
+        vault.encrypt(EXCHANGE_LOG, compress(row.request), _aad("request", request_id)),
+        vault.encrypt(EXCHANGE_LOG, compress(row.answer), _aad("answer", request_id)),
     )
 
 
@@ -354,6 +356,13 @@ def _copy(driver: psycopg.Connection[Any], rows: Sequence[Exchange]) -> None:
             copy.set_types(_COPY_TYPES)
             for row in rows:
                 copy.write_row(row)
+
+
+def keep(connection: Connection, vault: Vault, rows: Sequence[Exchange]) -> None:
+    """Write these in the transaction of the connection: of files, whose troubles must not be dropped."""
+    if rows:
+        compress = zstandard.ZstdCompressor(level=1).compress
+        connection.execute(insert(exchange_log), [_seal(vault, row, compress)._asdict() for row in rows])
 
 
 # Reading and pruning ----------------------------------------------------------------------------------------
@@ -401,7 +410,8 @@ class Place(NamedTuple):
 def places(connection: Connection, links: Sequence[str], since: datetime, limit: int) -> list[Place]:
     """The first ``limit`` messages of these links from then on, in the order in which they were answered."""
     table = exchange_log.c
-    asked = select(table.id, table.link, table.at, table.took_us).where(table.link.in_(links), table.at >= since)
+    asked = select(table.id, table.link, table.at, table.took_us)
+    asked = asked.where(table.link.in_(links), table.at >= since, table.route != FILE)
     found = connection.execute(asked.order_by(table.at, table.id).limit(limit))
     return sorted((Place(*row) for row in found), key=lambda place: (place.answered_at, place.id))
 

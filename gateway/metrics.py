@@ -41,6 +41,7 @@ chores = Counter("tillgate_chores", "What recurring work has dealt with", ["chor
 chore_failures = Counter("tillgate_chore_failures", "Bites of recurring work that failed", ["chore"])
 chore_seconds = Histogram("tillgate_chore_seconds", "A chore's part of a round", ["chore"], buckets=LATENCY_BUCKETS)
 deliveries = Counter("tillgate_deliveries", "Attempts to deliver by what came of them", ["link", "outcome"])
+file_documents = Counter("tillgate_file_documents", "Documents of files by what came of them", ["link", "outcome"])
 delivered = Counter("tillgate_delivered_messages", "Messages of the outbox that were delivered", ["link"])
 
 

@@ -7,6 +7,7 @@ be a third of its cost (docs/performance.md). Refusals are the adapter's answers
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import structlog
 
 from adapters.contract import Adapter, Auth, ConfirmPhone, Link, Route, SignIn, WireRequest, WireResponse
 from gateway import metrics
-from gateway.auth import check_address, check_caller, check_digest, sign_in, strip_secret
+from gateway.auth import caller_of, check_address, check_caller, check_digest, sign_in, strip_secret
 from gateway.exchange_log import ExchangeLog, Recorded, pack_request
 from gateway.phone_codes import PhoneCodes, no_codes
 from gateway.settings import LinkSettings
@@ -32,6 +33,7 @@ PREFIX = "/pos/"
 KEPT_OF_TOO_LARGE = 4_096
 # How the callers of what is no address prove themselves.
 NOBODY = Auth("open")
+_SLASHES = re.compile("/{2,}")
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -109,8 +111,8 @@ class Pos:
         self._codes = codes
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        # An Address that ends in a slash and a path that begins with one make two of them.
-        path = "/" + environ["PATH_INFO"].lstrip("/")
+        # An address that ends in a slash and a path that begins with one make two of them.
+        path = _SLASHES.sub("/", environ["PATH_INFO"])
         if path[: len(PREFIX)].lower() != PREFIX:
             return self._behind(environ, start_response)
         code, _, rest = path[len(PREFIX) :].partition("/")
@@ -176,7 +178,7 @@ class Pos:
             # Nothing secret: a name in logs. The system's own random numbers cost a call each.
             id=f"{random.getrandbits(128):032x}",
             at=at,
-            caller=door.settings.code,
+            caller=caller_of(door.settings, auth, headers),
             groups=groups_of(route, path),
         )
         return request, route, _misfit(door, request.method, route, too_large, problem)

@@ -465,16 +465,19 @@ class _Reading:
     def _secrets(self, document: _Document) -> tuple[LinkSecret, ...]:
         value = document.value
         adapter = self._adapters.get(value["adapter"])
-        calls = value.get("far_side") is None or not (adapter and (adapter.push or adapter.pull))
-        reading = credentials.Reading(document.name, value["credentials"], adapter, self.problems, calls)
+        speaks = value.get("far_side") is not None and adapter is not None
+        by_hand = bool(adapter and adapter.files and value["credentials"]["addresses"])
+        reading = credentials.Reading(
+            document.name, value["credentials"], adapter, self.problems, not (speaks or by_hand)
+        )
         return reading.secrets(self._environ, value["enabled"] and self._needs_secrets)
 
     def _far_side(self, document: _Document) -> FarSide | None:
         """Whom the link speaks to, with its secrets from the environment."""
         value, adapter = document.value.get("far_side"), self._adapters.get(document.value["adapter"])
         if value is None:
-            # With routes of its own the till may speak to us, and we not to it.
-            if adapter and (adapter.push or adapter.pull) and not adapter.routes:
+            # A link that tills speak to, or whose files come by hand, may do without.
+            if adapter and (adapter.push or adapter.pull) and not (adapter.routes or adapter.files):
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
         reading = far_side.Reading(document.name, value, self._root, self.problems)

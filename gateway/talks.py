@@ -31,6 +31,7 @@ from adapters.contract import (
 )
 from adapters.talks import listen
 from gateway.delivery_policy import FAILED, DeliverySettings
+from gateway.transport_files import Shelf
 from processing.commands import Query
 from processing.database import trace
 from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, NotYet, Undelivered
@@ -56,6 +57,8 @@ class Transport(Protocol):
 
     def call(self, call: Call, session: Session | None, deadline: float) -> Reply: ...
 
+    def shelf(self) -> Shelf: ...
+
     def close(self) -> None: ...
 
 
@@ -69,10 +72,16 @@ class Outgoing:
     secrets: Mapping[str, str]
     # Told whether the line may be tried again within a call: not where it has failed before.
     transport: Callable[[bool], Transport]
+    has_folder: bool = False
 
     @property
     def batch(self) -> int:
         return min(self.adapter.push.batch(self.link), MAX_MESSAGES) if self.adapter.push else 1
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there is a folder from which the adapter reads."""
+        return bool(self.adapter.files) and self.has_folder
 
     @property
     def lease(self) -> timedelta:
@@ -193,6 +202,7 @@ def lead(
         if isinstance(told, Found):
             books.learn(told)
             for each in told.writes:
+                assert isinstance(each, FileWrite), "a pull has read no file that it could mark"
                 _say(line, each, session)
             return None
         reply = _say(line, told, session)

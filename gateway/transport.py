@@ -23,7 +23,7 @@ from gateway.outer_addresses import HalfAnswer, LineBroke
 from processing.errors import LinkRefused, Undelivered
 
 if TYPE_CHECKING:
-    from gateway.transport_files import Folder
+    from gateway.transport_files import Folder, Shelf
     from gateway.transport_http import Http
     from gateway.transport_sftp import Sftp
     from gateway.transport_soap import Soap
@@ -70,6 +70,12 @@ class FarTransport:
             raise
         finally:
             self._record(call, outcome, time.monotonic() - began)
+
+    def shelf(self) -> Shelf:
+        """The folder of the link, for files that are read in pieces. Errors: LinkRefused where it has none."""
+        if self._settings.scheme in WEB:
+            raise LinkRefused(f"the link's address is {self._settings.scheme}:// and has no files")
+        return self._file_side()
 
     def _tries(self, call: Call, seconds: float) -> tenacity.Retrying:
         most = self._settings.tries if is_repeatable(call) else 1

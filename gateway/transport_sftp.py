@@ -17,13 +17,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from typing import Any
 
 import paramiko
 
-from adapters.contract import FileRead, FileReply, FileWrite
+from adapters.contract import FileMark, FileRead, FileReply, FileWrite
 from gateway.far_side import KEY, PASSPHRASE, PASSWORD, FarSide
 from gateway.outer_addresses import LineBroke, connect
-from gateway.transport_files import parts_of, temporary, too_long
+from gateway.transport_files import MAX_ENTRIES, PIECE, Opened, Stamp, parts_of, temporary, too_long
 from processing.errors import BadReply, LinkDown, LinkRefused
 
 CHUNK = 32 << 10
@@ -44,19 +46,87 @@ class Sftp:
 
     def exchange(self, call: FileRead | FileWrite, until: float) -> FileReply:
         """The file's content, or ``None``. Errors: LinkDown, LinkRefused, BadReply."""
-        *folders, name = parts_of(call.name)
-        at = "/".join((self._far_side.folder.rstrip("/"), *folders))
+        at, name = self._place(call.name)
+        with self._speaking(until) as client:
+            files = _Files(client)
+            if isinstance(call, FileRead):
+                return FileReply(files.read(f"{at}/{name}", min(call.limit, self._far_side.max_answer_bytes)))
+            return FileReply(call.content if files.write(at, name, call) else None)
+
+    def _place(self, name: str) -> tuple[str, str]:
+        """The folder on the server, and the name in it. Errors: LinkRefused."""
+        *folders, own = parts_of(name)
+        return "/".join((self._far_side.folder.rstrip("/"), *folders)), own
+
+    @contextmanager
+    def _speaking(self, until: float) -> Iterator[paramiko.SFTPClient]:
+        """The client, until then; what fails on the way is told as what it means. Errors: LinkDown."""
         try:
             with self._cut_off(until):
-                files = _Files(self._opened(until))
-                if isinstance(call, FileRead):
-                    return FileReply(files.read(f"{at}/{name}", min(call.limit, self._far_side.max_answer_bytes)))
-                return FileReply(call.content if files.write(at, name, call) else None)
+                yield self._opened(until)
         except OSError as error:
             raise self._told(error, until) from None
         except (paramiko.SSHException, paramiko.sftp.SFTPError, EOFError, *_GARBAGE) as error:
             self.close()
             raise LineBroke(f"SFTP fails ({type(error).__name__})") from None
+
+    def listed(self, pattern: str, seconds: float) -> list[tuple[str, Stamp]]:
+        """As gateway.transport_files.Shelf says."""
+        at, wanted = self._place(pattern)
+        folder = pattern.rpartition("/")[0]
+        found = []
+        with self._speaking(time.monotonic() + seconds) as client:
+            try:
+                for number, entry in enumerate(client.listdir_iter(at)):
+                    if number >= MAX_ENTRIES:
+                        raise LinkRefused(f"the folder has more than {MAX_ENTRIES} files")
+                    if fnmatchcase(entry.filename, wanted) and stat.S_ISREG(entry.st_mode or 0):
+                        name = f"{folder}/{entry.filename}" if folder else entry.filename
+                        found.append((name, _stamp(entry)))
+            except FileNotFoundError:
+                if not folder:
+                    raise
+        return sorted(found)
+
+    @contextmanager
+    def reading(self, name: str, seconds: float) -> Iterator[Opened]:
+        """As gateway.transport_files.Shelf says."""
+        at, own = self._place(name)
+        with self._speaking(time.monotonic() + seconds) as client:
+            file = client.open(f"{at}/{own}", "rb")
+            told = file.stat()
+        try:
+            if not stat.S_ISREG(told.st_mode or stat.S_IFREG):
+                raise LinkRefused("in the place of the file is something else")
+            yield Opened(_stamp(told), self._chunks(file, seconds))
+        finally:
+            with suppress(OSError, EOFError, paramiko.SSHException):
+                file.close()
+
+    def _chunks(self, file: paramiko.SFTPFile, seconds: float) -> Iterator[bytes]:
+        while True:
+            with self._speaking(time.monotonic() + seconds):
+                piece = file.read(PIECE)
+            if not piece:
+                return
+            yield piece
+
+    def mark(self, name: str, stamp: Stamp, mark: FileMark, seconds: float) -> Stamp | None:
+        """As gateway.transport_files.Shelf says."""
+        at, own = self._place(name)
+        with self._speaking(time.monotonic() + seconds) as client:
+            try:
+                with client.open(f"{at}/{own}", "r+b") as file:
+                    if _stamp(file.stat()) != stamp:
+                        return None
+                    file.seek(mark.offset)
+                    if file.read(len(mark.old)) != mark.old:
+                        return None
+                    file.seek(mark.offset)
+                    file.write(mark.new)
+                return _stamp(client.stat(f"{at}/{own}"))
+            except FileNotFoundError:
+                return None
 
     def _told(self, error: OSError, until: float) -> LinkDown:
         """An error of the server's leaves the connection as it is; one of the line ends it."""
@@ -146,6 +216,10 @@ class Sftp:
             ssh.close()
         if sock is not None:
             sock.close()
+
+
+def _stamp(told: Any) -> Stamp:
+    return Stamp(told.st_size or 0, told.st_mtime or 0)
 
 
 def private_key(text: str, passphrase: str | None) -> paramiko.PKey:

@@ -24,7 +24,7 @@ from gateway import alerts, exchange_log, metrics
 from gateway.app import Parts
 from gateway.delivery import Delivery
 from gateway.erasure import forget_people
-from gateway.far_side import FarSide
+from gateway.far_side import WEB, FarSide
 from gateway.settings import Settings
 from gateway.talks import Outgoing
 from gateway.transport import FarTransport
@@ -91,10 +91,11 @@ def outgoing(settings: Settings) -> dict[str, Outgoing]:
     found = {}
     for link in settings.links.values():
         adapter = settings.adapter_of(link)
-        if link.enabled and link.far_side is not None and (adapter.push or adapter.pull):
+        if link.enabled and link.far_side is not None and (adapter.push or adapter.pull or adapter.files):
             own = Link(link.code, link.store, zones[link.store], link.options)
             transport = partial(transport_of, link.far_side, link.code)
-            found[link.code] = Outgoing(own, adapter, link.delivery, link.far_side.secrets, transport)
+            has_folder = link.far_side.scheme not in WEB
+            found[link.code] = Outgoing(own, adapter, link.delivery, link.far_side.secrets, transport, has_folder)
     return found
 
 

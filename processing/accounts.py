@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -18,8 +19,8 @@ from processing.errors import (
     SameWallet,
     SecondPersonNeeded,
 )
-from processing.keys import once
-from processing.lots import available, draw, repay
+from processing.keys import ALIKE, is_alike, once
+from processing.lots import Move, available, draw, repay
 from processing.payments import burn_rest, check_whole
 from processing.plans import DEBT, REST_BURNT, SUSPENSE_FLAG, movement, short_of
 from processing.programme.terms import day_terms, lot_terms
@@ -33,7 +34,7 @@ from processing.results import (
     ToppedUp,
     Transferred,
 )
-from processing.state import DERIVED, Account, Card, Pending, Posting, State, canonical
+from processing.state import DERIVED, Account, Card, Hold, Pending, Posting, State, canonical, card_names
 from processing.units import MAX_AMOUNT, MONEY
 
 MAX_EXPIRES_DAYS = 36_500
@@ -104,9 +105,11 @@ def _left(account: Account, now: datetime) -> int:
 
 def redeem(state: State, command: Redeem) -> Redeemed:
     """Value leaves the card for a purchase that is not told; a fact's shortage is debt."""
+    doubts = [ALIKE] if is_alike(state, command) else []
 
     def do() -> tuple[Redeemed, int | None]:
         card, flags = _card(state, command)
+        flags += doubts
         store = state.store(command.store)
         if card is None:
             amount = _positive(Amount(command.unit, command.amount or 0))
@@ -115,15 +118,19 @@ def redeem(state: State, command: Redeem) -> Redeemed:
         if not command.fact:
             check_pin(state, card, command.pin)
         account = state.account(card.wallet_id, command.unit)
-        free = max(available(account.lots.values(), state.now), 0)
+        own = state.locks(account, command)
+        locked = sum(hold.amount for hold in own)
+        free = max(available(account.lots.values(), state.now) + locked, 0)
         amount = free if command.amount is None else _positive(Amount(command.unit, command.amount))
         if not command.fact and (amount == 0 or amount > free):
             raise short_of(state, account, free, amount)
         if not command.fact:
-            check_whole(state, card, account, amount)
-        moves, rest = draw(account.lots.values(), min(amount, free), state.now)
+            check_whole(state, card, account, amount, locked)
+        moves = _from_locks(state, account, own, min(amount, free))
+        more, rest = draw(account.lots.values(), min(amount, free) + sum(moved for _, moved in moves), state.now)
         rest += max(amount - free, 0)
-        postings = state.moved(account, moves)
+        state.unlock(own)
+        postings = state.moved(account, moves + more)
         if rest:
             flags.append(DEBT)
             postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
@@ -141,8 +148,17 @@ def redeem(state: State, command: Redeem) -> Redeemed:
     return once(state, command, Redeemed, do)
 
 
+def _from_locks(state: State, account: Account, locks: Sequence[Hold], amount: int) -> list[Move]:
+    """The moves that take an amount from what its owner has locked, as far as it goes."""
+    moves: list[Move] = []
+    for hold in locks:
+        moves += state.from_pins(account, hold, amount + sum(moved for _, moved in moves))
+    return moves
+
+
 def accrue_points(state: State, command: Accrue) -> Accrued:
     """Points for something that is not told, on the terms of the card's programme."""
+    doubts = [ALIKE] if is_alike(state, command) else []
 
     def do() -> tuple[Accrued, int | None]:
         amount = _positive(command.amount)
@@ -150,6 +166,7 @@ def accrue_points(state: State, command: Accrue) -> Accrued:
         if state.directory.unit(unit).kind == MONEY:
             raise BadAmount("money is not accrued: it is topped up", unit=unit)
         card, flags = _card(state, command)
+        flags += doubts
         store = state.store(command.store)
         if card is None:
             moved, operation_id = _suspended(state, command, store, ISSUED, Amount(unit, -amount), flags)
@@ -158,13 +175,14 @@ def accrue_points(state: State, command: Accrue) -> Accrued:
         active = state.directory.programme_of(card.product)
         programme = active.programme if active.programme.unit == unit else None
         terms = lot_terms(programme, store.zone, state.now)
+        state.unlock(state.locks(account, command))
         postings = accrue(state, store, account, amount, terms, {}, price_of(programme))
         postings.append(state.system(store.partner_id, ISSUED, account.unit, -amount))
         operation_id = state.post(
-            "accrual", store, postings, actor=command.actor, programme_version_id=active.version_id
+            "accrual", store, postings, actor=command.actor, flags=flags, programme_version_id=active.version_id
         )
         moved = movement(state, account, card.number, 0, amount)
-        return Accrued(operation_id=operation_id, at=state.now, card=moved), operation_id
+        return Accrued(operation_id=operation_id, at=state.now, card=moved, flags=tuple(flags)), operation_id
 
     return once(state, command, Accrued, do)
 
@@ -172,7 +190,7 @@ def accrue_points(state: State, command: Accrue) -> Accrued:
 def _card(state: State, command: Redeem | Accrue) -> tuple[Card | None, list[str]]:
     """The card; None where a fact names one that is unknown or cannot be used. Errors: as check_usable."""
     try:
-        card = state.card([command.card])
+        card = state.card(card_names(command))
         check_usable(card, state.now)
         return card, []
     except Refusal:

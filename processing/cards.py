@@ -117,6 +117,8 @@ def issue_card(state: State, command: IssueCard) -> CardIssued:
 
     def do() -> tuple[CardIssued, int | None]:
         product = state.directory.product(command.product)
+        if any(canonical(ref) in state.cards for ref in command.unless):
+            raise CardNumberTaken("whoever shall have it has a card already", product=product.code)
         wallet_id = state.card([command.wallet_of]).wallet_id if command.wallet_of else None
         card = new_card(state, product, command.number, command.identifiers, wallet_id)
         if command.active:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
 from processing.commands import (
-    Accrue,
     CaptureHold,
     Command,
     DecideAdjustment,
     Exchange,
+    PlaceHold,
     PostReceipt,
-    Redeem,
     ReleaseHold,
+    RestoreReceipt,
     ReturnReceipt,
+    VoidReceipt,
 )
 from processing.results import AnyStoredResult, Result
 
@@ -30,6 +31,8 @@ RETURNED = "returned"
 TOMBSTONE = "tombstone"
 
 LIKENESS = "like:"
+# What has versions under its keys, and needs them.
+VERSIONED = (PostReceipt, VoidReceipt, RestoreReceipt, ReturnReceipt, Exchange)
 
 _decode_answer: Any = msgspec.json.Decoder(AnyStoredResult).decode
 _encode = msgspec.json.Encoder().encode
@@ -83,11 +86,29 @@ def parts(command: Command[Any]) -> tuple[Command[Any], ...]:
     return (command.returned, command.sold) if isinstance(command, Exchange) else (command,)
 
 
+def is_by_likeness(command: Command[Any]) -> bool:
+    """Whether a command has no key and is the same as the last one alike, for a while."""
+    return not command.keys and bool(command.likeness) and not isinstance(command, VERSIONED)
+
+
+def is_lock(command: Command[Any]) -> TypeGuard[PlaceHold | ReleaseHold]:
+    """Whether a command is about what its owner has locked: it needs no key, for a repeat does no harm."""
+    if command.keys or not isinstance(command, (PlaceHold, ReleaseHold)):
+        return False
+    return bool(command.owner and command.card)
+
+
 def own_keys(command: Command[Any]) -> tuple[str, ...]:
-    """The request keys of a command; one that has none and tells a likeness is known by that."""
-    if not command.keys and isinstance(command, (Redeem, Accrue)) and command.likeness:
-        return (f"{LIKENESS}{type(command).__name__.lower()}:{command.likeness}",)
+    """The request keys of a command; one that has none and tells a likeness is known by that, and by its owner."""
+    if is_by_likeness(command):
+        return (f"{LIKENESS}{type(command).__name__.lower()}:{alike_to(command)}",)
     return command.keys
+
+
+def alike_to(command: Command[Any]) -> str:
+    """What two commands share when one may be the other again."""
+    owner = getattr(command, "owner", "")
+    return f"{owner}|{command.likeness}" if owner else command.likeness
 
 
 def named_keys(command: Command[Any]) -> Iterator[tuple[str, str]]:
@@ -98,7 +119,7 @@ def named_keys(command: Command[Any]) -> Iterator[tuple[str, str]]:
                 yield command.store, use.hold
     elif isinstance(command, ReturnReceipt) and command.sale:
         yield command.sale_store or command.store, command.sale
-    elif isinstance(command, (CaptureHold, ReleaseHold)):
+    elif isinstance(command, (CaptureHold, ReleaseHold)) and not is_lock(command):
         yield command.store, command.hold
     elif isinstance(command, DecideAdjustment):
         yield command.store, command.adjustment

@@ -106,24 +106,32 @@ class Command(Ask[R], frozen=True, tag=True, kw_only=True):
 
     A command with several keys names one thing in several ways; keys learned later attach to it.
     ``content`` is a digest over what makes two messages the same; empty: the core takes it over the command.
+
+    Tills that send no key tell a ``likeness`` (what makes two messages alike) instead: within ``window_seconds`` of the
+    last one alike it is the same again. Commands with versions are not known by it (processing/claims.py).
     """
 
     store: str
     keys: tuple[str, ...]
     content: str = ""
     actor: str = ""
+    likeness: str = ""
+    window_seconds: int = 0
 
 
 class Identify(Query[Identified], frozen=True, tag=True, kw_only=True):
     """Who is this card, and what may it do here and now?
 
     ``refs`` are names of one card, tried in order. ``order_minor`` is the open order's total where the till
-    tells it, so that the answer can respect the redemption limit. Errors: CardNotFound, ForeignStore.
+    tells it, so that the answer can respect the redemption limit. ``owner``: what this one holds in the store counts as
+    free. ``turnover``: tell also what the wallet has bought so far. Errors: CardNotFound, ForeignStore.
     """
 
     store: str
     refs: tuple[Ref, ...]
     order_minor: int | None = None
+    owner: str = ""
+    turnover: bool = False
 
 
 class ReadBalances(Query[Balances], frozen=True, tag=True, kw_only=True):
@@ -295,14 +303,18 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     """Set aside value of a card until a deadline; its own request key names the hold from then on.
 
     ``amount`` None: all that is free, be it nothing. ``owner`` is who holds (a till, an order): what it held on
-    this account before is released. ``order_minor``: no more than the programme lets points pay of it; ``receipt``:
-    the same of an order whose goods are known, at the sums that are about to be paid, and the answer tells which
-    lines it would pay. ``supersede``: the key names what is held for one order, be it placed, changed, given up and
-    placed again; without it a key names one hold for ever.
+    this account before is released. Without keys it is the owner's lock: asked again it is placed anew, and it is
+    named by its card and owner. ``others`` are further names of the card, tried when ``card`` leads nowhere.
+    ``order_minor``: no more than the programme lets points pay of it; ``receipt``: the same of an order whose goods
+    are known, at the sums that are about to be paid, and the answer tells which lines it would pay. ``supersede``: the
+    key names what is held for one order, be it placed, changed, given up and placed again; without it a key names one
+    hold for ever.
     Errors: as PostReceipt for the card; InsufficientPoints, LimitExceeded, BadAmount, WalletMerging.
     """
 
+    keys: tuple[str, ...] = ()
     card: Ref
+    others: tuple[Ref, ...] = ()
     unit: str
     amount: int | None = None
     seconds: int = DEFAULT_HOLD_SECONDS
@@ -331,9 +343,16 @@ class ReleaseHold(Command[HoldReleased], frozen=True, tag=True, kw_only=True):
 
     Under the hold's own key it is no event of its own: it gives up what is open, as often as it comes, and leaves
     no trace where nothing is.
+
+    Without ``hold`` and keys: whatever ``owner`` holds of the ``card`` in the ``unit``; then CardNotFound is an error.
     """
 
-    hold: str
+    keys: tuple[str, ...] = ()
+    hold: str = ""
+    card: Ref | None = None
+    others: tuple[Ref, ...] = ()
+    unit: str = ""
+    owner: str = ""
 
 
 # Value without a receipt -----------------------------------------------------------------------------------
@@ -342,28 +361,29 @@ class ReleaseHold(Command[HoldReleased], frozen=True, tag=True, kw_only=True):
 class Redeem(Command[Redeemed], frozen=True, tag=True, kw_only=True):
     """Take value off a card against a purchase that is not told. ``amount`` None: all that is free.
 
-    Tills that send no key tell a ``likeness`` (what makes two messages alike) instead: within
-    ``window_seconds`` of the last one alike it is the same again. Errors: as PostReceipt.
+    ``owner``: who asks; what this one's lock pins pays first, and the rest of it is free again. A likeness is
+    then its owner's, and new as soon as the owner has locked the card anew. ``others`` as in PlaceHold.
+    Errors: as PostReceipt.
     """
 
     keys: tuple[str, ...] = ()
     card: Ref
+    others: tuple[Ref, ...] = ()
     unit: str
     amount: int | None = None
-    likeness: str = ""
-    window_seconds: int = 0
+    owner: str = ""
     pin: str = ""
     fact: bool = False
 
 
 class Accrue(Command[Accrued], frozen=True, tag=True, kw_only=True):
-    """Give points for something that is not told, on the programme's terms. ``likeness`` as in Redeem."""
+    """Give points for something that is not told, on the programme's terms. ``owner`` and ``others`` as in Redeem."""
 
     keys: tuple[str, ...] = ()
     card: Ref
+    others: tuple[Ref, ...] = ()
     amount: Amount
-    likeness: str = ""
-    window_seconds: int = 0
+    owner: str = ""
     fact: bool = False
 
 
@@ -383,12 +403,17 @@ class SellGiftCard(Command[GiftCardSold], frozen=True, tag=True, kw_only=True):
     """Activate a card of value and load it with what was paid for it; its validity starts now.
 
     ``card`` is one that was issued, or ``product`` asks for a new one. ``amount`` None: the product's only one.
+    ``top_up``: a card that is active already is loaded further, with any amount. ``owner``, ``others`` as in Redeem.
     Errors: CardNotFound, CardStatusWrong (not issued), NotGiftCard, ProductNotFound, BadAmount.
     """
 
+    keys: tuple[str, ...] = ()
     card: Ref | None = None
+    others: tuple[Ref, ...] = ()
     product: str = ""
     amount: int | None = None
+    top_up: bool = False
+    owner: str = ""
 
 
 class PayOut(Command[PaidOut], frozen=True, tag=True, kw_only=True):
@@ -411,13 +436,15 @@ class PayOut(Command[PaidOut], frozen=True, tag=True, kw_only=True):
 class IssueCard(Command[CardIssued], frozen=True, tag=True, kw_only=True):
     """A new card of a product with a wallet of its own, or in the wallet of another card.
 
-    ``number`` is for cards that are printed already; without it a number is generated.
+    ``number`` is for cards that are printed already; without it a number is generated. ``unless``: names of whoever
+    shall have it, none of which may lead to a card yet.
     Errors: ProductNotFound, CardNumberTaken, CardNotFound (``wallet_of``), BadAmount (number unfit), RangeFull.
     """
 
     product: str
     number: str = ""
     wallet_of: Ref | None = None
+    unless: tuple[Ref, ...] = ()
     identifiers: tuple[Ref, ...] = ()
     active: bool = False
 
@@ -633,11 +660,15 @@ class FindCards(Query[CardsFound], frozen=True, tag=True, kw_only=True):
 
 
 class Quote(Query[Quoted], frozen=True, tag=True, kw_only=True):
-    """What PostReceipt would do with this receipt now, without doing it. Errors: as PostReceipt for the cards."""
+    """What PostReceipt would do with this receipt now, without doing it. ``owner`` as in Identify.
+
+    Errors: as PostReceipt for the cards.
+    """
 
     store: str
     receipt: Receipt
     cards: tuple[CardUse, ...] = ()
+    owner: str = ""
 
 
 class ReadLots(Query[Lots], frozen=True, tag=True, kw_only=True):

@@ -127,6 +127,11 @@ class Database:
         with self.writer.begin() as connection:
             yield connection
 
+    def commit_lazily(self, connection: Connection) -> None:
+        """This transaction need not wait for the disk: what it writes can be made again."""
+        if not self.is_sqlite:
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for reads of committed state."""

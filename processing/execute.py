@@ -31,7 +31,7 @@ from processing import (
     queries,
     receipts,
 )
-from processing.claims import named_keys, parts
+from processing.claims import alike_to, is_by_likeness, is_lock, named_keys, parts
 from processing.commands import (
     MAX_CARDS,
     MAX_KEY,
@@ -78,7 +78,6 @@ from processing.directory import Directory, load, newest_version
 from processing.errors import BadAmount, BadMessage, Busy, Failed, LoyaltyError, TooLarge
 from processing.events import Subscription
 from processing.ids import Ids
-from processing.keys import is_by_likeness
 from processing.ledger import Work
 from processing.merging import MOVED_LOTS
 from processing.programme.document import MAX_EVENTS, MAX_TERMS
@@ -297,8 +296,10 @@ def check_keys(command: Command[Any]) -> None:
         raise BadMessage(f"longer than {MAX_NAME} characters", where="actor")
     if len(getattr(command, "owner", "")) > MAX_NAME:
         raise BadMessage(f"longer than {MAX_NAME} characters", where="owner")
-    if is_by_likeness(command) and command.likeness:
-        if len(command.likeness) > MAX_LIKENESS or not command.likeness.isprintable():
+    if is_lock(command):
+        return
+    if is_by_likeness(command):
+        if len(alike_to(command)) > MAX_LIKENESS or not alike_to(command).isprintable():
             raise BadMessage(f"up to {MAX_LIKENESS} printable characters", where="likeness")
         if not 0 <= command.window_seconds <= MAX_WINDOW_SECONDS:
             raise BadMessage(f"0 to {MAX_WINDOW_SECONDS} seconds", where="window_seconds")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec import structs
+from sqlalchemy import BigInteger, column
+
 from processing import tables
 from processing.balances import BALANCE, BALANCE_TYPES, balance_now
 from processing.cards import why_unusable
@@ -14,7 +17,7 @@ from processing.names import DERIVED
 from processing.people import read_field
 from processing.programme.compiled import Programme
 from processing.programme.facts import Facts
-from processing.programme.payment import allowed, payable_points
+from processing.programme.payment import allowed, hundredths_of, payable_points
 from processing.reading import Reading
 from processing.results import Balance, Identified
 from processing.state import canonical
@@ -62,6 +65,22 @@ CARDS_FACES = Statement(
     *_FACE_TYPES,
 )
 
+# What one owner's open holds have set aside, by unit.
+OWN_HOLDS = Statement(
+    """
+    SELECT a.unit, CAST(sum(k.amount) AS BIGINT) FROM account a JOIN hold k ON k.account_id = a.id
+    WHERE a.wallet_id = :wallet AND k.state = 'open' AND k.until > :now AND k.store_id = :store AND k.owner = :owner
+    GROUP BY a.unit
+    """,
+    tables.account.c.unit,
+    column("amount", BigInteger),
+)
+# What was bought with a wallet, returns taken off; a day may stand under several units.
+TURNOVER = Statement(
+    "SELECT CAST(coalesce(sum(turnover_minor), 0) AS BIGINT) FROM activity WHERE wallet_id = :wallet",
+    column("turnover_minor", BigInteger),
+)
+
 Faces = Mapping[Ref, Sequence[Row]]
 
 
@@ -98,7 +117,7 @@ def identified(reading: Reading, query: Identify, known: Faces) -> Identified:
     if rows is None:
         raise CardNotFound("no such card", scheme=query.refs[0].scheme if query.refs else "")
     number, status, product, expires_at, wallet_id, holder_id, name, wrapped_key, *_ = rows[0]
-    balances = balances_of(reading, rows)
+    balances = with_own(reading, balances_of(reading, rows), wallet_id, query.store, query.owner)
     programme = reading.work.directory.programme_of(product).programme
     refusal = why_unusable(status, expires_at, reading.now)
     today = reading.today(query.store)
@@ -122,6 +141,8 @@ def identified(reading: Reading, query: Identify, known: Faces) -> Identified:
         bonus=bonus,
         expires_at=expires_at,
         tier=membership.tier if membership else "",
+        payable_hundredths=hundredths_of(programme, facts),
+        turnover_minor=reading.rows(TURNOVER, wallet=wallet_id)[0][0] if query.turnover else None,
     )
 
 
@@ -142,6 +163,21 @@ def wallet_of(rows: Sequence[Row]) -> int:
 def balances_of(reading: Reading, rows: Sequence[Row]) -> tuple[Balance, ...]:
     """The balances in the rows of one card."""
     return tuple(balance_now(reading, *row[_ACCOUNT:]) for row in rows)
+
+
+def with_own(
+    reading: Reading, balances: Iterable[Balance], wallet_id: int, store: str, owner: str
+) -> tuple[Balance, ...]:
+    """The balances as somebody sees them who holds a part of them already: to this one that part is free."""
+    if not owner:
+        return tuple(balances)
+    store_id = reading.work.directory.store(store).id
+    rows = reading.rows(OWN_HOLDS, wallet=wallet_id, store=store_id, owner=owner, now=reading.now)
+    own: dict[str, int] = {row[0]: row[1] for row in rows}
+    return tuple(
+        structs.replace(each, available=each.available + own.get(each.unit, 0), held=each.held - own.get(each.unit, 0))
+        for each in balances
+    )
 
 
 def _payable(programme: Programme, facts: Facts, balance: Balance, limit: int | None) -> int:

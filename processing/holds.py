@@ -12,7 +12,7 @@ from datetime import timedelta
 from processing.activity import local_day
 from processing.allocation import lines_of, payable_total, weights
 from processing.cards import check_pin, check_usable, pays_with_pin
-from processing.claims import TOMBSTONE, Claim
+from processing.claims import POSTED, TOMBSTONE, Claim, is_lock
 from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
 from processing.directory import REDEEMED
 from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
@@ -25,10 +25,12 @@ from processing.programme.facts import Facts
 from processing.programme.payment import allowed, payable_points
 from processing.programme.payment import limit as payment_limit
 from processing.results import HoldCaptured, HoldPlaced, HoldReleased, PaidLine
-from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State
+from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State, card_names
 from processing.units import MAX_AMOUNT
 
 NOTHING, ORPHAN = "nothing", "orphan"
+# How the key of a lock begins, which nobody has named.
+LOCK = "lock:"
 
 
 def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
@@ -37,13 +39,15 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
     def do() -> tuple[HoldPlaced, int | None]:
         if not 1 <= command.seconds <= MAX_HOLD_SECONDS:
             raise BadAmount(f"a hold lasts 1 to {MAX_HOLD_SECONDS} seconds", unit=command.unit)
-        card = state.card([command.card])
+        card = state.card(card_names(command))
         check_usable(card, state.now)
         check_pin(state, card, command.pin)
         account = state.account(card.wallet_id, command.unit)
         if state.wallets[card.wallet_id].merging_into is not None:
             raise WalletMerging("the wallet takes no new holds")
-        head = state.heads(command)[0]
+        hold_id, store_id = state.ids.take("hold"), state.store(command.store).id
+        # Every hold is found by a key, also a lock, which nobody names by it.
+        head = Claim(store_id, f"{LOCK}{hold_id}") if is_lock(command) else state.heads(command)[0]
         own = _replaced(state, command, head, account)
         free = available(account.lots.values(), state.now)
         free += sum(_would_free(state, account, hold) for hold in own if hold.account_id == account.id)
@@ -53,7 +57,7 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
         moves, _ = draw(account.lots.values(), amount, state.now)
         until = state.now + timedelta(seconds=command.seconds)
         hold = Hold(
-            state.ids.take("hold"),
+            hold_id,
             head.store_id,
             head.key,
             account.id,
@@ -81,6 +85,8 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
             paid=_paid(state, command, card, amount),
         ), None
 
+    if is_lock(command):
+        return _lock(state, command, do()[0])
     return once(state, command, HoldPlaced, do, lambda head: command.supersede and _is_gone(state, command, head))
 
 
@@ -101,19 +107,17 @@ def _held_under(state: State, head: Claim) -> Hold | None:
 def _replaced(state: State, command: PlaceHold, head: Claim, account: Account) -> list[Hold]:
     """What ends with the new hold: what its owner, a till or an order of the store, holds on the account already, and
     what was held under its key, be it on another card."""
-    former = _held_under(state, head)
-    return [
-        hold
-        for hold in state.holds.values()
-        if hold.state == OPEN
-        and (
-            hold is former
-            or (
-                command.owner
-                and (hold.account_id, hold.store_id, hold.owner) == (account.id, head.store_id, command.owner)
-            )
-        )
-    ]
+    own, former = state.locks(account, command), _held_under(state, head)
+    is_other = former is not None and former.state == OPEN and all(hold is not former for hold in own)
+    return [*own, former] if former is not None and is_other else own
+
+
+def _lock(state: State, command: PlaceHold, placed: HoldPlaced) -> HoldPlaced:
+    """The lock under a key of its own, which answers nobody."""
+    claim = Claim(state.store(command.store).id, f"{LOCK}{placed.hold_id}")
+    claim.settle(POSTED, placed, None, state.now)
+    state.claims[claim.store_id, claim.key] = claim
+    return placed
 
 
 def _would_free(state: State, account: Account, hold: Hold) -> int:
@@ -231,6 +235,8 @@ def _captured(
 
 def release_hold(state: State, command: ReleaseHold) -> HoldReleased:
     """Give up a hold; one that is still under way finds a tombstone."""
+    if is_lock(command):
+        return _unlock(state, command)
     head = state.head(state.store(command.store).id, command.hold)
     if command.hold in command.keys:
         hold = _held_under(state, head)
@@ -246,6 +252,19 @@ def release_hold(state: State, command: ReleaseHold) -> HoldReleased:
         return _released(state, state.named_hold(command.store, command.hold)), None
 
     return once(state, command, HoldReleased, do)
+
+
+def _unlock(state: State, command: ReleaseHold) -> HoldReleased:
+    """Give up what the owner holds of the card's unit. Errors: CardNotFound, UnitNotFound."""
+    account = state.account(state.card(card_names(command)).wallet_id, command.unit)
+    own = state.locks(account, command)
+    amount = sum(hold.amount for hold in own)
+    for hold in own:
+        state.end_hold(hold, RELEASED, state.now)
+    unit = state.directory.unit(account.unit)
+    if not own:
+        return HoldReleased(outcome=NOTHING, at=state.now)
+    return HoldReleased(outcome=RELEASED, at=state.now, amount=amount, unit=unit.code, scale=unit.scale)
 
 
 def _released(state: State, hold: Hold) -> HoldReleased:

@@ -12,6 +12,8 @@ from processing.database import Database, Statement, run
 from processing.errors import Busy
 
 BLOCK = 5_000
+# Of what a large batch may need so many times are taken, so that not every one of them waits for a commit more.
+AHEAD = 8
 
 _TAKE_BLOCK = Statement("UPDATE id_block SET next_id = next_id + :size WHERE name = :name RETURNING next_id - :size")
 
@@ -30,7 +32,7 @@ class Ids:
             for name, count in needs.items():
                 first, end = self._blocks.get(name, (0, 0))
                 if end - first < count:
-                    self._blocks[name] = self._take_block(name, max(BLOCK, count))
+                    self._blocks[name] = self._take_block(name, max(BLOCK, AHEAD * count))
 
     def _take_block(self, name: str, size: int) -> tuple[int, int]:
         with self._database.transaction() as connection:

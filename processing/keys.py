@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from processing.claims import POSTED, Claim
-from processing.commands import Accrue, Command, PostReceipt, Redeem
+from processing.claims import POSTED, Claim, is_by_likeness
+from processing.commands import Command, PostReceipt
 from processing.errors import AlreadyVoided, KeyReused
 from processing.results import Result
 from processing.state import State
@@ -17,6 +17,8 @@ from processing.state import State
 R = TypeVar("R", bound=Result)
 
 KEYS_CONFLICT = "keys_conflict"
+# It equals the last one of its till, which has locked the card anew since: two purchases, or one that was rung twice.
+ALIKE = "alike"
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -46,9 +48,12 @@ def replay(state: State, claim: Claim, command: Command[Any], expected: type[R])
     return stored
 
 
-def is_by_likeness(command: Command[Any]) -> TypeGuard[Redeem | Accrue]:
-    """Whether a command has no key and is the same as the last one alike, for a while."""
-    return isinstance(command, (Redeem, Accrue)) and not command.keys
+def is_alike(state: State, command: Command[Any]) -> bool:
+    """Whether the last command of the same likeness lies within the window."""
+    if not is_by_likeness(command) or not command.window_seconds:
+        return False
+    head = state.heads(command)[0]
+    return head.state == POSTED and state.now - (head.stamp or state.now) <= timedelta(seconds=command.window_seconds)
 
 
 def never(claim: Claim) -> bool:
@@ -72,11 +77,9 @@ def once(
     if others:
         raise KeyReused("the keys name different things")
     if not head.is_fresh and is_by_likeness(command):
-        window = timedelta(seconds=command.window_seconds)
-        if head.state == POSTED and state.now - (head.stamp or state.now) <= window:
-            alike = head.again()
-            if isinstance(alike, expected):
-                return alike
+        alike = head.again() if is_alike(state, command) and not state.is_locked_since(command, head.stamp) else None
+        if isinstance(alike, expected):
+            return alike
         state.lay_aside(head)
     is_new = head.is_fresh or is_over(head)
     if head.state == POSTED and not is_new:

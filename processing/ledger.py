@@ -48,7 +48,19 @@ from processing.programme.facts import period_start
 from processing.results import HoldPlaced, ReceiptReturned, accounts_of
 from processing.reversals import living
 from processing.secrets import Vault
-from processing.state import Account, Booked, Card, Earlier, Hold, Pending, Returned, State, Wallet, canonical
+from processing.state import (
+    Account,
+    Booked,
+    Card,
+    Earlier,
+    Hold,
+    Pending,
+    Returned,
+    State,
+    Wallet,
+    canonical,
+    card_names,
+)
 
 # A till may invent station codes without end; beyond this many nothing more is learned.
 MAX_TILLS = 10_000
@@ -94,7 +106,8 @@ def refs_of(command: Command[Any]) -> list[Ref]:
         return [ref for use in command.cards for ref in use.refs]
     if isinstance(command, IssueCard):
         own = [Ref("card", command.number)] if command.number else []
-        return own + list(command.identifiers) + ([command.wallet_of] if command.wallet_of else [])
+        known = [*([command.wallet_of] if command.wallet_of else []), *command.unless]
+        return own + list(command.identifiers) + known
     if isinstance(command, ReplaceCard):
         own = [Ref("card", command.number)] if command.number else []
         return [command.card, *own, *command.identifiers]
@@ -103,8 +116,7 @@ def refs_of(command: Command[Any]) -> list[Ref]:
     if isinstance(command, EnrolHolder):
         contacts = [Ref(kind, value) for kind, value in (("phone", command.phone), ("email", command.email)) if value]
         return [*([command.known] if command.known else []), *command.drop, *contacts, *command.names]
-    card = getattr(command, "card", None)
-    return [card] if isinstance(card, Ref) else []
+    return list(card_names(command))
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from processing.database import Database, Statement, array, run, to_json, write
 from processing.events import Stamps, first_id
 
 PENDING, DELIVERED, DEAD, CANCELLED = "pending", "delivered", "dead", "cancelled"
-PUSH, PULL = "push", "pull"
+PUSH, PULL, FILES = "push", "pull", "file"
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 
 # Nobody has a lane for longer; a lease that ends later than this was given before the clock was set back.
@@ -79,6 +79,15 @@ _CLAIMED = (
 )
 CLAIM_PUSH = Statement(_CLAIM.format(workable=_WORKABLE + _HAS_WORK), *_CLAIMED)
 CLAIM_PULL = Statement(_CLAIM.format(workable=_WORKABLE), *_CLAIMED)
+# One lane, whenever it is due: whoever asks waits for it.
+CLAIM_ONE = Statement(
+    """
+    UPDATE outbox_lane SET lease_until = :until, token = token + 1, worker = :worker, in_flight_to = NULL
+    WHERE link = :link AND way = :way AND (lease_until IS NULL OR lease_until <= :now OR lease_until > :max_lease)
+    RETURNING link, token, seek, failures, alike, last_error, breaker, failed_since, CAST(state AS TEXT) AS state
+    """,
+    *_CLAIMED,
+)
 HEAD = Statement(
     """
     SELECT id, kind, subject, CAST(body AS TEXT) AS body, attempts, at, replays_id FROM outbox_message
@@ -119,6 +128,17 @@ START = Statement(
     WHERE link = :link AND way = :way AND token = :token RETURNING token
     """,
     _lane.token,
+)
+KEEP = Statement(
+    """
+    UPDATE outbox_lane SET lease_until = :until, state = coalesce(CAST(:state AS JSON), state)
+    WHERE link = :link AND way = :way AND token = :token RETURNING token
+    """,
+    _lane.token,
+    sqlite="""
+    UPDATE outbox_lane SET lease_until = :until, state = coalesce(:state, state)
+    WHERE link = :link AND way = :way AND token = :token RETURNING token
+    """,
 )
 SUCCEED = Statement(
     """
@@ -304,6 +324,30 @@ def claim(
         ],
     )
     return sorted((Lane(row[0], way, *row[1:]) for row in rows), key=lambda lane: lane.link)
+
+
+def claim_one(
+    connection: Connection, database: Database, link: str, way: str, worker: str, lease: timedelta
+) -> Lane | None:
+    """The lane of this link, for this worker until the lease ends; ``None`` while somebody else has it."""
+    open_lanes(connection, way, [link])
+    now = database.now(connection)
+    told = {
+        "link": link,
+        "way": way,
+        "worker": worker,
+        "now": database.instant(now),
+        "until": database.instant(now + lease),
+        "max_lease": database.instant(now + MAX_LEASE),
+    }
+    (rows,) = run(connection, [(CLAIM_ONE, told)])
+    return Lane(rows[0][0], way, *rows[0][1:]) if rows else None
+
+
+def keep(connection: Connection, database: Database, lane: Lane, lease: timedelta, state: bytes | None = None) -> None:
+    """The worker goes on with the lane for so long; ``state`` is kept. Errors: LeaseLost."""
+    until = database.instant(database.now(connection) + lease)
+    _hold(connection, KEEP, lane, {"until": until, "state": state.decode() if state is not None else None})
 
 
 def start(connection: Connection, database: Database, lane: Lane, most: int, lease: timedelta) -> list[Waiting]:

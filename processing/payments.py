@@ -92,11 +92,11 @@ def spending(state: State, card: Card) -> str:
     return state.directory.programme_of(card.product).programme.document.certificates.get(product.code, "")
 
 
-def check_whole(state: State, card: Card, account: Account, asked: int) -> None:
-    """Errors: LimitExceeded for a part of a certificate that only pays as a whole."""
+def check_whole(state: State, card: Card, account: Account, asked: int, locked: int = 0) -> None:
+    """Errors: LimitExceeded for a part of a certificate that only pays as a whole; ``locked``: by whoever pays."""
     if spending(state, card) != FULL or account.unit != state.directory.product(card.product).value_unit:
         return
-    has = available(account.lots.values(), state.now)
+    has = available(account.lots.values(), state.now) + locked
     if asked and asked < has:
         scale = state.directory.unit(account.unit).scale
         raise LimitExceeded("the certificate pays in full only", unit=account.unit, scale=scale, asked=asked, limit=has)

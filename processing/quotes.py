@@ -14,7 +14,7 @@ from processing.cards import why_unusable
 from processing.commands import MAX_CARDS, MAX_LINES, CardUse, ExplainQuote, Line, Quote, ReadHold, Receipt
 from processing.database import Row
 from processing.errors import BadAmount, HoldEnded, HoldNotFound, TooLarge
-from processing.faces import balances_of, faces_of_cards, wallet_of
+from processing.faces import balances_of, faces_of_cards, wallet_of, with_own
 from processing.paid_lines import paid_lines
 from processing.plans import NOT_USABLE, TILL_COMPUTED, add, check_amounts, part_of
 from processing.programme.compiled import Moment, Programme
@@ -70,7 +70,7 @@ def decided(reading: Reading, query: Quote | ExplainQuote) -> Decided:
     ids = [reading.card(ask.refs).card_id for ask in query.cards]
     rows = faces_of_cards(reading, ids)
     reading.look_back(wallet_of(each) for each in rows.values())
-    uses = [_use(reading, query.store, ask, rows[card_id]) for ask, card_id in zip(query.cards, ids, strict=True)]
+    uses = [_use(reading, query, ask, rows[card_id]) for ask, card_id in zip(query.cards, ids, strict=True)]
     moment = Moment(store.code, reading.now.astimezone(store.zone))
     # The till's own line numbers are told back; ours tell its lines apart.
     receipt = numbered(query.receipt)
@@ -151,11 +151,13 @@ def _check(reading: Reading, query: Quote | ExplainQuote) -> None:
         check_amounts(reading.work.directory, ask)
 
 
-def _use(reading: Reading, store: str, ask: CardUse, rows: Sequence[Row]) -> _Use:
+def _use(reading: Reading, query: Quote | ExplainQuote, ask: CardUse, rows: Sequence[Row]) -> _Use:
     """Errors: HoldNotFound, HoldEnded."""
     number, status, product, expires_at, wallet_id, *_ = rows[0]
     programme = reading.work.directory.programme_of(product).programme
-    balances = {balance.unit: balance for balance in balances_of(reading, rows)}
+    owner = getattr(query, "owner", "")
+    told = with_own(reading, balances_of(reading, rows), wallet_id, query.store, owner)
+    balances = {balance.unit: balance for balance in told}
     nothing = Balance(unit=programme.unit, scale=reading.scale(programme.unit), balance=0, available=0)
     refusal = why_unusable(status, expires_at, reading.now)
     return _Use(
@@ -165,9 +167,9 @@ def _use(reading: Reading, store: str, ask: CardUse, rows: Sequence[Row]) -> _Us
         programme,
         balances.get(programme.unit, nothing),
         refusal.code if refusal else "",
-        _held(reading, ReadHold(store=store, key=ask.hold), wallet_id, programme.unit) if ask.hold else 0,
+        _held(reading, ReadHold(store=query.store, key=ask.hold), wallet_id, programme.unit) if ask.hold else 0,
         product,
-        reading.pasts.facts(wallet_id, programme, reading.today(store)),
+        reading.pasts.facts(wallet_id, programme, reading.today(query.store)),
     )
 
 

@@ -37,7 +37,8 @@ class Identified(Result, frozen=True, tag=True, kw_only=True):
 
     ``account`` numbers the wallet (below 2^32), ``holder_id`` is 0 for a bearer card. ``payable`` is the most
     that the programme lets each unit pay. ``discount`` and ``bonus`` are names in the programme, ``tier``
-    the holder's tier in it.
+    the holder's tier in it. ``payable_hundredths`` is how much of a receipt points may pay, in hundredths of percent;
+    ``turnover_minor`` what the wallet has bought, where that was asked.
     """
 
     number: str
@@ -53,6 +54,8 @@ class Identified(Result, frozen=True, tag=True, kw_only=True):
     bonus: str
     expires_at: datetime | None = None
     tier: str = ""
+    payable_hundredths: int = 10_000
+    turnover_minor: int | None = None
 
 
 class FoundCard(msgspec.Struct, frozen=True, kw_only=True):

@@ -503,6 +503,29 @@ class State:
     def open_holds(self, account: Account) -> list[Hold]:
         return [hold for hold in self.holds.values() if hold.account_id == account.id and hold.state == OPEN]
 
+    def locks(self, account: Account, command: Command[Any]) -> list[Hold]:
+        """What the command's owner holds on the account: an owner is a till or an order of its own store."""
+        owner, store_id = getattr(command, "owner", ""), self.store(command.store).id
+        if not owner:
+            return []
+        return [hold for hold in self.open_holds(account) if (hold.store_id, hold.owner) == (store_id, owner)]
+
+    def is_locked_since(self, command: Command[Any], at: datetime | None) -> bool:
+        """Whether the command's owner has locked its card after this instant."""
+        card = next((card for ref in card_names(command) if (card := self.cards.get(canonical(ref)))), None)
+        accounts = [each for each in self.accounts.values() if card is not None and each.wallet_id == card.wallet_id]
+        return any(at is None or hold.placed_at > at for each in accounts for hold in self.locks(each, command))
+
+    def unlock(self, holds: Iterable[Hold]) -> None:
+        """What they pin is free, or drawn by whoever held it. They stay open without pins until their deadline, as a
+        mark: what their owner does next belongs to this visit of the card until it is locked anew."""
+        for hold in holds:
+            for lot_id, amount in hold.pins.items():
+                self.accounts_by_id[hold.account_id].lots[lot_id].held -= amount
+            hold.pins = dict.fromkeys(hold.pins, 0)
+            hold.amount = 0
+            self.changed_holds[hold.id] = hold
+
     def pin(self, account: Account, hold: Hold, moves: Iterable[Move]) -> None:
         """Set aside what the moves would draw."""
         for lot, amount in moves:
@@ -547,6 +570,12 @@ class State:
                     card.pin_tries, card.pin_wrong = tries[card.id]
                     self.changed_cards[card.id] = card
             raise
+
+
+def card_names(command: Command[Any]) -> tuple[Ref, ...]:
+    """The names of the command's one card, in the order in which they are tried."""
+    card = getattr(command, "card", None)
+    return (*((card,) if isinstance(card, Ref) else ()), *getattr(command, "others", ()))
 
 
 def canonical(ref: Ref) -> Ref:

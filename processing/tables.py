@@ -588,7 +588,8 @@ outbox_message = Table(
     ),
 )
 
-# The state of a link's queue (way "push") or of its asking for news ("pull"). Only workers and operators write it.
+# The state of a link's queue (way "push"), of its asking for news ("pull") or of reading its files ("file"). Only
+# workers and operators write it.
 outbox_lane = Table(
     "outbox_lane",
     metadata,
@@ -619,7 +620,7 @@ outbox_lane = Table(
     Column("last_detail", String(255)),
     Column("last_failure_at", Instant),
     Column("last_success_at", Instant),
-    # Where the next pull begins.
+    # Where the next pull begins, or the next file.
     Column("state", Document),
     postgresql_with={"fillfactor": 50},
 )
@@ -675,6 +676,16 @@ exchange_log = Table(
     Column("request", LargeBinary, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Index(None, "link", "at"),
+)
+
+# Checksums of lines that a far side numbers once and for all, 64 of them in a row (processing/series.py).
+series_block = Table(
+    "series_block",
+    metadata,
+    Column("link", String(64), primary_key=True),
+    Column("series", String(160), primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("checksums", LargeBinary, nullable=False),
 )
 
 api_client = Table(

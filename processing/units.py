@@ -66,10 +66,15 @@ def cut_to_thousandths(text: str) -> int:
     Digits past the third are cut off, however many there are.
     Errors: ValueError, as scaled.
     """
+    return cut(text, 3)
+
+
+def cut(text: str, scale: int) -> int:
+    """The same with any scale: a price of ``"12.3456"`` is 1234 hundredths. Errors: ValueError, as scaled."""
     whole, _, fraction = text.partition(".")
-    if len(fraction) > 3 and fraction.isascii() and fraction.isdigit():
-        text = f"{whole}.{fraction[:3]}"
-    return scaled(text, 3)
+    if len(fraction) > scale and fraction.isascii() and fraction.isdigit():
+        text = f"{whole}.{fraction[:scale]}"
+    return scaled(text, scale)
 
 
 def whole(text: str) -> int:

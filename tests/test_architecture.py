@@ -74,6 +74,7 @@ MEETS_THE_DATABASE = {
     "gateway.console.throttle",
     "gateway.erasure",
     "gateway.exchange_log",
+    "gateway.file_import",
     "gateway.exchange_view",
     "gateway.master_keys",
     "gateway.server",

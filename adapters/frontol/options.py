@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
 from adapters.frontol.loads.options import LoadOptions
+from adapters.frontol.report_options import ReportOptions
 from processing.commands import DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS
 
 CALCULATE, CONFIRM, REFUND, CLIENT = "calculate", "confirm", "refund", "client"
@@ -92,6 +93,7 @@ class FrontolOptions(Schema):
     slip_header = fields.List(fields.Nested(BlockOptions), validate=validate.Length(0, MAX_BLOCKS), load_default=list)
     slip_footer = fields.List(fields.Nested(BlockOptions), validate=validate.Length(0, MAX_BLOCKS), load_default=list)
     registration = fields.Nested(RegistrationOptions, load_default=None, allow_none=True)
+    reports = fields.Nested(ReportOptions, load_default=lambda: ReportOptions().load({}))
     # marshmallow takes fields out of the class, so that its own ``loads`` stays.
     loads = fields.Nested(LoadOptions, load_default=lambda: LoadOptions().load({}))  # type: ignore[assignment]
 

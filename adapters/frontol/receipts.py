@@ -100,10 +100,11 @@ def sale(message: Message, request: WireRequest, link: Link) -> PostReceipt:
     """A closed receipt. Errors: BadMessage where nothing names it."""
     sums, doubts = settled(message.positions, message.payments)
     told = receipt(message, request, link, sums)
+    digest = keys.content(keys.SALE, paid(message))
     return PostReceipt(
         store=link.store,
-        keys=_keys(message, link),
-        content=keys.content(keys.SALE, paid(message)),
+        keys=_keys(message, link, digest),
+        content=digest,
         receipt=told,
         cards=_cards(message, told.total_minor, link.options),
         fact=True,
@@ -115,10 +116,11 @@ def refund(message: Message, request: WireRequest, link: Link) -> ReturnReceipt:
     """Goods that came back, by line and quantity of their sale. Errors: BadMessage where nothing names it."""
     sums, _ = settled(message.positions, message.payments)
     told = receipt(message, request, link, sums)
+    digest = keys.content(keys.REFUND, paid(message))
     return ReturnReceipt(
         store=link.store,
-        keys=_keys(message, link),
-        content=keys.content(keys.REFUND, paid(message)),
+        keys=_keys(message, link, digest),
+        content=digest,
         receipt=told,
         sale=keys.by_uid(message.reference_uid) if message.reference_uid else "",
         lines=tuple(_line_back(each) for each in message.positions),
@@ -219,9 +221,13 @@ def _cards(message: Message, total_minor: int, options: Options) -> tuple[CardUs
     return (msgspec.structs.replace(use, redeem=redeem, hold=keys.hold(message.uid) if message.uid else ""),)
 
 
-def _keys(message: Message, link: Link) -> tuple[str, ...]:
-    closed = message.at.astimezone(link.zone) if message.at else None
-    found = keys.receipt_keys(message.uid, message.workplace, message.shift, message.number, closed)
+def _keys(message: Message, link: Link, digest: str) -> tuple[str, ...]:
+    """All names of the receipt, its own first; those that a report file knows it by need the whole of its number."""
+    found = [keys.by_uid(message.uid)] if message.uid else []
+    name = (message.workplace, message.shift, message.number)
+    if all(name) and message.at is not None:
+        closed, epoch = message.at.astimezone(link.zone), keys.epoch_of(link.options, message.workplace)
+        found += keys.names(*name, closed, digest, epoch, online=True)
     if not found:
         raise bad("uid", message.uid, "a UUID, or workPlace, shift, number and dateTime")
     return tuple(found)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from adapters.contract import Adapter, Call, Found, HttpCall, HttpReply, Job, Link, Reply, Session
+from adapters.contract import Adapter, Call, FileWrite, Found, HttpCall, HttpReply, Job, Link, Reply, Session
 from adapters.talks import listen
 from adapters.testing.far_sides import FarSide
 from processing.commands import Ask, Query
@@ -145,6 +145,7 @@ class Line:
             reply = say(TALK, told)
             if isinstance(told, Found):
                 for each in told.writes:
+                    assert isinstance(each, FileWrite), "a pull has read no file that it could mark"
                     say(TALK, each)
             elif isinstance(reply, HttpReply) and reply.status == UNAUTHORIZED and session is not None:
                 session = None

@@ -11,14 +11,16 @@ from typing import Any
 
 from adapters.contract import Adapter
 
-OURS = {"processing.commands", "processing.results", "processing.errors", "processing.units"}
+OURS = {f"processing.{name}" for name in ("commands", "results", "errors", "events", "units")}
 PARSERS = {"lxml", "marshmallow", "msgspec", "segno", "urllib.parse", "xml.sax.saxutils", "yaml", "zoneinfo"}
 PLAIN = {
     "__future__",
     "base64",
     "binascii",
+    "codecs",
     "collections",
     "collections.abc",
+    "contextlib",
     "dataclasses",
     "datetime",
     "decimal",
@@ -36,6 +38,7 @@ PLAIN = {
     "types",
     "typing",
     "uuid",
+    "zlib",
 }
 CLOCKS_AND_DOORS = {"now", "today", "utcnow", "time", "uuid4", "uuid1", "open", "urandom", "getenv", "read_text"}
 
@@ -57,6 +60,7 @@ def own_packages(adapter: Adapter) -> set[str]:
 
 def _modules(adapter: Adapter) -> set[str]:
     functions: list[Callable[..., Any]] = [adapter.refuse, *(route.handler for route in adapter.routes)]
+    functions += [function for face in adapter.files for function in (face.names, face.read)]
     names = {inspect.unwrap(function).__module__ for function in functions} | {adapter.options.__module__}
     return {name for name in names if name.partition(".")[0] not in PARSERS}
 

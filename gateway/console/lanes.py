@@ -21,7 +21,7 @@ from gateway.console.words import (
     outcome_word,
     place,
 )
-from processing.outbox import CLOSED, PULL
+from processing.outbox import CLOSED, PUSH
 from processing.steering import Queue
 
 # Longer than any worker's pause: who is due for so long is not looked after.
@@ -43,7 +43,7 @@ def state_of(lane: Queue) -> str:
     if lane.breaker != CLOSED:
         return BAD
     if has_failed_last(lane):
-        return RETRYING if lane.pending or lane.way == PULL else FAILED
+        return RETRYING if lane.pending or lane.way != PUSH else FAILED
     return NEW if lane.last_success_at is None else WORKS
 
 
@@ -72,7 +72,7 @@ def why(lane: Queue, now: datetime, zone: str) -> Why:
     if lane.in_flight_to is not None:
         return Why(_("Being sent just now."))
     failure = f"{outcome_word(lane.last_error or '')}: {lane.last_detail or ''}".strip(": ")
-    if lane.due_at is not None and lane.due_at > now and (lane.pending or lane.way == PULL):
+    if lane.due_at is not None and lane.due_at > now and (lane.pending or lane.way != PUSH):
         if not has_failed_last(lane):
             return Why(_("Next time in %(age)s.") % {"age": age(lane.due_at - now)})
         return Why(

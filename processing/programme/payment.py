@@ -61,11 +61,16 @@ def _is_plain(programme: Programme, lines: Sequence[Line]) -> bool:
     return not any(line.minimum_price_minor for line in lines)
 
 
+def hundredths_of(programme: Programme, facts: Facts) -> int:
+    """How much of a receipt points may pay, in hundredths of percent."""
+    said = programme.document.payment
+    return said.by_tier.get(facts.tier, said.hundredths)
+
+
 def _of_total(programme: Programme, total_minor: int, facts: Facts) -> int:
     said = programme.document.payment
-    percent = said.by_tier.get(facts.tier, said.hundredths)
     total = max(total_minor, 0)
-    return max(min(percent_of(total, percent), total - said.money_minor), 0)
+    return max(min(percent_of(total, hundredths_of(programme, facts)), total - said.money_minor), 0)
 
 
 def _caps(programme: Programme, lines: Sequence[Line], prices: Sequence[int]) -> list[int]:

@@ -14,6 +14,7 @@ import pytest
 
 from adapters.contract import Adapter
 from adapters.registry import ADAPTERS, BUILT_IN, find
+from adapters.testing.file_suite import FileSuite
 from adapters.testing.samples import Sample
 from adapters.testing.suite import ContractSuite
 from adapters.testing.talk_suite import TalkSuite
@@ -23,23 +24,29 @@ from processing.errors import ConfigError
 HERE = Path(__file__).parent
 LEAST_SAMPLES = 30
 MANY = 3_000
-# Many samples that go through the same few readers need fewer mutations each.
-FEW = {"iiko": 8}
+# Of an adapter with a hundred samples, most of them of a few shapes, fewer mutations each say as much.
+EXAMPLES = {"iiko": 8, "onec": 8}
 
 
 def suite_of(adapter: Adapter) -> type[ContractSuite]:
     """The contract of one adapter; what people see of a message is what the gateway's own mask leaves."""
-    told = {
-        "adapter": adapter,
-        "folder": HERE / adapter.name / "samples",
-        "mask": staticmethod(mask),
-        "examples": FEW.get(adapter.name, ContractSuite.examples),
-    }
+    told = {"adapter": adapter, "folder": HERE / adapter.name / "samples", "mask": staticmethod(mask)}
+    told["examples"] = EXAMPLES.get(adapter.name, ContractSuite.examples)
     return type(f"Test{adapter.name.title()}", (ContractSuite,), told)
 
 
 SUITES = {adapter.name: suite_of(adapter) for adapter in BUILT_IN if adapter.routes}
 globals().update({suite.__name__: suite for suite in SUITES.values()})
+
+
+def file_suite_of(adapter: Adapter) -> type[FileSuite]:
+    """The contract of what the adapter reads from a folder."""
+    return type(
+        f"Test{adapter.name.title()}Files", (FileSuite,), {"adapter": adapter, "folder": HERE / adapter.name / "files"}
+    )
+
+
+globals().update({suite.__name__: suite for suite in map(file_suite_of, [each for each in BUILT_IN if each.files])})
 
 
 def talks_of(adapter: Adapter) -> dict[str, type[TalkSuite]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -364,6 +365,13 @@ def test_log_is_narrowed_by_outcome_number_and_time(tillgate: Command, served: s
     assert shown("--since", "2100-01-01T00:00") == "no messages\n"
 
 
+def test_calls_are_told_in_their_order_without_what_was_said(tillgate: Command, served: str, config: Path) -> None:
+    said = tillgate("calls", seed.LINK, "--config", config, "--database-url", served, **SECRETS)
+    assert (said.code, said.err) == (0, "")
+    assert re.match(r"[1-9][0-9]* messages in [1-9][0-9]* runs", said.out)
+    assert "transactionsex" in said.out and "bad_message 1, ok 1" in said.out and "CHECKDATA" not in said.out
+
+
 @pytest.mark.parametrize("since", ["", "yesterday", "5", "-5m", "99999999999d", "2026-13-01"])
 def test_time_that_is_none_is_refused(tillgate: Command, config: Path, since: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'books.db'}"
@@ -373,7 +381,10 @@ def test_time_that_is_none_is_refused(tillgate: Command, config: Path, since: st
     assert "30m, 24h, 7d" in said.err
 
 
-def test_log_of_an_unknown_link_ends_with_2_and_names_those_that_are(tillgate: Command, config: Path) -> None:
-    said = tillgate("log", "nobody", "--config", config, "--database-url", "sqlite:///never.db", **SECRETS)
+@pytest.mark.parametrize("command", ["log", "calls"])
+def test_log_of_an_unknown_link_ends_with_2_and_names_those_that_are(
+    tillgate: Command, config: Path, command: str
+) -> None:
+    said = tillgate(command, "nobody", "--config", config, "--database-url", "sqlite:///never.db", **SECRETS)
     assert said.code == 2
     assert "'nobody'" in said.err and seed.LINK in said.err

@@ -15,9 +15,9 @@ import jwt
 import pytest
 
 from adapters.contract import Adapter, Asking, Auth, Link, Route, SignIn, WireRequest, WireResponse, one
-from gateway.auth import check_token, sign_in
+from gateway.auth import caller_of, check_token, sign_in
 from gateway.credentials import Reading
-from gateway.pos import KEPT_OF_TOO_LARGE
+from gateway.pos import KEPT_OF_TOO_LARGE, Headers
 from gateway.problems import Problems
 from processing.errors import BadCredentials
 from tests.gateway.test_pos import OTHER, PROTOCOL, SECRET, TEXT, Heard, Till, echo, secret, settings
@@ -190,3 +190,21 @@ def test_the_secret_itself_is_kept_only_where_a_digest_needs_it() -> None:
         assert problems == ""
         assert (first.text, second.text) == ((SECRET.encode(), environ["NEXT"].encode()) if keeps else (b"", b""))
     assert "at least 16" in read(BASIC, both, {"KEY": SECRET, "NEXT": "short"})[1]
+
+
+@pytest.mark.parametrize(
+    ("auth", "user", "told", "caller"),
+    [
+        (BASIC, "", basic(f"Касса 2:{SECRET}".encode()), "/Касса 2"),
+        (BASIC, "", basic(f"Касса 2:{SECRET}".encode("cp1251")), "/Касса 2"),
+        (BASIC, "", basic(f":{SECRET}".encode()), ""),
+        (BASIC, "", {"HTTP_AUTHORIZATION": "Basic ?"}, ""),
+        (BASIC, "till", basic(f"till:{SECRET}".encode()), ""),
+        (HEADER, "", {"HTTP_X_KEY": SECRET} | basic(b"till:x"), ""),
+    ],
+)
+def test_tills_of_a_link_that_names_no_user_are_told_apart_by_theirs(
+    auth: Auth, user: str, told: dict[str, str], caller: str
+) -> None:
+    door = till(auth, user=user)
+    assert caller_of(door.link, auth, Headers(told)) == door.link.code + caller

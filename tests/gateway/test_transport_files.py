@@ -20,7 +20,7 @@ import paramiko
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.contract import FileRead, FileReply, FileWrite, HttpCall, SoapCall
+from adapters.contract import FileMark, FileRead, FileReply, FileWrite, HttpCall, SoapCall
 from gateway import transport, transport_files
 from gateway.far_side import FarSide
 from gateway.transport import FarTransport
@@ -78,6 +78,17 @@ class Shelf(paramiko.SFTPServerInterface):
 
     def lstat(self, path: str) -> Any:
         return answered(lambda: paramiko.SFTPAttributes.from_stat(self._path(path).lstat()))
+
+    def list_folder(self, path: str) -> Any:
+        def work() -> Any:
+            found = []
+            for each in self._path(path).iterdir():
+                attributes = paramiko.SFTPAttributes.from_stat(each.lstat())
+                attributes.filename = each.name
+                found.append(attributes)
+            return found
+
+        return answered(work)
 
     def remove(self, path: str) -> Any:
         return answered(lambda: self._path(path).unlink() or paramiko.SFTP_OK)
@@ -251,6 +262,64 @@ def test_a_file_beyond_its_bound_is_not_read(far: Far, folder: Path) -> None:
     (folder / "a").write_bytes(b"x" * (2 << 20))
     with pytest.raises(BadReply, match=str(1 << 20)):  # the link's own bound
         far(FileRead("a", limit=1 << 30))
+
+
+# In pieces -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(settings: FarSide) -> Iterator[transport_files.Shelf]:
+    made = FarTransport(settings)
+    yield made.shelf()
+    made.close()
+
+
+def test_files_that_fit_are_listed_with_their_stamps(shelf: transport_files.Shelf, folder: Path) -> None:
+    (folder / "out" / "report9.txt").mkdir(parents=True)
+    for name in ("report1.txt", "report2.txt", "other.txt", "out/report3.txt"):
+        (folder / name).write_bytes(b"12345")
+    (folder / "report0.txt").symlink_to(folder / "other.txt")
+    assert [name for name, _ in shelf.listed("report*.txt", PATIENCE)] == ["report1.txt", "report2.txt"]
+    ((name, stamp),) = shelf.listed("out/report*.txt", PATIENCE)
+    assert (name, stamp.size) == ("out/report3.txt", 5)
+    assert shelf.listed("none/*.txt", PATIENCE) == []
+
+
+def test_a_file_is_read_in_pieces_whatever_its_size(shelf: transport_files.Shelf, folder: Path) -> None:
+    content = os.urandom((2 << 20) + 7)  # beyond what an answer may have
+    (folder / "a").write_bytes(content)
+    with shelf.reading("a", PATIENCE) as opened:
+        chunks = list(opened.chunks)
+    assert b"".join(chunks) == content
+    assert max(map(len, chunks)) <= transport_files.PIECE and opened.stamp.size == len(content)
+
+
+def test_only_the_file_that_was_read_is_marked(shelf: transport_files.Shelf, folder: Path) -> None:
+    file, mark = folder / "a", FileMark(0, b"#", b"@")
+    file.write_bytes(b"#\nx")
+    with shelf.reading("a", PATIENCE) as opened:
+        assert list(opened.chunks) == [b"#\nx"]
+    file.write_bytes(b"#\nxy")
+    assert shelf.mark("a", opened.stamp, mark, PATIENCE) is None
+    ((_, stamp),) = shelf.listed("a", PATIENCE)
+    assert shelf.mark("a", stamp, FileMark(0, b"$", b"@"), PATIENCE) is None
+    assert file.read_bytes() == b"#\nxy"
+    after = shelf.mark("a", stamp, mark, PATIENCE)
+    assert file.read_bytes() == b"@\nxy" and left_over(folder) == ["a"]
+    assert after == shelf.listed("a", PATIENCE)[0][1]
+    file.unlink()
+    assert shelf.mark("a", stamp, mark, PATIENCE) is None
+
+
+def test_a_folder_with_too_many_files_is_refused(
+    shelf: transport_files.Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("transport_files", "transport_sftp"):
+        monkeypatch.setattr(f"gateway.{name}.MAX_ENTRIES", 2)
+    for n in range(3):
+        (folder / str(n)).touch()
+    with pytest.raises(LinkRefused, match="more than 2 files"):
+        shelf.listed("x*", PATIENCE)
 
 
 NO_NAMES = ["", ".", "..", "../a", "a/../../b", "/etc/passwd", "a//b", "a/", "./a", "a\x00b", "a\nb", "a\\b", "x" * 300]

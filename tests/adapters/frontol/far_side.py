@@ -1,4 +1,4 @@
-"""A till that reads load files, and what it is told, for the contract of talks (adapters/testing/talk_suite.py)."""
+"""A till that reads load files and is asked for reports, for the contract of talks (adapters/testing/talk_suite.py)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tests.adapters.frontol.till import Till
 
 AT = datetime(2026, 5, 4, 16, 52, 31, tzinfo=UTC)
 LOADS = {"card_kinds": {"guest": 7}, "counters": [{"unit": "BONUS", "kind": 3}]}
+FLAG = "report.req"
+REPORTS = {"request": {"flag": FLAG, "scope": "dates"}}
 ACCRUAL = {"counter": 1, "amount": "10.50", "binding": 3, "object": "7700000000123"}
 CARD = WalletCard(card_id=1, number="7700000000123", product="guest", status="active", issued_at=AT, expires_at=None)
 WALLET = WalletTold(
@@ -53,14 +55,14 @@ class Shop(Folder):
         self.till.work()
 
     def effects(self) -> Any:
-        return self.till.cards, self.till.clients, self.till.links, self.till.counters
+        return self.till.cards, self.till.clients, self.till.links, self.till.counters, self.get(FLAG)
 
 
-class LoadTalks(TalkSuite):
-    """Events about a wallet, and accruals, which count twice when they are said twice."""
+class Talks(TalkSuite):
+    """Events about a wallet, and accruals, which count twice when they are said twice; and a flag for a report."""
 
     adapter, far_side = ADAPTER, Shop
-    link = Link("till", "bistro", ZoneInfo("Europe/Moscow"), Options().load({"loads": LOADS}))
+    link = Link("till", "bistro", ZoneInfo("Europe/Moscow"), Options().load({"loads": LOADS, "reports": REPORTS}))
     pushes = (
         Job(
             AT,
@@ -72,3 +74,10 @@ class LoadTalks(TalkSuite):
             ),
         ),
     )
+    pulls = (Job(AT),)
+
+    def test_a_pull_learns_something_and_the_same_whenever_it_is_done(self, pull: Job) -> None:
+        """It only asks for the report: what it says is the flag, and what is learned comes in the file."""
+        runs, effects = self.whole(pull)
+        assert effects[-1] is not None and self.whole(pull)[1] == effects
+        assert not any(run.asks for run in runs)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from adapters.frontol.keys import natural, plain_uid, receipt_keys
+from adapters.frontol.keys import names, natural, plain_uid
 from adapters.frontol.messages import moment
 from processing.errors import BadMessage
 
@@ -47,7 +47,9 @@ def test_a_receipt_near_midnight_is_known_by_both_days() -> None:
     }
     for time, known in days.items():
         closed = datetime.fromisoformat(f"2026-05-04T{time}").replace(tzinfo=MOSCOW)
-        assert receipt_keys("", "3", "118", "4120", closed) == [f"frontol:3:{day}:118:4120" for day in known]
+        own = tuple(f"frontol:3:{day}:118:4120" for day in known)
+        assert names("3", "118", "4120", closed, "d" * 64) == own
+        assert names("3", "118", "4120", closed, "d" * 64, online=True) == (*own, *(f"{key}={'d' * 16}" for key in own))
     assert natural("3", "118", "4120", date(2026, 5, 4), epoch=2) == "frontol:3:2026-05-04:118:4120:2"
 
 

@@ -27,18 +27,23 @@ ON_SQLITE_ONLY = True
 
 ALL_DOORS = {**DOORS, "SendCode": codes.DOOR}
 # What the gateway sets, and what REST leaves to tills that send no key.
-SET_BY_US = {"content", "actor"}
+SET_BY_US = {"content", "actor", "likeness", "window_seconds"}
 NOT_AT_REST = {
-    "Redeem": {"likeness", "window_seconds"},
-    "Accrue": {"likeness", "window_seconds"},
+    "PlaceHold": {"others"},
+    "ReleaseHold": {"card", "others", "unit", "owner"},
+    "Redeem": {"owner", "others"},
+    "Accrue": {"owner", "others"},
+    "SellGiftCard": {"owner", "others", "top_up"},
+    "IssueCard": {"unless"},
     # Codes of REST go to holders.
     "SendCode": {"code", "phone"},
     # As the client's scopes say.
     "VoidReceipt": {"receipts_only"},
 }
 # In the books' own words; REST shows the receipt in its place.
+# What only tills ask for: how much of a receipt points may pay, what a wallet has bought.
 # `paid` is told as `fiscal`, in the way that the chain has chosen.
-NOT_TOLD = {"replayed", "base_id", "document", "scale", "paid"}
+NOT_TOLD = {"replayed", "base_id", "document", "scale", "paid", "payable_hundredths", "turnover_minor"}
 
 
 def schemas_of(base: type[Schema]) -> Iterator[type[Schema]]:

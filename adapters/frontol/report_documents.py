@@ -1,0 +1,131 @@
+"""A document of a report: the lines that belong together, and what they are known by.
+
+Page: docs/adapters/frontol-files.md, "Documents".
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
+
+from adapters.contract import Series
+from adapters.frontol.report_lines import (
+    DATE,
+    DOCUMENT,
+    OPERATION,
+    QUANTITY,
+    SHIFT,
+    SUBJECT,
+    SUM,
+    TIME,
+    TYPE,
+    WORKPLACE,
+    Row,
+    code_of,
+    widened,
+)
+from adapters.parsing import bad
+
+# Types of transactions (field 4); those that are not read here do not matter. Old numbering: report_receipts.
+OPENED, CLOSED, CLOSED_NON_FISCAL, CANCELLED = "42", "55", "58", "56"
+ENDS = frozenset({CLOSED, CLOSED_NON_FISCAL, CANCELLED})
+READ = frozenset(
+    {OPENED, *ENDS, "1", "11", "2", "12", "5", "6", "7", "8", "15", "16", "17", "18", "35", "36", "37", "38"}
+    | {"9", "10", "32", "33", "34", "40", "41", "57"}
+)
+MAX_ROWS = 10_000
+
+Rows = Mapping[str, Sequence[list[str]]]
+"""The fields of a document's lines by type, each in their order."""
+
+
+class Name(NamedTuple):
+    """What tells documents of one database apart."""
+
+    workplace: str
+    shift: str
+    number: str
+    enterprise: str
+
+    def __str__(self) -> str:
+        return f"{self.workplace}/{self.shift}/{self.number}"
+
+
+@dataclass(slots=True)
+class Document:
+    """The lines of one document by their numbers. ``problem``: why nobody should rely on it."""
+
+    name: Name
+    rows: dict[int, Row] = field(default_factory=dict)
+    end: str = ""
+    problem: str = ""
+
+    def add(self, number: int, row: Row, kind: str) -> None:
+        """Once more the same line changes nothing: an open document is kept, and its file read again."""
+        known = self.rows.setdefault(number, row)
+        if known is not row and checksum(known[1]) != checksum(row[1]):
+            self.problem = f"two lines have the number {number}"
+        if kind in ENDS and self.end != CANCELLED:
+            self.end = kind
+        if len(self.rows) > MAX_ROWS:
+            self.problem = f"it has more than {MAX_ROWS} lines"
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.end == CANCELLED
+
+    def by_type(self) -> Rows:
+        found: dict[str, list[list[str]]] = {}
+        for _, fields in self.rows.values():
+            found.setdefault(fields[TYPE], []).append(widened(fields))
+        return found
+
+    @property
+    def last(self) -> list[str]:
+        """The fields of its last line."""
+        return next(reversed(self.rows.values()))[1]
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        return tuple([line for line, _ in self.rows.values()])
+
+    def series(self, database: str, epoch: int) -> Series:
+        """Its lines as they are known for ever: by database and number, apart for each epoch."""
+        lines = tuple([(number, checksum(fields)) for number, (_, fields) in self.rows.items()])
+        former = tuple(f"{database}:{earlier}" for earlier in range(epoch)) if epoch else ()
+        return Series(f"{database}:{epoch}", lines, former)
+
+
+def checksum(fields: list[str]) -> int:
+    """What makes a line with a known number another one: date, time, type, place, subject, quantity and sum.
+
+    Not all of the bytes: the same line is written with other separators, widths and names after a channel was set
+    anew. Never 0.
+    """
+    quantity, total, time = fields[QUANTITY], fields[SUM], fields[TIME]
+    told = (
+        f"{fields[DATE]};{time if len(time) == 8 else time.zfill(8)};{fields[TYPE]};{code_of(fields[WORKPLACE])};"
+        f"{fields[DOCUMENT]};{code_of(fields[SUBJECT])};{quantity and _number(quantity)};{total and _number(total)};"
+        f"{fields[OPERATION]};{fields[SHIFT]}"
+    )
+    return zlib.crc32(told.encode("utf-8", "replace")) or 1
+
+
+@lru_cache(maxsize=4096)
+def _number(text: str) -> str:
+    text = text.replace(",", ".")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@lru_cache(maxsize=1024)
+def day_of(text: str) -> date:
+    """``14.09.2026``. Errors: BadMessage."""
+    try:
+        day, month, year = text.strip().split(".")
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        raise bad("date", text, "DD.MM.YYYY") from None

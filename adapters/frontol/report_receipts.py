@@ -1,0 +1,380 @@
+"""A finished document -> what we ask of the core: a sale or a return, facts both.
+
+Pages: docs/adapters/frontol-files.md, "Payments", "Cards and bonuses", "Refunds". All is by the numbers of the types of
+transactions, of which there are two generations: a link's option says which one its tills write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+from adapters.contract import Link
+from adapters.frontol import keys
+from adapters.frontol.report_documents import CLOSED, CLOSED_NON_FISCAL, OPENED, Document, Rows, day_of
+from adapters.frontol.report_goods import ITEMS, STORNOS, Item, items, lines, money, quantity
+from adapters.frontol.report_journal import Journal
+from adapters.frontol.report_lines import (
+    BASE,
+    CASHIER,
+    CLIENT,
+    DATE,
+    HOW,
+    NUMBER,
+    OPERATION,
+    QUANTITY,
+    SUBJECT,
+    SUM,
+    TIME,
+    TYPE,
+    WHAT,
+    code_of,
+    name_of,
+)
+from adapters.frontol.report_options import BONUS, DISCOUNT, OLD, OWN_TILL, PAYMENT, TILL
+from adapters.parsing import bad, bounded, code
+from processing.commands import (
+    MAX_CARDS,
+    Amount,
+    CardUse,
+    Line,
+    PostReceipt,
+    Receipt,
+    Ref,
+    ReturnLine,
+    ReturnReceipt,
+    Tender,
+)
+from processing.units import spread
+
+Options = Mapping[str, Any]
+TenderKind = Literal["cash", "bank_card", "purse", "other"]
+
+# Operations (field 13) that are receipts; all others are none.
+KINDS: dict[str, keys.Kind] = {"0": keys.SALE, "1": keys.REFUND}
+# Operations of payment kinds (field 10 of 36, 40 and 41).
+CASH, BANK_CARD, USER_DEFINED, WITH_CASH_OUT = "0", "1", "7", "9"
+GIFT_CARDS = ("6", "8")
+TENDERS: dict[str, TenderKind] = {CASH: "cash", BANK_CARD: "bank_card", WITH_CASH_OUT: "bank_card"}
+# Types of discounts (field 10 of 15, 17, 35 and 37): an external loyalty system's, and one of a scenario.
+LOYALTY_DISCOUNTS = ("10", "11")
+# Field 10 of 9, 10, 32 and 33: the bonus of an external system, which the till has asked.
+EXTERNAL = "1"
+# Special ways of authorisation in front of a card's number.
+CARD_MARKS = "@#$"
+# Rounding of the receipt and what the till throws away: so much sums may differ.
+ROUNDING_MINOR = 100
+
+# Notes for the operator.
+SUMS_DIFFER, NO_UNIT, BASE_UNKNOWN, STORNO = "sums_differ", "bonus_without_unit", "base_unknown", "storno"
+
+# Types: fiscal payments, payments with bonuses and what went back, prepayments, accruals and what went back.
+FISCAL, BONUS_PAID, BONUS_BACK, PREPAID = ("40", "41"), ("32",), ("33",), ("34",)
+ACCRUED, ACCRUED_BACK = ("9",), ("10",)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Which types are discounts, mark-ups and payments that are not fiscal."""
+
+    discounts: tuple[str, ...]
+    mark_ups: tuple[str, ...]
+    non_fiscal: tuple[str, ...]
+
+
+NUMBERINGS = {
+    True: Numbering(("5", "7", "15", "17", "35", "37"), ("6", "8", "16", "18", "36", "38"), ()),
+    False: Numbering(("15", "17", "35", "37"), (), ("36",)),
+}
+
+
+def closing(rows: Rows, document: Document) -> list[str]:
+    """The line that closes it. Errors: BadMessage."""
+    found = rows.get(CLOSED) or rows.get(CLOSED_NON_FISCAL)
+    if not found:
+        raise bad(str(document.name), "", "a line that closes the document")
+    return found[-1]
+
+
+def ask(document: Document, journal: Journal, link: Link) -> PostReceipt | ReturnReceipt | None:
+    """The sale or return that the document tells; ``None``: its operation is neither. Errors: BadMessage."""
+    rows = document.by_type()
+    last = closing(rows, document)
+    kind = KINDS.get(last[OPERATION])
+    return _Telling(document, rows, last, kind, journal, link).ask() if kind else None
+
+
+class _Telling:
+    """One document while it is read."""
+
+    def __init__(
+        self, document: Document, rows: Rows, last: list[str], kind: keys.Kind, journal: Journal, link: Link
+    ) -> None:
+        self.name, self.rows, self.last, self.kind = document.name, rows, last, kind
+        self.journal, self.link = journal, link
+        self.options: Options = link.options["reports"]
+        self.numbering = NUMBERINGS[self.options["numbering"] == OLD]
+        self.is_refund = kind == keys.REFUND
+        self.total = abs(money(last[SUM]))
+        self.notes: list[str] = []
+
+    def ask(self) -> PostReceipt | ReturnReceipt:
+        """Errors: BadMessage."""
+        name, closed_at = self.name, moment(self.last)
+        digest = keys.content(self.kind, self._paid())
+        epoch = keys.epoch_of(self.link.options, name.workplace)
+        stamp = closed_at.replace(tzinfo=self.link.zone).astimezone(UTC)
+        found = items(self._items())
+        self._check_whole(found)
+        told: dict[str, Any] = {
+            "store": self.link.store,
+            "keys": keys.names(name.workplace, name.shift, name.number, closed_at, digest, epoch),
+            "content": digest,
+            "receipt": self._receipt(found, closed_at, stamp),
+            "cards": self._cards(),
+            "stamp": stamp,
+            "fact": True,
+        }
+        if not self.is_refund:
+            self.journal.sales.add(name, closed_at.date())
+            return PostReceipt(**told, notes=tuple(self.notes))
+        sale = self._sale(closed_at, epoch)
+        return ReturnReceipt(**told, sale=sale, lines=returned(told["receipt"].lines), notes=tuple(self.notes))
+
+    # Money --------------------------------------------------------------------------------------------------
+
+    def _of(self, kinds: Sequence[str]) -> Iterator[list[str]]:
+        for kind in kinds:
+            if kind in self.rows:
+                yield from self.rows[kind]
+
+    def _sum(self, kinds: Sequence[str]) -> int:
+        """The sums of these lines without their signs, which differ between refunds and tills."""
+        return sum([abs(money(fields[SUM])) for kind in kinds if kind in self.rows for fields in self.rows[kind]])
+
+    def _fiscal(self) -> int:
+        """Fiscal payments: change is a negative one. Those of a refund are negative, or not."""
+        told = sum([money(fields[SUM]) for fields in self._of(FISCAL)])
+        return abs(told) if self.is_refund else told
+
+    def _paid(self) -> int:
+        """40 + 41 + 32 + 34 + 36 - 33, and nothing of 43, 49, 82 to 84 and 86, which say the same again.
+
+        Channels may leave payments out: then it is the total. In a refund the bonus that goes back has type 33.
+        """
+        others = (*BONUS_PAID, *PREPAID, *self.numbering.non_fiscal)
+        if not any(kind in self.rows for kind in (*FISCAL, *others, *BONUS_BACK)):
+            return self.total
+        back = self._sum(BONUS_BACK)
+        paid = self._fiscal() + self._sum(others) + (back if self.is_refund else -back)
+        if abs(paid - self.total) > ROUNDING_MINOR:
+            self.notes.append(SUMS_DIFFER)
+        return bounded(paid, "payments")
+
+    def _discounts(self, only: Sequence[str] = ()) -> int:
+        """What discounts took off, less mark-ups; ``only`` those of these types of discount (field 10)."""
+        total = 0
+        for kinds, sign in ((self.numbering.discounts, 1), (self.numbering.mark_ups, -1)):
+            for fields in self._of(kinds):
+                if not only or fields[HOW] in only:
+                    total += sign * money(fields[SUM])
+        return -total if self.is_refund and total < 0 else total
+
+    # The receipt --------------------------------------------------------------------------------------------
+
+    def _items(self) -> list[list[str]]:
+        """Items and stornos in the order of their numbers."""
+        if not any(kind in self.rows for kind in STORNOS):
+            return list(self._of(ITEMS))
+        return sorted(self._of((*ITEMS, *STORNOS)), key=lambda fields: int(fields[NUMBER]))
+
+    def _check_whole(self, found: Sequence[Item]) -> None:
+        """Errors: BadMessage for the end of a document whose beginning was in a file that nobody has.
+
+        The opening line says that it is whole; where channels leave that out, quantity or sum of the items do.
+        """
+        if OPENED in self.rows:
+            return
+        told = quantity(self.last[QUANTITY])
+        if told and sum(item.quantity for item in found) == told:
+            return
+        if told or abs(sum(item.sum for item in found) - self.total) > ROUNDING_MINOR:
+            raise bad(str(self.name), "", "its beginning: there is no line 42, and the items are not all")
+
+    def _receipt(self, found: Sequence[Item], closed_at: datetime, stamp: datetime) -> Receipt:
+        if not all(item.quantity for item in found):
+            self.notes.append(STORNO)
+        loyalty = self._discounts(LOYALTY_DISCOUNTS) if DISCOUNT in self.options["redeemed_as"] else 0
+        total = bounded(self.total + loyalty, "field 12")
+        cashier = self.last[CASHIER]
+        return Receipt(
+            number=code(self.name.number, "field 6"),
+            till=code(self.name.workplace, "field 5"),
+            business_date=closed_at.date(),
+            shift=code(self.name.shift, "field 14"),
+            closed_at=stamp,
+            total_minor=total,
+            discount_minor=bounded(self._discounts() - loyalty, "discounts"),
+            lines=lines(found, total),
+            tenders=tuple(self._tenders()),
+            cashier=code(name_of(cashier) or code_of(cashier), "field 7"),
+        )
+
+    def _tenders(self) -> Iterator[Tender]:
+        """How it was paid; change is negative."""
+        fiscal = list(self._of(FISCAL))
+        sign = -1 if self.is_refund and sum([money(fields[SUM]) for fields in fiscal]) < 0 else 1
+        for fields in fiscal:
+            is_ours = fields[HOW] == USER_DEFINED and PAYMENT in self.options["redeemed_as"]
+            unit = self._points() if is_ours else ""
+            kind: TenderKind = "purse" if unit else TENDERS.get(fields[HOW], "other")
+            yield Tender(code=code_of(fields[WHAT]), kind=kind, amount_minor=money(fields[SUM]) * sign, unit=unit)
+        bonus = self._sum(BONUS_PAID) - self._sum(BONUS_BACK)
+        if bonus:
+            yield Tender(code="bonus", kind="purse", amount_minor=abs(bonus), unit=self._points())
+        for fields in self._of((*PREPAID, *self.numbering.non_fiscal)):
+            name = code_of(fields[WHAT]) or fields[TYPE]
+            yield Tender(code=name, kind="other", amount_minor=abs(money(fields[SUM])))
+
+    # Cards --------------------------------------------------------------------------------------------------
+
+    def _points(self) -> str:
+        points = self.options["points"]
+        return points["unit"] if points else ""
+
+    def _cards(self) -> tuple[CardUse, ...]:
+        """What the receipt does with each of its cards: the first one takes what names none."""
+        numbers = self._numbers()
+        redeemed = self._redeemed(numbers[0] if numbers else "")
+        told = [*numbers, *(number for number in redeemed if number not in numbers)]
+        own = max(self.total - sum(redeemed.values()), 0)
+        shares = [own] if len(told) == 1 else spread(own, [1] * len(told)) if told else []
+        earned, unit = self._earned(), self._points()
+        found = [
+            CardUse(
+                refs=refs(number),
+                redeem=(Amount(unit, redeemed[number]),) if number in redeemed else (),
+                earn=earned if place == 0 or earned is None else (),
+                spend_minor=share,
+            )
+            for place, (number, share) in enumerate(zip(told, shares, strict=True))
+        ]
+        if not told and (client := self._client()):
+            found.append(CardUse(refs=client, earn=earned, spend_minor=own))
+        found += self._gift_cards()
+        if len(found) > MAX_CARDS:
+            raise bad("field 8", len(found), f"at most {MAX_CARDS} cards")
+        return tuple(found)
+
+    def _numbers(self) -> list[str]:
+        """The cards of the closing line, else of the opening one: joined by ``|``, with marks in front."""
+        told = self.last[SUBJECT] or next((fields[SUBJECT] for fields in self.rows.get(OPENED, ())), "")
+        if "|" in told or "¦" in told:
+            return list(dict.fromkeys(filter(None, map(card, told.replace("¦", "|").split("|")))))
+        return [number] if (number := card(told)) else []
+
+    def _client(self) -> tuple[Ref, ...]:
+        """The client's code in field 15 of the opening line, where the link says what it means."""
+        scheme = self.options["client_scheme"]
+        told = next((fields[CLIENT] for fields in self.rows.get(OPENED, ())), "") if scheme else ""
+        return (Ref(scheme, code(code_of(told), "field 15")),) if told.strip(" 0") else ()
+
+    def _redeemed(self, first: str) -> dict[str, int]:
+        """What was paid with points, by card; a refund gives it back."""
+        found: dict[str, int] = {}
+        for number, amount in self._payments():
+            found[number or first] = found.get(number or first, 0) + amount
+        told = {number: bounded(abs(amount), "bonus") for number, amount in found.items() if amount}
+        if told and not self._points():
+            self.notes.append(NO_UNIT)
+            return {}
+        return {number: amount for number, amount in told.items() if number}
+
+    def _payments(self) -> Iterator[tuple[str, int]]:
+        """Card and amount of each payment with points, in all the ways of the link (page, pitfall 9)."""
+        ways = self.options["redeemed_as"]
+        if BONUS in ways:
+            for kinds, sign in ((BONUS_PAID, 1), (BONUS_BACK, -1)):
+                for fields in self._of(kinds):
+                    if self._is_ours(fields):
+                        yield card(fields[SUBJECT]), sign * abs(money(fields[SUM]))
+        if PAYMENT in ways:
+            for fields in self._of(FISCAL):
+                if fields[HOW] == USER_DEFINED:
+                    yield "", abs(money(fields[SUM]))
+        if DISCOUNT in ways:
+            yield "", self._discounts(LOYALTY_DISCOUNTS)
+
+    def _is_ours(self, fields: list[str]) -> bool:
+        """Whether a bonus is one of our books: what an external system has said, or all that the till tells."""
+        return bool(self.options["bonus"] == TILL or fields[HOW] == EXTERNAL)
+
+    def _earned(self) -> tuple[Amount, ...] | None:
+        """What the till has given, where the link takes that; ``None`` leaves it to the programme."""
+        if self.options["bonus"] != TILL:
+            return None
+        amount = abs(self._sum(ACCRUED) - self._sum(ACCRUED_BACK))
+        return (Amount(self._points(), bounded(amount, "bonus")),) if amount else ()
+
+    def _gift_cards(self) -> list[CardUse]:
+        """Gift cards that paid (36), where the link says in which unit."""
+        if not self.options["gift_cards"]:
+            return []
+        paid: dict[str, int] = {}
+        for fields in self._of(self.numbering.non_fiscal):
+            number = card(fields[SUBJECT])
+            if number and fields[HOW] in GIFT_CARDS:
+                paid[number] = paid.get(number, 0) + abs(money(fields[SUM]))
+        unit = self.options["gift_cards"]["unit"]
+        return [CardUse(refs=refs(number), redeem=(Amount(unit, paid[number]),), earn=()) for number in paid]
+
+    # Refunds ------------------------------------------------------------------------------------------------
+
+    def _sale(self, closed_at: datetime, epoch: int) -> str:
+        """The key of the sale whose number stands in field 25; empty where nobody can tell which that is."""
+        told = self.last[BASE] or next((fields[BASE] for fields in self.rows.get(OPENED, ())), "")
+        if not told.strip(" 0") or self.options["refund_base"] != OWN_TILL:
+            return ""
+        found = self.journal.sales.find(self.name.workplace, told.strip(), closed_at.date())
+        if found is None:
+            self.notes.append(BASE_UNKNOWN)
+            return ""
+        shift, day = found
+        return keys.natural(self.name.workplace, shift, told, day, epoch)
+
+
+def returned(told: Sequence[Line]) -> tuple[ReturnLine, ...]:
+    """What comes back, by goods; a line of which nothing is left tells nothing."""
+    amounts: dict[str, int] = {}
+    for line in told:
+        if line.quantity_thousandths:
+            amounts[line.goods] = amounts.get(line.goods, 0) + line.quantity_thousandths
+    return tuple(ReturnLine(goods=goods, quantity_thousandths=amount) for goods, amount in amounts.items())
+
+
+def card(text: str) -> str:
+    """The number of a card without the mark of how it was entered. Errors: BadMessage."""
+    told = text.strip()
+    return code(told[1:] if told[:1] in CARD_MARKS else told, "field 8") if told else ""
+
+
+def refs(number: str) -> tuple[Ref, ...]:
+    """A card's names: what was read may be its number or its barcode."""
+    return Ref("card", number), Ref("barcode", number)
+
+
+def moment(fields: list[str]) -> datetime:
+    """Date and local time of a line; the hour may lack its zero. Errors: BadMessage."""
+    on = day_of(fields[DATE])
+    return _time(fields[TIME]).replace(year=on.year, month=on.month, day=on.day)
+
+
+@lru_cache(maxsize=4096)
+def _time(text: str) -> datetime:
+    try:
+        return datetime.strptime(text.strip(), "%H:%M:%S")  # noqa: DTZ007  # a time without a day has no zone
+    except ValueError:
+        raise bad("time", text, "H:MM:SS") from None

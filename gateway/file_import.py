@@ -1,0 +1,246 @@
+"""Reads one file into the books: what its adapter finds is booked in batches, and whatever is amiss is kept.
+
+While a batch is booked the next one is read. What was booked is remembered by its lines (processing/series.py), in a
+transaction behind that of the books: a crash between the two repeats the batch, and the books know its keys.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from adapters.contract import FileFace, FileMark, FileWrite, Found, Link, Outcome, Source
+from gateway import metrics
+from gateway.exchange_log import FILE, Exchange, keep, pack_request
+from processing import series
+from processing.commands import Command
+from processing.errors import AlreadyVoided, BadMessage, Busy, KeyReused, LoyaltyError
+from processing.execute import MAX_BATCH, Core
+from processing.results import ReceiptPosted, ReceiptReturned
+from processing.secrets import Vault
+from processing.series import CONFLICT, FORMER, KNOWN, NEW, Known
+
+POSTED, ALREADY_KNOWN, VOIDED, MISMATCH, QUARANTINED, REFUSED = OUTCOMES = (
+    "posted",
+    "already_known",
+    "voided",
+    "mismatch",
+    "quarantined",
+    "refused",
+)
+# Two of the core's, for two processes have one each.
+BATCH = 2 * MAX_BATCH
+# What an operator has to look at.
+TROUBLES = (MISMATCH, QUARANTINED, REFUSED, "broken")
+# Of each kind so many are told, and so many of a file go into the exchange log; the rest is counted.
+MAX_NOTES, MAX_LOGGED = 20, 1_000
+MAX_NOTE = 255
+# Nothing that was said, and nothing that answers.
+NO_STATUS = 0
+
+log = structlog.get_logger()
+
+
+class Stopped(Exception):
+    """The process is to end: the file is read again by whoever comes next."""
+
+
+@dataclass
+class Summary:
+    """What a file came to: documents by outcome, and of those that were posted the flags that an operator looks for."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, kind: str, note: str) -> None:
+        self.counts[kind] += 1
+        told = self.notes.setdefault(kind, [])
+        if note and len(told) < MAX_NOTES:
+            told.append(note[:MAX_NOTE])
+
+    @property
+    def has_troubles(self) -> bool:
+        return any(self.counts[kind] for kind in TROUBLES)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {kind}" for kind, count in sorted(self.counts.items()) if count) or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one Found. ``code`` is the outcome in the exchange log, where it belongs there."""
+
+    found: Found
+    kind: str
+    code: str = ""
+    flags: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its lines need not be looked at again."""
+        return self.kind not in (QUARANTINED, REFUSED, "broken")
+
+
+@dataclass
+class FileImport:
+    """One file. ``hold`` is told each transaction that follows a batch: it raises where the work is another's by now.
+
+    ``execute`` runs commands, if not the core itself. ``asks_again``: also what is known is asked, so that a person
+    who reads a file once more hears all of it.
+    """
+
+    core: Core
+    vault: Vault
+    link: Link
+    hold: Callable[[Connection], None]
+    is_stopped: Callable[[], bool] = lambda: False
+    execute: Callable[[Sequence[Command[Any]]], list[Outcome]] | None = None
+    asks_again: bool = False
+    seen: Callable[[Summary], None] = lambda summary: None
+    summary: Summary = field(default_factory=Summary)
+    state: Any = None
+    writes: list[FileMark | FileWrite] = field(default_factory=list)
+    _logged: int = 0
+
+    def read(self, face: FileFace, source: Source) -> Summary:
+        """Book all that the file tells; ``state`` and ``writes`` are what it leaves.
+
+        Errors: BadMessage for a foreign file, Busy, Stopped, and whatever ``hold`` and reading raise.
+        """
+        began = time.monotonic()
+        self.state = source.state
+        with ThreadPoolExecutor(1, thread_name_prefix="import") as pool:
+            booking: Future[list[Settled]] | None = None
+            try:
+                for batch in _batches(face.read(source, self.link)):
+                    self._note(booking)
+                    if self.is_stopped():
+                        raise Stopped
+                    booking = pool.submit(self._book, source, batch)
+            except BadMessage:
+                self._note(booking)
+                raise
+            self._note(booking)
+        self.summary.seconds = time.monotonic() - began
+        for kind, count in self.summary.counts.items():
+            metrics.file_documents.labels(self.link.code, kind).inc(count)
+        return self.summary
+
+    def _note(self, booking: Future[list[Settled]] | None) -> None:
+        """Wait for a batch, and count it."""
+        for settled in booking.result() if booking is not None else ():
+            found = settled.found
+            if found.state is not None:
+                self.state = found.state
+            self.writes += found.writes
+            if settled.kind:
+                self.summary.add(settled.kind, found.note if settled.kind not in (POSTED, ALREADY_KNOWN) else "")
+            self.summary.flags.update(settled.flags)
+        self.seen(self.summary)
+
+    # One batch, in the other thread -------------------------------------------------------------------------
+
+    def _book(self, source: Source, batch: Sequence[Found]) -> list[Settled]:
+        database = self.core.work.database
+        told = [each.series for each in batch if each.series is not None]
+        with database.reading() as connection:
+            names = ((name, one.lines) for one in told for name in (one.name, *one.former))
+            known = series.load(connection, self.link.code, names)
+        judged = [self._judged(known, found) for found in batch]
+        settled = self._settled(batch, judged)
+        rows = [self._row(source, each) for each in settled if each.code]
+        kept, self._logged = rows[: MAX_LOGGED - self._logged], self._logged + len(rows)
+        is_all_kept = len(kept) == len(rows)
+        for each, verdict in zip(settled, judged, strict=True):
+            one = each.found.series
+            # What is known under a former name is another's under this one.
+            if one is not None and verdict == NEW and each.is_over and (is_all_kept or not each.code):
+                known.settle(one.name, one.lines)
+        with database.transaction() as connection:
+            # What a crash of the database takes of this is found again when the file is read again.
+            database.commit_lazily(connection)
+            self.hold(connection)
+            known.save(connection)
+            keep(connection, self.vault, kept)
+        return settled
+
+    @staticmethod
+    def _judged(known: Known, found: Found) -> str:
+        one = found.series
+        return known.judge(one.name, one.lines, one.former) if one is not None else NEW
+
+    def _settled(self, batch: Sequence[Found], judged: Sequence[str]) -> list[Settled]:
+        """What becomes of each: of those that ask, what the core says. Errors: Busy."""
+        asking = [verdict == NEW or (verdict == KNOWN and self.asks_again) for verdict in judged]
+        commands = [
+            [ask for ask in found.asks if isinstance(ask, Command)] if asks else []
+            for found, asks in zip(batch, asking, strict=True)
+        ]
+        execute = self.execute or self.core.execute
+        outcomes = iter(execute([command for some in commands for command in some]))
+        return [
+            _of(found, verdict, [next(outcomes) for _ in some])
+            for found, verdict, some in zip(batch, judged, commands, strict=True)
+        ]
+
+    def _row(self, source: Source, settled: Settled) -> Exchange:
+        """The document's lines and what is amiss with them, for the exchange log."""
+        said = "\r\n".join(settled.found.raw).encode("utf-8", "replace")
+        return Exchange(
+            self.link.code,
+            source.at,
+            uuid.uuid4().hex,
+            FILE,
+            settled.code,
+            NO_STATUS,
+            0,
+            pack_request(FILE.upper(), source.name, "text/plain; charset=utf-8", said),
+            settled.found.note.encode(),
+        )
+
+
+def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:
+    """So many at a time, and what is left."""
+    batch: list[Found] = []
+    for each in found:
+        batch.append(each)
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _of(found: Found, verdict: str, outcomes: Sequence[Outcome]) -> Settled:
+    """Errors: Busy, for the whole file: it is read again."""
+    if verdict == CONFLICT:
+        return Settled(found, QUARANTINED, QUARANTINED)
+    for outcome in outcomes:
+        if isinstance(outcome, Busy):
+            raise outcome
+        if isinstance(outcome, LoyaltyError):
+            return Settled(found, _kind_of(outcome), outcome.code)
+    if not found.asks:
+        return Settled(found, found.kind, "bad_message" if found.kind == "broken" else "")
+    is_known = verdict in (KNOWN, FORMER) or all(outcome.replayed for outcome in outcomes)  # type: ignore[union-attr]
+    if is_known:
+        return Settled(found, ALREADY_KNOWN)
+    flags = [
+        flag for outcome in outcomes if isinstance(outcome, (ReceiptPosted, ReceiptReturned)) for flag in outcome.flags
+    ]
+    return Settled(found, POSTED, "", tuple(flags))
+
+
+def _kind_of(refusal: LoyaltyError) -> str:
+    if isinstance(refusal, KeyReused):
+        return MISMATCH
+    return VOIDED if isinstance(refusal, AlreadyVoided) else REFUSED
