@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import tomllib
@@ -235,14 +236,21 @@ def _part_of(module: str, node: ast.AST) -> str:
     return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
-def calls(name: str, package: str) -> Iterator[tuple[str, ast.Call]]:
-    """(module, call) of every call of a function or method with this name."""
+@functools.cache
+def all_calls(package: str) -> dict[str, list[tuple[str, ast.Call]]]:
+    """(module, call) of every call of a function or method, by its name."""
+    found: dict[str, list[tuple[str, ast.Call]]] = {}
     for module, tree in sources(package):
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                if called == name:
-                    yield module, node
+                found.setdefault(called, []).append((module, node))
+    return found
+
+
+def calls(name: str, package: str) -> list[tuple[str, ast.Call]]:
+    """(module, call) of every call of a function or method with this name."""
+    return all_calls(package).get(name, [])
 
 
 def flags() -> set[str]:

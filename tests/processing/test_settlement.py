@@ -622,9 +622,10 @@ def test_lots_of_two_issuers_repay_debts_to_a_third(three: Books) -> None:
     three.done(post("M", use(giver, earn=60)))
     three.done(post("K", use(giver, earn=60), store=ALMATY))
     three.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(giver), target=ref(taker), reason="x"))
-    assert owed(may(three)) == {("alpha", "gamma"): 60, ("beta", "gamma"): 40}
-    three.done(Redeem(store=MOSCOW, keys=("r",), card=ref(taker), unit=POINTS, amount=20))
-    assert owed(may(three)) == {("alpha", "gamma"): 60, ("beta", "gamma"): 40, ("beta", "alpha"): 20}
+    # The day ends earlier in Almaty: what expires soonest repays first.
+    assert owed(may(three)) == {("beta", "gamma"): 60, ("alpha", "gamma"): 40}
+    three.done(Redeem(store=ALMATY, keys=("r",), card=ref(taker), unit=POINTS, amount=20))
+    assert owed(may(three)) == {("beta", "gamma"): 60, ("alpha", "gamma"): 40, ("alpha", "beta"): 20}
 
 
 # The worked example ----------------------------------------------------------------------------------------------
