@@ -21,7 +21,7 @@ def declared(file: Path) -> Declared:
 
 
 def suite_of(file: Path) -> type[ContractSuite]:
-    told = {"adapter": declared(file).adapter, "folder": FOLDER / file.stem, "mask": staticmethod(mask), "examples": 5}
+    told = {"adapter": declared(file).adapter, "folder": FOLDER / file.stem, "mask": staticmethod(mask), "examples": 10}
     return type(f"Test{file.stem.title().replace('_', '')}", (ContractSuite,), told)
 
 
