@@ -26,7 +26,7 @@ rules:
     answer:
       card: {{of: number}}
       holder: {{of: holder_name}}
-      points: {{of: balances.0.available, as: roubles, default: 0}}
+      points: {{of: balances.0.available, as: rouble_text, default: "0.00"}}
 
   - name: sale
     path: sale
@@ -56,10 +56,11 @@ from marshmallow import Schema
 
 from adapters.contract import Adapter, Asking, Auth, Link, Route, WireRequest, WireResponse, one
 from adapters.json_parsing import parse_json
-from adapters.texts import text
-from processing.commands import Identify, PostReceipt, Receipt, Ref, CardUse
-from processing.errors import BadMessage, CardNotFound, LoyaltyError
 from adapters.parsing import bad, day
+from adapters.texts import text
+from processing.commands import CardUse, Identify, PostReceipt, Receipt, Ref
+from processing.errors import CardNotFound, LoyaltyError
+from processing.units import major
 
 IN_PATH = Auth("secret_path")
 
@@ -69,7 +70,8 @@ def card(request: WireRequest, link: Link) -> Asking[WireResponse]:
     if not number:
         raise CardNotFound("no card was told")
     found = yield from one(Identify(store=link.store, refs=(Ref("card", number),)))
-    return say({{"card": found.number, "holder": found.holder_name}})
+    points = next((major(each.available, each.scale) for each in found.balances), "0.00")
+    return say({{"card": found.number, "holder": found.holder_name, "points": points}})
 
 
 def sale(request: WireRequest, link: Link) -> Asking[WireResponse]:

@@ -254,7 +254,10 @@ def _echoed(number: Number) -> Any:
 def written(kind: str, value: Any, namespaces: Mapping[str, str]) -> bytes:
     """The tree as the protocol writes it."""
     if kind == JSON:
-        return _json.encode(_clean(value))
+        try:
+            return _json.encode(value)
+        except UnicodeEncodeError:  # halves of characters, which JSON cannot carry
+            return _json.encode(_clean(value))
     if kind == FORM:
         return urlencode({key: as_told(each) for key, each in dict(value or {}).items()}).encode()
     if kind == TEXT:
@@ -275,7 +278,7 @@ def respond(kind: str, value: Any, namespaces: Mapping[str, str], status: int, r
 
 
 def _clean(value: Any) -> Any:
-    """JSON cannot carry halves of characters."""
+    """The same without characters that are none."""
     if isinstance(value, dict):
         return {as_told(key): _clean(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -108,6 +108,9 @@ def _plain(value: Any) -> str:
 
 def _steps(path: str, begin: Look) -> Look:
     steps = [_step(part) for part in path.split(".")]
+    if len(steps) == 1 and not steps[0][1]:
+        name = steps[0][0]
+        return lambda scope: _member(begin(scope), name)
 
     def look(scope: Scope) -> Any:
         value = begin(scope)

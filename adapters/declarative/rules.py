@@ -94,10 +94,13 @@ class Rules:
         if all(rule.ask is None for rule in self.rules):
             return lambda request, link: self._say(self.choose(self.scope(request, link)))
 
-        # Named as a function of this module, so that the log calls the route by the rules it has.
         def converse(request: WireRequest, link: Link) -> Asking[WireResponse]:
-            return (yield from self._converse(request, link))
+            rule, scope = self.choose(self.scope(request, link))
+            if rule.ask is not None:
+                scope.result = yield from one(rule.ask(scope))
+            return self._say((rule, scope))
 
+        # The log calls a route by its handler's name.
         converse.__name__ = self.rules[0].name
         return converse
 
@@ -114,12 +117,6 @@ class Rules:
     def why_not(self, scope: Scope) -> Sequence[str]:
         """A sentence for each rule that does not take it: without what stands there, which may be personal."""
         return [f"{rule.name} wants {_wants(rule)}" for rule in self.rules if not rule.takes(scope)]
-
-    def _converse(self, request: WireRequest, link: Link) -> Asking[WireResponse]:
-        rule, scope = self.choose(self.scope(request, link))
-        if rule.ask is not None:
-            scope.result = yield from one(rule.ask(scope))
-        return self._say((rule, scope))
 
     def _say(self, chosen: tuple[Rule, Scope]) -> WireResponse:
         rule, scope = chosen

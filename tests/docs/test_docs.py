@@ -511,6 +511,14 @@ def test_every_adapter_has_a_page_with_its_options(adapter: Adapter) -> None:
     assert [name for name in options if f"`{name}`" not in told] == []
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=list(ADAPTERS))
+def test_every_adapter_states_its_grade_and_why(adapter: Adapter) -> None:
+    told = re.search(
+        r"^\[Grade\]\(\S+\): \*\*(bronze|silver|gold)\*\*: (.{20,})\.$", page(f"adapters/{adapter.name}.md"), re.M
+    )
+    assert told, f"docs/adapters/{adapter.name}.md: no grade"
+
+
 def test_the_adapter_that_the_docs_teach_works() -> None:
     """The example of writing-an-adapter.md, as it stands there."""
     code = re.findall(r"^```python\n(.*?)^```", page("writing-an-adapter.md"), re.MULTILINE | re.DOTALL)
