@@ -115,6 +115,18 @@ def docs_command(file: Path) -> None:
         click.echo(line)
 
 
+@adapter_group.command("schema")
+def schema_command() -> None:
+    """The JSON Schema of documents, for editors; values inside rules are told by check."""
+    import json
+
+    from adapters.declarative.document import DocumentSchema
+    from gateway.json_schema import json_schema
+
+    told = json_schema(DocumentSchema, "An adapter of tillgate in YAML")
+    click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+
+
 @adapter_group.command("list")
 @config_option
 def list_command(config: str) -> None:

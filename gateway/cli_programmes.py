@@ -92,9 +92,10 @@ def _counted(said: ProgrammeDocument) -> str:
 @programme.command("schema")
 def schema_command() -> None:
     """The JSON Schema of programme files, for editors."""
-    from gateway.programme_json_schema import json_schema
+    from gateway.json_schema import json_schema
+    from gateway.programme_schemas import ProgrammeSchema
 
-    click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    click.echo(json.dumps(json_schema(ProgrammeSchema, "A programme of tillgate"), ensure_ascii=False, indent=2))
 
 
 # Versions -----------------------------------------------------------------------------------------------------

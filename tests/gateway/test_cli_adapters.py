@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import requests
 from click.testing import CliRunner, Result
@@ -20,6 +21,7 @@ from adapters.testing.suite import ContractSuite
 from gateway import adapter_files, recorder
 from gateway.cli import main
 from gateway.settings import load
+from gateway.yaml_files import read_yaml
 from processing.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -204,6 +206,15 @@ def test_samples_that_differ_are_shown_and_can_be_updated(tmp_path: Path) -> Non
     assert "card: differs" in told.output and '+{"card":"5550001234","owner":' in told.output
     assert run("test", str(file), "--update").exit_code == 0
     assert run("test", str(file)).exit_code == 0
+
+
+def test_the_schema_for_editors_takes_the_shipped_documents_and_no_others() -> None:
+    validator = jsonschema_rs.Draft202012Validator(json.loads(run("schema").output))
+    for file in (CONFIGS / "adapters").glob("*.yaml"):
+        document = read_yaml(file)
+        assert list(validator.iter_errors(document)) == [], file
+        assert not validator.is_valid(document | {"rulez": []})
+        assert not validator.is_valid(document | {"grade": "platinum"})
 
 
 # Recording ------------------------------------------------------------------------------------------------------

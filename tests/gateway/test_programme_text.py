@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from gateway import programme_text
-from gateway.programme_json_schema import json_schema
+from gateway.json_schema import json_schema
+from gateway.programme_schemas import ProgrammeSchema
 from gateway.programme_text import Scales, text
 from gateway.settings import read_programme
 from gateway.yaml_files import read_yaml
@@ -22,7 +23,7 @@ from processing.programme.document import ProgrammeDocument, simple
 from tests.gateway.programme_documents import CHAIN, CONFIGS, documents
 
 SAMPLES = sorted((CONFIGS / "programmes").glob("*.yaml"))
-VALIDATOR = jsonschema_rs.Draft202012Validator(json_schema())
+VALIDATOR = jsonschema_rs.Draft202012Validator(json_schema(ProgrammeSchema, "A programme of tillgate"))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of a programme's file, for editors: made from the schemas that check it."""
+"""The JSON Schema (2020-12) of a file of ours, for editors: made from the schema that checks it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
-from gateway.programme_schemas import ProgrammeSchema
 from gateway.schemas import Checked, Text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,19 +17,19 @@ _OPENAPI = "3.1.0"
 _PLACE = "#/components/schemas/"
 
 
-def json_schema() -> dict[str, Any]:
-    """The schema, its sections under ``$defs``."""
+def json_schema(root: type[Schema], title: str) -> dict[str, Any]:
+    """What the files may say, their sections under ``$defs``."""
     plugin = MarshmallowPlugin(schema_name_resolver=_name)
     spec = APISpec("tillgate", "", _OPENAPI, plugins=[plugin])
     converter = plugin.converter
     assert converter is not None
     converter.add_attribute_function(_own_shape)  # type: ignore[no-untyped-call]
-    spec.components.schema(_name(ProgrammeSchema), schema=ProgrammeSchema)
+    spec.components.schema(_name(root), schema=root)
     found: dict[str, Any] = _moved(spec.components.schemas)
     for key, name in converter.refs.items():
         found[name] = {**_about(key[0]), **found[name]}
-    root = found.pop(_name(ProgrammeSchema))
-    return {"$schema": DIALECT, "title": "A programme of tillgate", **root, "$defs": found}
+    whole = found.pop(_name(root))
+    return {"$schema": DIALECT, "title": title, **whole, "$defs": found}
 
 
 def _name(schema: type[Schema] | Schema) -> str:
@@ -56,6 +55,8 @@ def _own_shape(_: Any, field: fields.Field[Any], ret: dict[str, Any]) -> dict[st
         if not (default is None or isinstance(default, bool) or (isinstance(default, str) and default)):
             ret.pop("default")
         return _or_null(dict(field.json), field.allow_none)
+    if ret.get("pattern", "").endswith(r"\Z"):
+        ret["pattern"] = "^" + ret["pattern"].removesuffix(r"\Z") + "$"
     if isinstance(field, fields.Dict) and isinstance(field.key_field, Text):
         return {"propertyNames": dict(field.key_field.json)}
     return {}
