@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from adapters.contract import Adapter, Auth, Link, Route, WireRequest, WireResponse
+from adapters.contract import DEFAULT_MAX_BODY, Adapter, Auth, Link, Route, WireRequest, WireResponse
 from adapters.converters import Converter, named
 from adapters.declarative import answers
 from adapters.declarative.mistakes import BadDocument, Mistakes, Steps, shown
@@ -89,7 +89,7 @@ class DocumentSchema(_Section):
     answers = fields.String(load_default=JSON, validate=validate.OneOf(answers.KINDS))
     namespaces = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
     auth = fields.Nested(_Auth, required=True)
-    max_body = fields.Integer(strict=True, load_default=1 << 20, validate=validate.Range(1, 4 << 20))
+    max_body = fields.Integer(strict=True, load_default=DEFAULT_MAX_BODY, validate=validate.Range(1, DEFAULT_MAX_BODY))
     options = fields.Dict(
         keys=fields.String(validate=validate.Regexp(rf"{NAME}\Z")), values=fields.Nested(_Option), load_default=dict
     )

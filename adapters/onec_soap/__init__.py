@@ -15,8 +15,6 @@ from adapters.onec_soap.talks import description, operation
 MAX_BATCH = 100
 BASIC = Auth("basic")
 PATH = r"ws/Loyalty(\.1cws)?/?"
-# Batches of a day without a line are larger than a receipt.
-MAX_BODY = 4 << 20
 
 
 class UnitOptions(Schema):
@@ -45,7 +43,7 @@ ADAPTER = Adapter(
     refuse=refuse,
     routes=(
         Route(path=PATH, handler=description, auth=BASIC, methods=frozenset({"GET"})),
-        Route(path=PATH, handler=operation, auth=BASIC, max_body=MAX_BODY),
+        Route(path=PATH, handler=operation, auth=BASIC),
     ),
     unit_scale=2,
     private=frozenset({"Value", "HolderName", "Pin", "Card", "CardNumber"}),

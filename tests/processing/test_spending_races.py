@@ -233,7 +233,8 @@ def test_hold_at_its_deadline_is_spent_by_one_only(live: Books) -> None:
         outcomes = race(work)
         assert sum(isinstance(outcome, (HoldCaptured, Redeemed)) for outcome in outcomes) <= 1
         kinds = {type(outcome) for outcome in outcomes}
-        assert kinds <= {HoldCaptured, Redeemed, HoldEnded, HoldExpired, InsufficientPoints}
+        # Busy: on a machine that is, somebody waits for the lock in vain, and nothing was decided.
+        assert kinds <= {HoldCaptured, Redeemed, HoldEnded, HoldExpired, InsufficientPoints, Busy}
         assert live.balance(card, MONEY) in (0, LOADED)
         live.run_live()
     live.check_laws()
