@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from adapters.contract import DEFAULT_MAX_BODY, Adapter, Auth, Link, Route, WireRequest, WireResponse
 from adapters.converters import Converter, named
-from adapters.declarative import answers
+from adapters.declarative import answers, files
 from adapters.declarative.mistakes import BadDocument, Mistakes, Steps, shown
 from adapters.declarative.paths import BadPath, Look, message_path
 from adapters.declarative.rules import Condition, Rule, Rules
-from adapters.declarative.scope import JSON, KINDS, NOTHING, Scope
+from adapters.declarative.scope import FORM, JSON, KINDS, NOTHING, Scope
 from adapters.declarative.values import Compiler
 from processing.commands import AnyCommand, AnyQuery, Ask, Command
 from processing.errors import LoyaltyError, by_code
@@ -76,6 +76,24 @@ class _Refusals(_Section):
     codes = fields.Dict(keys=fields.String(), values=fields.Nested(_Said), load_default=dict)
 
 
+class _FileRule(_Section):
+    name = fields.String(required=True, validate=validate.Regexp(rf"{NAME}\Z"))
+    when = fields.Raw(load_default=dict)
+    ask = fields.String(required=True, validate=validate.OneOf(sorted(ASKS)))
+    fields_ = fields.Dict(keys=fields.String(), values=fields.Raw(), data_key="fields", required=True)
+    doc = fields.String(load_default="")
+
+
+class _Files(_Section):
+    names = fields.List(fields.String(validate=validate.Length(1, 100)), required=True, validate=validate.Length(min=1))
+    lines = fields.String(required=True, validate=validate.OneOf(files.KINDS))
+    encoding = fields.String(load_default="utf-8", validate=validate.OneOf(files.ENCODINGS))
+    separator = fields.String(load_default=";", validate=validate.Length(1, 1))
+    header = fields.Boolean(load_default=True)
+    columns = fields.Raw(load_default=list)
+    rules = fields.List(fields.Nested(_FileRule), required=True, validate=validate.Length(min=1))
+
+
 class DocumentSchema(_Section):
     """The outline; values inside rules and refusals are compiled, not loaded."""
 
@@ -88,15 +106,25 @@ class DocumentSchema(_Section):
     message = fields.String(load_default=JSON, validate=validate.OneOf(KINDS))
     answers = fields.String(load_default=JSON, validate=validate.OneOf(answers.KINDS))
     namespaces = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
-    auth = fields.Nested(_Auth, required=True)
+    auth = fields.Nested(_Auth)
     max_body = fields.Integer(strict=True, load_default=DEFAULT_MAX_BODY, validate=validate.Range(1, DEFAULT_MAX_BODY))
     options = fields.Dict(
         keys=fields.String(validate=validate.Regexp(rf"{NAME}\Z")), values=fields.Nested(_Option), load_default=dict
     )
     private = fields.List(fields.String(), required=True, validate=validate.Length(min=1))
     volatile = fields.List(fields.String(), load_default=list)
-    rules = fields.List(fields.Nested(_Rule), required=True, validate=validate.Length(min=1))
-    refusals = fields.Nested(_Refusals, required=True)
+    rules = fields.List(fields.Nested(_Rule), load_default=list)
+    refusals = fields.Nested(_Refusals)
+    files = fields.Nested(_Files)
+
+    @validates_schema
+    def complete(self, data: dict[str, Any], **_: Any) -> None:
+        """Messages need an answer to everything, files none. Errors: ValidationError."""
+        if not data.get("rules") and "files" not in data:
+            raise ValidationError("expected rules for messages, or files", "rules")
+        for name in ("auth", "refusals"):
+            if data.get("rules") and name not in data:
+                raise ValidationError("Missing data for required field.", name)
 
 
 @dataclass(frozen=True)
@@ -133,13 +161,15 @@ class _Building:
 
     def declared(self) -> Declared:
         told = self.document
-        self._check_auth()
+        if told["rules"]:
+            self._check_auth()
         rules = [self._rule(rule, ("rules", n)) for n, rule in enumerate(told["rules"])]
-        refuse = self._refusals()
+        refuse = self._refusals() if "refusals" in told else _nobody_calls
+        lines = self._files()
         routes = self._routes(rules)
         if self.mistakes.found:
             raise BadDocument(self.mistakes.found)
-        auth = Auth(told["auth"]["scheme"], told["auth"]["name"])
+        auth = Auth(told["auth"]["scheme"], told["auth"]["name"]) if "auth" in told else Auth("open")
         adapter = Adapter(
             name=told["adapter"],
             title=told["title"],
@@ -152,6 +182,7 @@ class _Building:
             private=frozenset(told["private"]),
             volatile=frozenset(told["volatile"]),
             unit_scale=2,
+            files=(lines.face(),) if lines else (),
         )
         return Declared(adapter, routes, told)
 
@@ -197,6 +228,53 @@ class _Building:
             return ()
         return tuple(self._condition(at, each, compiler, (*path, at)) for at, each in told.items())
 
+    def _files(self) -> files.Lines | None:
+        told, path = self.document.get("files"), ("files",)
+        if told is None:
+            return None
+        columns = self._columns(told, path)
+        kind = JSON if told["lines"] == files.JSON_LINES else FORM
+        compiler = self._compiler(kind)
+        found = [self._line_rule(each, compiler, (*path, "rules", n)) for n, each in enumerate(told["rules"])]
+        rules = next(iter(self._routes(found, path).values()))
+        has_header = told["header"] and told["lines"] == files.CSV
+        return files.Lines(
+            told["lines"], told["encoding"], told["separator"], has_header, columns, rules, tuple(told["names"])
+        )
+
+    def _columns(self, told: Mapping[str, Any], path: Steps) -> dict[str, tuple[int, int]]:
+        """Names, or names with the places of their first and last characters."""
+        columns = told["columns"]
+        if told["lines"] == files.FIXED:
+            places = columns if isinstance(columns, dict) else {}
+            if places and all(isinstance(v, list) and len(v) == 2 and 1 <= v[0] <= v[1] for v in places.values()):
+                return {name: (place[0], place[1]) for name, place in places.items()}
+            self.mistakes.say((*path, "columns"), "expected {name: [first, last]}, counted from 1")
+        elif not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+            self.mistakes.say((*path, "columns"), f"found {shown(columns)}, expected a list of names")
+        elif not columns and told["lines"] == files.CSV:
+            self.mistakes.say((*path, "columns"), "expected the names of columns")
+        else:
+            return dict.fromkeys(columns, (0, 0))
+        return {}
+
+    def _line_rule(self, told: Mapping[str, Any], compiler: Compiler, path: Steps) -> Rule:
+        asked = ASKS[told["ask"]]
+        if "fact" in asked.__struct_fields__ and told["fields_"].get("fact") is not True:
+            self.mistakes.say((*path, "fields"), "expected fact: true, for what a file tells has happened")
+        return Rule(
+            name=told["name"],
+            path="",
+            method="FILE",
+            kind=compiler.kind,
+            when=self._conditions(told["when"], compiler, (*path, "when")),
+            ask=self._ask(told, asked, compiler, path),
+            answer=lambda scope: None,
+            answers=JSON,
+            status=200,
+            otherwise=told["when"] == OTHERWISE,
+        )
+
     def _ask(
         self, told: Mapping[str, Any], asked: type[Ask[Any]] | None, compiler: Compiler, path: Steps
     ) -> Look | None:
@@ -228,21 +306,23 @@ class _Building:
             at, look, frozenset(str(text).lower() if isinstance(text, bool) else str(text) for text in texts)
         )
 
-    def _routes(self, rules: list[Rule]) -> dict[tuple[str, str], Rules]:
+    def _routes(self, rules: list[Rule], at: Steps = ()) -> dict[tuple[str, str], Rules]:
         found: dict[tuple[str, str], list[tuple[int, Rule]]] = {}
         for n, rule in enumerate(rules):
             mine = found.setdefault((rule.path, rule.method), [])
             for _, other in mine:
                 if rule.kind != other.kind:
-                    self.mistakes.say(("rules", n, "message"), f"differs from that of {other.name} at the same address")
+                    self.mistakes.say(
+                        (*at, "rules", n, "message"), f"differs from that of {other.name} at the same address"
+                    )
                 if rule.overlaps(other):
                     text = f"a message may match this and {other.name}: one needs a condition that excludes the other"
-                    self.mistakes.say(("rules", n, "when"), text)
+                    self.mistakes.say((*at, "rules", n, "when"), text)
             mine.append((n, rule))
         names = [rule.name for rule in rules]
         for n, name in enumerate(names):
             if name in names[:n]:
-                self.mistakes.say(("rules", n, "name"), f"found {name!r} again")
+                self.mistakes.say((*at, "rules", n, "name"), f"found {name!r} again")
         namespaces = self.document["namespaces"]
         return {
             key: Rules(tuple(sorted((rule for _, rule in each), key=lambda rule: rule.otherwise)), namespaces)
@@ -288,6 +368,11 @@ class _Building:
             made[name] = fields.String(load_default=told["default"], validate=rules)
         made["__module__"] = __name__
         return type("Options", (_Section,), made)
+
+
+def _nobody_calls(error: LoyaltyError, request: WireRequest, link: Link) -> WireResponse:
+    """Nobody speaks to files; whoever does hears why not."""
+    return answers.respond(JSON, {"error": error.code}, {}, 404, error.code)
 
 
 def _uses(spec: Any, form: str) -> bool:

@@ -54,6 +54,11 @@ class Scope:
             self._read["body"] = read_body(self.request.body, self.kind)
         return self._read["body"]
 
+    @body.setter
+    def body(self, document: Any) -> None:
+        """Where it was read already, as lines of files are."""
+        self._read["body"] = document
+
     @cached_property
     def query(self) -> dict[str, str]:
         return pairs(self.request.query, "query")

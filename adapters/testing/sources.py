@@ -20,6 +20,7 @@ PLAIN = {
     "codecs",
     "collections",
     "collections.abc",
+    "csv",
     "contextlib",
     "dataclasses",
     "datetime",

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from adapters.contract import Link, WireRequest
+from adapters.contract import Link, Source, WireRequest
 from adapters.converters import BUILT_IN, Converter, named
 from adapters.declarative import BadDocument, build
 from adapters.testing.driver import CannedCore, Conversation, converse
@@ -407,3 +407,66 @@ def test_the_adapter_is_the_same_dataclass_and_asks_as_python_would() -> None:
     request = WireRequest("POST", "card", "", {}, b'{"card": "5550001234"}', "1", AT)
     (ask,) = converse(adapter, request, link, CannedCore([BadMessage("stop")])).asks
     assert ask == Identify(store="spb-3", refs=(Ref("card", "5550001234"),))
+
+
+# Files ----------------------------------------------------------------------------------------------------------
+
+LINES = """
+adapter: lines
+title: Lines
+private: [card]
+files:
+  names: ["*.txt"]
+  lines: jsonl
+  rules:
+    - name: sale
+      ask: PostReceipt
+      fields:
+        keys: [{join: [lines, {at: n}]}]
+        fact: true
+        receipt: {number: {at: n}, till: t, business_date: {at: day, as: day}, total_minor: {at: sum, as: roubles}}
+"""
+
+
+def lines(**changes: Any) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(LINES)
+    document["files"] |= changes
+    return document
+
+
+def told(document: dict[str, Any], content: bytes) -> list[Any]:
+    """What each line of a file has told: the number and sum of a receipt, or its kind."""
+    adapter = build(document).adapter
+    link = Link("l", "spb-3", MOSCOW, adapter.options().load({}))
+    found = adapter.files[0].read(Source("a.txt", [content[:7], content[7:]], None, AT), link)
+    receipts = [each.asks[0].receipt if each.asks else each.kind for each in found]
+    return [each if isinstance(each, str) else (each.number, each.total_minor) for each in receipts]
+
+
+def test_lines_of_json_and_of_fixed_width_are_read_as_those_of_csv_are() -> None:
+    row = '{"n": 1, "day": "2026-05-04", "sum": 10.5}\n'
+    content = row + "[]\n\n" + row.replace("1,", "2,")[:-1]
+    assert told(lines(), content.encode()) == [("1", 1050), "broken", "unfinished"]
+    columns = {"n": [1, 4], "day": [5, 14], "sum": [15, 24]}
+    fixed = lines(lines="fixed", columns=columns, encoding="cp866")
+    assert told(fixed, b"0017" + b"2026-05-04" + b"     10,50\r\n" + b"0018\n") == [("0017", 1050), "broken"]
+    plain = lines(lines="csv", header=False, columns=["n", "day", "sum"], separator=",")
+    assert told(plain, b'1,2026-05-04,"1 000,50"\n') == [("1", 100_050)]
+
+
+def test_a_csv_file_with_another_header_is_refused_before_anything_is_told() -> None:
+    document = lines(lines="csv", columns=["n", "day", "sum"])
+    with pytest.raises(BadMessage, match="the columns sum"):
+        told(document, b"n;day;total\n1;2026-05-04;5\n")
+
+
+def test_what_files_tell_are_facts_and_messages_need_answers() -> None:
+    document = lines()
+    del document["files"]["rules"][0]["fields"]["fact"]
+    assert "expected fact: true" in mistakes(document)["files.rules.0.fields"]
+    assert "expected the names" in mistakes(lines(lines="csv"))["files.columns"]
+    assert "[first, last]" in mistakes(lines(lines="fixed", columns={"n": [4, 1]}))["files.columns"]
+    document = lines()
+    del document["files"]
+    assert "rules for messages, or files" in mistakes(document)["rules"]
+    assert mistakes(small(refusals=None)) == {"refusals": "Missing data for required field."}

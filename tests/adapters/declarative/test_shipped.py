@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.declarative import Declared, build
+from adapters.testing.file_suite import FileSuite
 from adapters.testing.suite import ContractSuite
 from gateway.mask import mask
 from gateway.yaml_files import read_yaml
@@ -25,11 +26,18 @@ def suite_of(file: Path) -> type[ContractSuite]:
     return type(f"Test{file.stem.title().replace('_', '')}", (ContractSuite,), told)
 
 
-globals().update({suite.__name__: suite for suite in map(suite_of, FILES)})
+def file_suite_of(file: Path) -> type[FileSuite]:
+    told = {"adapter": declared(file).adapter, "folder": FOLDER / file.stem}
+    return type(f"Test{file.stem.title().replace('_', '')}Files", (FileSuite,), told)
+
+
+READING = [file for file in FILES if declared(file).adapter.files]
+SUITES = [*map(suite_of, [file for file in FILES if declared(file).adapter.routes]), *map(file_suite_of, READING)]
+globals().update({suite.__name__: suite for suite in SUITES})
 
 
 def test_there_are_the_adapters_that_the_docs_promise() -> None:
-    assert {file.stem for file in FILES} >= {"acme", "maxbonus", "order_events", "set_retail", "uds"}
+    assert {file.stem for file in FILES} >= {"acme", "csv_shop", "maxbonus", "order_events", "set_retail", "uds"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
