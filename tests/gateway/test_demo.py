@@ -245,6 +245,7 @@ def test_evening_ends_with_totals_balances_and_laws(evening: str) -> None:
     assert kept == laws
 
 
+@pytest.mark.slow
 def test_another_evening_on_the_same_database(scratch: Scratch) -> None:
     url = f"sqlite:///{scratch.path / 'demo.db'}"
     shown = [scratch.run("demo", "--once", "--database-url", url) for _ in range(2)]

@@ -21,7 +21,7 @@ from tests.processing.books import Books, StillClock
 from tests.processing.oracle.life import live
 
 STEPS, MANY_STEPS = 8, 14
-EVERYDAY, MANY = 8, 400
+EVERYDAY, MANY = 4, 400
 SEED = st.integers(0, 2**32)
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 """A seed cannot shrink."""

@@ -103,7 +103,7 @@ def trouble(books: Books, links: int, workers: int, rounds: int, batch: int, see
 
 def test_everything_arrives_in_order_over_a_bad_line(books: Books) -> None:
     """One worker on SQLite, two on PostgreSQL."""
-    trouble(books, links=6, workers=1 if books.database.is_sqlite else 2, rounds=6, batch=3, seed=os.getpid())
+    trouble(books, links=6, workers=1 if books.database.is_sqlite else 2, rounds=4, batch=3, seed=os.getpid())
 
 
 @pytest.mark.slow
