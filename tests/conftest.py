@@ -166,3 +166,19 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, migrated: Migrated)
 def engine(database: Database) -> Engine:
     """The writing engine of a migrated, empty database."""
     return database.writer
+
+
+# Few tests and long ones: at the end they would leave one of the two processes with nothing to do.
+LONG = (
+    "scenarios/",
+    "pages/test_browser",
+    "gateway/test_demo",
+    "gateway/test_backup",
+    "gateway/test_app",
+    "gateway/test_worker",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests come first, all others in their order."""
+    items.sort(key=lambda item: not any(f"tests/{name}" in item.nodeid for name in LONG))

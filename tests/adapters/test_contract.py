@@ -26,7 +26,7 @@ LEAST_SAMPLES = 30
 MANY = 3_000
 # So many mutations of each sample every day; many more are run by themselves (docs/contributing.md). Of an adapter with
 # a hundred samples, most of them of a few shapes, fewer say as much.
-DAILY = 12
+DAILY = 10
 EXAMPLES = {"iiko": 6, "onec": 6}
 
 
