@@ -169,14 +169,8 @@ def engine(database: Database) -> Engine:
 
 
 # Few tests and long ones: at the end they would leave one of the two processes with nothing to do.
-LONG = (
-    "scenarios/",
-    "pages/test_browser",
-    "gateway/test_demo",
-    "gateway/test_backup",
-    "gateway/test_app",
-    "gateway/test_worker",
-)
+SERVERS = tuple(f"gateway/test_{name}" for name in ("app", "backup", "cli_replay", "demo", "worker"))
+LONG = ("scenarios/", "pages/test_browser", *SERVERS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
