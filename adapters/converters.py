@@ -27,7 +27,6 @@ Tell = Callable[[Any, ZoneInfo], Any]
 
 TRUE = frozenset({"1", "true", "yes", "да", "истина", "y"})
 FALSE = frozenset({"0", "false", "no", "нет", "ложь", "n", ""})
-_DIGITS = re.compile(r"[^0-9+]")
 # Spaces of all kinds and apostrophes, by which people and 1C group digits.
 _GROUPS = re.compile("[\\s\xa0\u2009\u202f']")
 
@@ -69,16 +68,6 @@ def _guid(text: str, where: str, zone: ZoneInfo) -> str:
         return str(UUID(text.strip().strip("{}")))
     except ValueError:
         raise bad(where, text, "a GUID") from None
-
-
-def _phone(text: str, where: str, zone: ZoneInfo) -> str:
-    """Digits only; ten of them, or eleven that begin with 8, are Russian."""
-    digits = _DIGITS.sub("", text).lstrip("+")
-    if not 7 <= len(digits) <= 15:
-        raise bad(where, text, "a phone number")
-    if len(digits) == 10:
-        return f"+7{digits}"
-    return f"+7{digits[1:]}" if len(digits) == 11 and digits[0] == "8" else f"+{digits}"
 
 
 def _decimal(value: Any, zone: ZoneInfo) -> Any:
@@ -174,7 +163,6 @@ def _told_day(value: Any, zone: ZoneInfo) -> str:
 
 
 ROUBLES = "an amount in major units: 1 234,50 or 1234.5; told as a number with two digits"
-PHONE = "a phone number with its country; ten digits, or eleven that begin with 8, are Russian"
 INSTANT_DOC = "a time; without a zone it is the store's: 2026-05-04T19:52:31"
 
 BUILT_IN: tuple[Converter, ...] = (
@@ -183,7 +171,6 @@ BUILT_IN: tuple[Converter, ...] = (
     Converter("lower", "in small letters", TEXT, lambda t, w, z: t.strip().lower(), lambda v, z: str(v).lower()),
     Converter("digits", "its digits only", TEXT, lambda t, w, z: re.sub(r"[^0-9]", "", t)),
     Converter("guid", "a GUID with or without braces, in small letters", TEXT, _guid),
-    Converter("phone", PHONE, TEXT, _phone),
     Converter("roubles", ROUBLES, WHOLE, _amount, _decimal),
     Converter("rouble_text", "as roubles, told as a text", WHOLE, _amount, lambda v, z: major(int(v), 2)),
     Converter("kopecks", "an amount in minor units, a whole number", WHOLE, _whole, lambda v, z: int(v)),

@@ -53,13 +53,13 @@ def _loaded(point: EntryPoint, kind: type[T]) -> T:
 def declared(file: Path) -> Declared:
     """The adapter of a YAML document. Errors: ConfigError with all that is wrong with it."""
     problems = Problems(file.parent)
-    found = read(file.parent, file.name, problems)
+    found = read(file.parent, file.name, problems, converters())
     if found is None:
         raise ConfigError("\n".join(problems.lines))
     return found
 
 
-def read(root: Path, name: str, problems: Problems) -> Declared | None:
+def read(root: Path, name: str, problems: Problems, others: tuple[Converter, ...]) -> Declared | None:
     """The adapter of the document at this path below ``root``; ``None`` with its problems noted."""
     try:
         raw = read_yaml(root / name)
@@ -70,7 +70,7 @@ def read(root: Path, name: str, problems: Problems) -> Declared | None:
         problems.say(name, (), "expected a mapping: the document of an adapter")
         return None
     try:
-        return build(raw, converters())
+        return build(raw, others)
     except BadDocument as error:
         for path, text in error.mistakes:
             problems.say(name, path, text)
@@ -79,9 +79,11 @@ def read(root: Path, name: str, problems: Problems) -> Declared | None:
 
 def of_folder(root: Path, known: Mapping[str, Adapter], problems: Problems) -> Iterator[Adapter]:
     """The adapters of the configuration's own documents; what is wrong with the others is noted."""
-    for path in sorted((root / FOLDER).glob("*.yaml")):
+    files = sorted((root / FOLDER).glob("*.yaml"))
+    others = converters() if files else ()
+    for path in files:
         name = f"{FOLDER}/{path.name}"
-        found = read(root, name, problems)
+        found = read(root, name, problems, others)
         if found is None:
             continue
         adapter = found.adapter

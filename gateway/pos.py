@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -55,6 +55,11 @@ class Door:
     def secret_in_path(self) -> bool:
         """An adapter without routes is called by nobody who knows better."""
         return not self.adapter.routes or self.adapter.routes[0].auth.scheme == "secret_path"
+
+    @property
+    def secret_parameters(self) -> Set[str]:
+        """Those of the query that carry a secret, whether or not this path asks for it."""
+        return {route.auth.name for route in self.adapter.routes if route.auth.scheme == "query"}
 
 
 def doors(
@@ -172,7 +177,7 @@ class Pos:
         request = WireRequest(
             method=environ["REQUEST_METHOD"],
             path=path,
-            query=without(query, auth.name) if auth.scheme == "query" else query,
+            query=without(query, door.secret_parameters) if door.secret_parameters else query,
             headers=headers,
             body=body,
             # Nothing secret: a name in logs. The system's own random numbers cost a call each.
@@ -260,10 +265,10 @@ def stranger(check: Callable[..., None], *told: Any) -> BadCredentials | None:
     return None
 
 
-def without(query: str, name: str) -> str:
-    """The query string without the parameter that is a secret, otherwise as it came."""
+def without(query: str, names: Set[str]) -> str:
+    """The query string without the parameters that are secrets, otherwise as it came."""
     pairs = query.split("&")
-    return "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != name)
+    return "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) not in names)
 
 
 def outcome_of(response: WireResponse) -> str:

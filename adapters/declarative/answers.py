@@ -20,7 +20,7 @@ from adapters.contract import WireResponse
 from adapters.declarative.mistakes import Mistakes, Steps, shown
 from adapters.declarative.paths import BadPath, Look, message_path, result_item_path, result_path
 from adapters.declarative.scope import FORM, JSON, MISSING, SOAP, XML, Scope
-from adapters.declarative.values import Compiler, _bare
+from adapters.declarative.values import Compiler, bare
 from adapters.json_parsing import MAX_EXPONENT, Number
 from adapters.texts import text
 from processing.results import Result
@@ -94,7 +94,7 @@ class Answers:
         if form == "first":
             return self._first(spec["first"], path, item)
         if form == "option":
-            return self.compiler._option(spec["option"], "text", path)
+            return self.compiler.option(spec["option"], "text", path)
         if form == "received":
             return self._told(lambda scope: scope.request.at, spec | {"as": spec["received"]}, path)
         look = (
@@ -186,7 +186,7 @@ class Answers:
         """The type at the end of the path; ``None``: nobody knows."""
         at: Any = self.result if form == "of" else item
         for part in str(told).split(".") if told != "." else ():
-            at = _bare(at) if at is not None else None
+            at = bare(at) if at is not None else None
             name = part.partition("[")[0]
             if get_origin(at) is tuple and name.isdecimal():
                 at = get_args(at)[0]

@@ -9,6 +9,8 @@ from typing import Any
 from lxml import etree
 
 from adapters.declarative.scope import MISSING, SOAP, XML, Scope
+from adapters.parsing import bad
+from processing.commands import MAX_LINES
 
 Look = Callable[[Scope], Any]
 ROOTS = ("query", "header", "path", "body")
@@ -52,39 +54,50 @@ def result_item_path(path: str) -> Look:
 def _body_path(path: str, kind: str, namespaces: Mapping[str, str], begin: Look) -> Look:
     if kind not in (XML, SOAP):
         return _steps(path, begin)
-    try:
-        find = etree.XPath(path, namespaces=dict(namespaces) or None)
-    except etree.XPathSyntaxError as error:
-        raise BadPath(f"an XPath: {error}") from None
+    find = _xpath(path, namespaces)
 
     def look(scope: Scope) -> Any:
         node = begin(scope)
         found = find(node) if isinstance(node, etree._Element) else MISSING
         if isinstance(found, list):
             return MISSING if not found else [_text(each) for each in found] if len(found) > 1 else _text(found[0])
-        return found if found is MISSING or isinstance(found, str) else _plain(found)
+        if isinstance(found, bool):
+            return "true" if found else "false"
+        if found is not MISSING and not isinstance(found, str):
+            raise bad(path, "", "an element or a text: numbers of XPath are binary fractions")
+        return found
 
     return look
 
 
-def elements(look: Look) -> Callable[[Scope], list[Any]]:
-    """What the path leads to as a list; XML elements stay elements, a single thing is a list of one."""
+def _xpath(path: str, namespaces: Mapping[str, str]) -> Callable[[etree._Element], Any]:
+    try:
+        return etree.XPath(path, namespaces=dict(namespaces) or None)
+    except etree.XPathSyntaxError as error:
+        raise BadPath(f"an XPath: {error}") from None
 
-    def found(scope: Scope) -> list[Any]:
+
+def elements(look: Look, where: str) -> Callable[[Scope], list[Any]]:
+    """What the path leads to as a list; XML elements stay elements, a single thing is a list of one.
+
+    Errors: BadMessage for more than a receipt may have lines.
+    """
+
+    def all_of(scope: Scope) -> list[Any]:
         value = look(scope)
         if value is MISSING or value is None:
             return []
-        return list(value) if isinstance(value, list | tuple) else [value]
+        found = list(value) if isinstance(value, list | tuple) else [value]
+        if len(found) > MAX_LINES:
+            raise bad(where, len(found), f"at most {MAX_LINES}")
+        return found
 
-    return found
+    return all_of
 
 
 def xml_elements(path: str, namespaces: Mapping[str, str], begin: Look) -> Look:
     """All elements that an XPath leads to, as they are."""
-    try:
-        find = etree.XPath(path, namespaces=dict(namespaces) or None)
-    except etree.XPathSyntaxError as error:
-        raise BadPath(f"an XPath: {error}") from None
+    find = _xpath(path, namespaces)
 
     def look(scope: Scope) -> Any:
         node = begin(scope)
@@ -97,13 +110,6 @@ def xml_elements(path: str, namespaces: Mapping[str, str], begin: Look) -> Look:
 def _text(value: Any) -> Any:
     """An element's own text; attributes and texts of XPath are text already."""
     return (value.text or "").strip() if isinstance(value, etree._Element) else value
-
-
-def _plain(value: Any) -> str:
-    """A number or truth of XPath as text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(int(value)) if value == int(value) else str(value)
 
 
 def _steps(path: str, begin: Look) -> Look:

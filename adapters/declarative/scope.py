@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -59,15 +58,16 @@ class Scope:
         """Where it was read already, as lines of files are."""
         self._read["body"] = document
 
-    @cached_property
+    @property
     def query(self) -> dict[str, str]:
-        return pairs(self.request.query, "query")
+        if "query" not in self._read:
+            self._read["query"] = pairs(self.request.query, "query")
+        found: dict[str, str] = self._read["query"]
+        return found
 
     def at(self, item: Any) -> Scope:
-        """The same, looking at an element of a list."""
-        inner = Scope(self.request, self.link, self.kind, item, self.result, self.error, self.seen, self._read)
-        inner.__dict__.update({key: value for key, value in self.__dict__.items() if key == "query"})
-        return inner
+        """The same, looking at an element of a list; what was read is shared."""
+        return Scope(self.request, self.link, self.kind, item, self.result, self.error, self.seen, self._read)
 
 
 def read_body(body: bytes, kind: str) -> Any:

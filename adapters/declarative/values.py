@@ -21,7 +21,6 @@ from adapters.declarative.mistakes import Mistakes, Steps, shown
 from adapters.declarative.paths import BadPath, Look, elements, item_path, message_path, xml_elements
 from adapters.declarative.scope import MISSING, SOAP, XML, Scope
 from adapters.parsing import bad, bounded
-from processing.commands import MAX_LINES
 from processing.units import cost
 
 MAX_TEXT = 255
@@ -85,7 +84,7 @@ class Compiler:
 
     def value(self, spec: Any, hint: Any, path: Steps, falls_out: bool = False) -> Look:
         """A value of this type."""
-        hint = _bare(hint)
+        hint = bare(hint)
         if get_origin(hint) is tuple:
             return self._tuple(spec, get_args(hint)[0], path)
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
@@ -118,12 +117,9 @@ class Compiler:
             return self._wrong(path, spec, "give: what is made of each")
         find = self.many(spec["each"], (*path, "each"))
         make = give(spec["give"], (*path, "give"))
-        where = _where(path)
 
         def all_of(scope: Scope) -> Any:
             found = find(scope)
-            if len(found) > MAX_LINES:
-                raise bad(where, len(found), f"at most {MAX_LINES}")
             return tuple(value for each in found if (value := make(scope.at(each))) is not MISSING)
 
         return all_of
@@ -137,11 +133,11 @@ class Compiler:
         if self.kind in (XML, SOAP):
             try:
                 begin: Look = (lambda scope: scope.body) if form == "at" else (lambda scope: scope.item)
-                return elements(xml_elements(str(told), self.namespaces, begin))
+                return elements(xml_elements(str(told), self.namespaces, begin), str(told))
             except BadPath as error:
                 self._wrong((*path, form), told, str(error))
                 return lambda scope: []
-        return elements(self._path(form, told, (*path, form)))
+        return elements(self._path(form, told, (*path, form)), str(told))
 
     def _form(self, spec: dict[str, Any], gives: str, allowed: tuple[Any, ...], path: Steps) -> Look:
         form = next((name for name in FORMS if name in spec), None)
@@ -159,7 +155,7 @@ class Compiler:
         if form == "received":
             return self._received(gives, spec, path)
         if form == "option":
-            return self._option(spec["option"], gives, path)
+            return self.option(spec["option"], gives, path)
         return self._looked_up(spec, form, gives, allowed, path)
 
     def _looked_up(self, spec: dict[str, Any], form: str, gives: str, allowed: tuple[Any, ...], path: Steps) -> Look:
@@ -173,14 +169,10 @@ class Compiler:
 
         def found(scope: Scope) -> Any:
             text = as_text(look(scope), where)
-            if text is MISSING or (not text and default is not MISSING):
-                value = default
-            else:
-                value = read(text, where, scope)
+            is_told = text is not MISSING and (text or default is MISSING)
+            value = read(text, where, scope) if is_told else default
             if scope.seen is not None:
                 scope.seen.append((where, text, value))
-            if value is default:
-                return default
             if allowed and value is not MISSING and value not in allowed:
                 raise bad(where, text, "one of " + ", ".join(map(str, allowed)))
             return value
@@ -304,7 +296,7 @@ class Compiler:
             return lambda scope: scope.request.at.astimezone(scope.link.zone).date()
         return self._wrong(path, spec, f"a {gives}; received is a day or an instant")
 
-    def _option(self, name: Any, gives: str, path: Steps) -> Look:
+    def option(self, name: Any, gives: str, path: Steps) -> Look:
         if name not in self.options:
             self.mistakes.unknown((*path, "option"), name, "an option of the document", self.options)
         if gives != TEXT:
@@ -356,7 +348,7 @@ def _made(wanted: type[Any], parts: list[tuple[str, Look, bool]], scope: Scope, 
     return wanted(**values)
 
 
-def _bare(hint: Any) -> Any:
+def bare(hint: Any) -> Any:
     """The type without its None."""
     if get_origin(hint) in (Union, types.UnionType):
         return next(each for each in get_args(hint) if each is not type(None))

@@ -110,6 +110,13 @@ def test_the_secret_in_a_query_is_seen_by_nobody() -> None:
     assert SECRET not in repr(door.row) and OTHER not in repr(door.row)
 
 
+def test_the_secret_in_a_query_is_seen_by_nobody_on_a_path_that_is_none_either() -> None:
+    door = till(QUERY)
+    assert door.send_to("nowhere", QUERY_STRING=f"a=1&key={SECRET}").body == b"no: no_such_route"
+    assert door.row["request"].query == "a=1"
+    assert SECRET not in repr(door.row)
+
+
 def test_a_link_may_name_the_user() -> None:
     for user, status in (("касса", 200), ("other", 403)):
         door = till(BASIC, user="касса")

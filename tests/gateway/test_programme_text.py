@@ -43,7 +43,7 @@ def test_a_sample_comes_back_from_its_document(sample: Path, file: Path) -> None
 
 
 # Shrinking takes minutes and finds no more: the message names line and path.
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.reuse, Phase.generate])
 @given(documents())
 def test_any_document_comes_back_from_its_text(file: Path, document: ProgrammeDocument) -> None:
     """And editors find nothing wrong with it."""

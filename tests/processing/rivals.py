@@ -10,12 +10,13 @@ from typing import Any
 
 from processing.commands import Command
 from processing.database import Database
-from processing.errors import LoyaltyError
+from processing.errors import Busy, LoyaltyError
 from processing.execute import Core, Outcome
 from tests.processing.books import Books
 
 PROCESSES = 3
 PATIENCE_SECONDS = 60
+MAX_TRIES = 10
 
 
 def race(work: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -44,6 +45,19 @@ def race(work: Sequence[Callable[[], Any]]) -> list[Any]:
 
 def alone(core: Core, command: Command[Any]) -> Callable[[], Outcome]:
     return lambda: core.execute([command])[0]
+
+
+def patient(core: Core, command: Command[Any]) -> Callable[[], Outcome]:
+    """As ``alone``; Busy, for a lock that a loaded machine gave to others, decides nothing and is asked again."""
+
+    def ask() -> Outcome:
+        for _ in range(MAX_TRIES):
+            outcome = core.execute([command])[0]
+            if not isinstance(outcome, Busy):
+                break
+        return outcome
+
+    return ask
 
 
 def serve(url: str, pipe: Any) -> None:

@@ -59,7 +59,7 @@ from tests.conftest import EMPTY
 from tests.processing.books import ALMATY, CHAIN, MOSCOW, PLAIN, POINTS, URAL, Books, StillClock, post, rows, use
 
 ZONES = {store.code: ZoneInfo(store.zone) for store in CHAIN.stores}
-LIVES, STEPS = 12, 14
+LIVES, STEPS = 25, 14
 SEEDS = st.integers(0, 2**32)
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 """A seed cannot shrink."""

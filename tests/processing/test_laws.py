@@ -254,7 +254,7 @@ def check_resent(world: World, done: Sequence[tuple[Command[Any], Outcome, Seen]
     assert world.books.written() == before
 
 
-@settings(max_examples=20, phases=NO_SHRINKING)
+@settings(max_examples=40, phases=NO_SHRINKING)
 @given(program=PROGRAM, minutes=st.integers(0, 1_000))
 @example(program=[[Step("post", cards=((0, 50, 50),), at=1), Step("rollback", at=2), Step("post", at=3)]], minutes=0)
 @example(

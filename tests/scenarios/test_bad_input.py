@@ -29,8 +29,7 @@ from processing.verify import verify
 from tests.processing.books import Books
 from tests.scenarios.test_rkeeper import RESTORE, RETURN, Answer, Bill, Part, Shop, look_up, open_shop
 
-# Adapters meet many more by themselves (adapters/testing/suite.py).
-EXAMPLES = {"sqlite": 150, "postgresql": 50}
+EXAMPLES = {"sqlite": 400, "postgresql": 100}
 MEGABYTE = 1 << 20
 CARD_INFO, TRANSACTIONS = "getcardinfoex", "transactionsex"
 

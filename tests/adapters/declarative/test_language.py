@@ -156,7 +156,11 @@ def test_a_list_beyond_all_bounds_is_refused() -> None:
     document = small(
         rules__0__fields__receipt__lines={"each": {"at": "rows"}, "give": {"number": 1, "goods": "a", "sum_minor": 1}}
     )
-    refusal = say(document, "sale/3", {"number": "1", "total": 1, "rows": [{}] * 1001}).refusal
+    many = {"number": "1", "total": 1, "rows": [{}] * 1001}
+    refusal = say(document, "sale/3", many).refusal
+    assert refusal is not None and "at most 1000" in refusal.message
+    added = small(rules__0__fields__receipt__total_minor={"sum": {"at": "rows"}, "give": 1})
+    refusal = say(added, "sale/3", many).refusal
     assert refusal is not None and "at most 1000" in refusal.message
 
 
@@ -195,6 +199,16 @@ def test_xml_is_read_by_xpath_with_namespaces_and_written_by_names() -> None:
         in conversation.response.body.replace(b"ok<a:flag>", b"<a:flag>")
         or b'id="7"' in conversation.response.body
     )
+
+
+@pytest.mark.parametrize("total", ["number(sum)", "sum(//sum)", "count(//sum)"])
+def test_numbers_that_xpath_computes_come_near_no_amount(total: str) -> None:
+    """They are binary fractions: 0.1 and 0.2 make 0.30000000000000004."""
+    document = small(message="xml", rules__0__fields__receipt__total_minor={"at": total, "as": "roubles"})
+    document["rules"][0]["fields"] |= {"keys": ["k"], "content": "c", "cards": []}
+    document["rules"][0]["fields"]["receipt"]["number"] = "1"
+    refusal = say(document, "sale/3", b"<r><sum>0.1</sum><sum>x</sum></r>").refusal
+    assert refusal is not None and "binary fractions" in refusal.message
 
 
 def test_forms_are_read_and_written() -> None:
@@ -362,9 +376,6 @@ def test_keys_that_look_like_forms_may_be_said_plainly() -> None:
         ("roubles", "1'234.5", 123_450),
         ("quantity", "0,3333", 333),
         ("kopecks", "52250", 52_250),
-        ("phone", "8 (921) 555-01-02", "+79215550102"),
-        ("phone", "9215550102", "+79215550102"),
-        ("phone", "+44 20 7946 0958", "+442079460958"),
         ("guid", "{0F2C7B1A-52D4-4B8C-9C3B-7D1E0A9F3C55}", "0f2c7b1a-52d4-4b8c-9c3b-7d1e0a9f3c55"),
         ("yes_no", "Да", True),
         ("yes_no", "0", False),
@@ -381,7 +392,7 @@ def test_what_converters_read(name: str, text: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("phone", "12"), ("guid", "12"), ("yes_no", "perhaps"), ("day", "yesterday"), ("instant", "")]
+    ("name", "text"), [("guid", "12"), ("yes_no", "perhaps"), ("day", "yesterday"), ("instant", "")]
 )
 def test_what_converters_refuse_is_told_with_its_place(name: str, text: str) -> None:
     read = named()[name].read
