@@ -442,6 +442,14 @@ class Turnover(Result, frozen=True, tag=True, kw_only=True):
     turnover_minor: int
 
 
+class LastPurchase(Result, frozen=True, tag=True, kw_only=True):
+    """What was bought on the last day of purchases; ``None`` and 0 where there is none."""
+
+    account: int
+    day: date | None
+    turnover_minor: int
+
+
 class WalletCard(msgspec.Struct, frozen=True, kw_only=True):
     """A card with its full number: for far sides that keep copies of cards, never for logs."""
 
@@ -816,6 +824,7 @@ AnyRead = (
     | ChainTold
     | Transactions
     | Turnover
+    | LastPurchase
     | WalletsTold
     | TokenIssued
 )

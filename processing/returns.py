@@ -15,6 +15,7 @@ from typing import Any
 
 from processing import visits
 from processing.accruals import money_terms, price_of
+from processing.activity import Activity, local_day
 from processing.allocation import Back, Counted, Share, count, lines_of, shares, spread_payments, undone
 from processing.claims import POSTED
 from processing.commands import CardUse, ReturnReceipt
@@ -295,7 +296,8 @@ def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> Rec
         flags=flags,
         explanation=[{"rule": "return_without_sale", "keep_back_minor": plan.keep_back_minor}],
     )
-    _keep(state, store, command, operation_id, ReceiptDocument(command.receipt), None)
+    less = _less_turnover(state, store, command, uses, plan.effective_at)
+    _keep(state, store, command, operation_id, ReceiptDocument(command.receipt, activity=less), None)
     return ReceiptReturned(
         operation_id=operation_id,
         at=state.now,
@@ -303,6 +305,25 @@ def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> Rec
         keep_back_minor=plan.keep_back_minor,
         flags=tuple(flags),
     )
+
+
+def _less_turnover(
+    state: State, store: StoreInfo, command: ReturnReceipt, uses: Sequence[Use], at: datetime
+) -> tuple[Activity, ...]:
+    """Take the money that comes back from the day of the return: nobody says in which sale it was counted.
+
+    A sale that is named and not known has added nothing, and nothing is taken for it.
+    """
+    if command.sale:
+        return ()
+    day = local_day(at, store.zone)
+    spent = [
+        Activity(use.card.wallet_id, day, use.programme.unit, turnover_minor=-use.ask.spend_minor)
+        for use in uses
+        if use.card is not None and use.programme is not None and use.ask.spend_minor > 0
+        if not state.directory.product(use.card.product).value
+    ]
+    return visits.take(state, store, command.receipt, spent)
 
 
 def _use(state: State, command: ReturnReceipt, ask: CardUse, flags: list[str]) -> Use:

@@ -82,7 +82,8 @@ def test_every_query_may_be_asked(query: type[msgspec.Struct]) -> None:
         commands.ReadTurnover,
     }
     # What pushes to far sides ask, with full numbers of cards: no door leads there.
-    inner = {commands.ReadWallets}
+    # What only a till's protocol asks.
+    inner = {commands.ReadWallets, commands.ReadLastPurchase}
     assert query in bodies | asked_by_address | inner
 
 
