@@ -268,6 +268,10 @@ LINES: dict[str, dict[str, str]] = {
         "ru": "Анкета заполнена не полностью или с ошибкой. Проверьте телефон, имя и дату рождения",
         "en": "The form is incomplete or has a mistake. Check phone, name and birthday",
     },
+    "segments_unknown": {
+        "ru": "Сегменты номенклатуры серверу неизвестны. В условии скидки оставьте накопление по всем товарам",
+        "en": "The loyalty server knows no segments of goods. Let the discount count all goods",
+    },
     "top_up_one_card": {
         "ru": "Для пополнения нужна ровно одна карта в чеке. Оставьте в чеке только её",
         "en": "A top-up needs exactly one card in the bill. Leave only that card in it",

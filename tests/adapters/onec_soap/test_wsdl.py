@@ -15,9 +15,10 @@ from lxml import etree
 
 from adapters.onec_soap import ADAPTER
 from adapters.onec_soap.messages import OPERATIONS
-from adapters.onec_soap.talks import address
+from adapters.onec_soap.talks import SERVICE_PATH
 from adapters.onec_soap.wsdl import NAMESPACE, document
 from adapters.testing.samples import Sample, read_samples
+from adapters.wsdl import address
 
 ADDRESS = "https://loyalty.example/pos/desk/ws/Loyalty"
 NS = {
@@ -157,7 +158,7 @@ def test_service_and_ports_are_named_as_1c_would_and_have_the_address() -> None:
 def test_the_address_is_the_one_under_which_the_desk_came(headers: dict[str, str], option: str, expected: str) -> None:
     sample = next(each for each in SAMPLES if each.case == "wsdl")
     link = replace(sample.link, options={**sample.link.options, "address": option})
-    told = address(replace(sample.request, headers=headers), link)
+    told = address(replace(sample.request, headers=headers), link, SERVICE_PATH)
     assert told == expected
     assert etree.fromstring(document(told)).xpath("//s11:address/@location", namespaces=NS) == [expected]
 
