@@ -1,6 +1,6 @@
 """The discount server of 1C's Розница 2.x (SOAP): docs/adapters/onec_discount.md.
 
-``service`` names and types of the WSDL, ``messages`` XML -> fields, ``asks`` fields -> what we ask, ``answers``
+``wsdl`` names and types of the WSDL, ``messages`` XML -> fields, ``asks`` fields -> what we ask, ``answers``
 outcomes -> XML, ``talks`` the conversations.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from marshmallow import RAISE, Schema, fields, validate
 
 from adapters.contract import LINE_DISCOUNT, TENDER, Adapter, Auth, FiscalWays, Route
-from adapters.onec_discount.service import DECLARED, HONEST
 from adapters.onec_discount.talks import description, operation, refuse
+from adapters.onec_discount.wsdl import DECLARED, HONEST
 
 BASIC = Auth("basic")
 PATH = r"ws/DiscountService(\.1cws)?/?"

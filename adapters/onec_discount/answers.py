@@ -9,13 +9,13 @@ from typing import Any
 from lxml import etree
 
 from adapters.contract import Link, WireResponse
-from adapters.onec_discount import service
+from adapters.onec_discount import wsdl
 from adapters.soap import CONTENT_TYPES, Envelope, write_envelope
 from processing.results import Identified, LastPurchase, Lots, Turnover
 from processing.units import major
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
-_NAMESPACES: Any = {"m": service.NAMESPACE, "xsi": _XSI}
+_NAMESPACES: Any = {"m": wsdl.NAMESPACE, "xsi": _XSI}
 MONEY_SCALE = 2
 # As many days with a change of balance are told; a desk shows a few.
 MAX_PERIODS = 100
@@ -36,8 +36,8 @@ def done(envelope: Envelope) -> WireResponse:
 
 def table(envelope: Envelope, rows: Iterable[Row] = ()) -> WireResponse:
     """Rows as the operation's result, which says of which type it is."""
-    result = service.RESULTS[envelope.operation]
-    item = service.ROWS if result == service.COUPONS_TABLE else service.RESULT
+    result = wsdl.RESULTS[envelope.operation]
+    item = wsdl.ROWS if result == wsdl.COUPONS_TABLE else wsdl.RESULT
 
     def fill(answer: etree._Element) -> None:
         told = _under(answer, "return")
@@ -121,13 +121,13 @@ def _respond(envelope: Envelope, fill: Callable[[etree._Element], None]) -> Wire
     """In the version of SOAP in which the call came."""
 
     def whole(body: etree._Element) -> None:
-        name = f"{{{service.NAMESPACE}}}{envelope.operation}Response"
+        name = f"{{{wsdl.NAMESPACE}}}{envelope.operation}Response"
         fill(etree.SubElement(body, name, nsmap=_NAMESPACES))
 
     return WireResponse(write_envelope(envelope.version, whole), CONTENT_TYPES[envelope.version])
 
 
 def _under(parent: etree._Element, name: str, text: str | None = None) -> etree._Element:
-    element = etree.SubElement(parent, f"{{{service.NAMESPACE}}}{name}")
+    element = etree.SubElement(parent, f"{{{wsdl.NAMESPACE}}}{name}")
     element.text = text
     return element

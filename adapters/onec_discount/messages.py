@@ -16,7 +16,7 @@ import msgspec
 from lxml import etree
 
 from adapters.onec.guids import guid
-from adapters.onec_discount.service import ROWS
+from adapters.onec_discount.wsdl import ROWS
 from adapters.parsing import bad, code, day, instant, minor, thousandths
 from processing.commands import MAX_LINES
 

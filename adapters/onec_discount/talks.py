@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from adapters.contract import Asking, Link, WireRequest, WireResponse, each, must, one
-from adapters.onec_discount import answers, asks, service
+from adapters.onec_discount import answers, asks, wsdl
 from adapters.onec_discount.messages import Fields, document
 from adapters.parsing import bad
 from adapters.soap import Envelope, envelope_of, fault, read_envelope
@@ -19,7 +19,7 @@ Talk = Callable[[Fields, Envelope, WireRequest, Link], Asking[WireResponse]]
 
 def description(request: WireRequest, link: Link) -> WireResponse:
     """The WSDL, whatever the query says."""
-    body = service.document(link.options["results"], address(request, link, SERVICE_PATH))
+    body = wsdl.document(link.options["results"], address(request, link, SERVICE_PATH))
     return WireResponse(body, "text/xml; charset=utf-8")
 
 
@@ -82,11 +82,11 @@ def coupon(told: Fields, envelope: Envelope) -> WireResponse:
 
 
 TALKS: Mapping[str, Talk] = {
-    service.TURNOVER: turnover,
-    service.LAST_PURCHASE: last_purchase,
-    service.BALANCE: balance,
-    service.BALANCES: balances,
-    service.SALES: sales,
-    service.BONUSES: bonuses,
+    wsdl.TURNOVER: turnover,
+    wsdl.LAST_PURCHASE: last_purchase,
+    wsdl.BALANCE: balance,
+    wsdl.BALANCES: balances,
+    wsdl.SALES: sales,
+    wsdl.BONUSES: bonuses,
 }
-STUBS: Mapping[str, Callable[[Fields, Envelope], WireResponse]] = {service.COUPONS: coupons, service.COUPON: coupon}
+STUBS: Mapping[str, Callable[[Fields, Envelope], WireResponse]] = {wsdl.COUPONS: coupons, wsdl.COUPON: coupon}

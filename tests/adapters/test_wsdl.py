@@ -17,7 +17,7 @@ from lxml import etree
 
 from adapters import onec_discount, onec_soap
 from adapters.contract import Adapter
-from adapters.onec_discount import service as discount
+from adapters.onec_discount import wsdl as discount
 from adapters.onec_soap import messages, wsdl
 from adapters.testing.samples import Sample, read_samples
 from adapters.wsdl import address
