@@ -190,6 +190,7 @@ SCOPES: dict[str, str] = {
     "holders:write": "register, update, merge and erase holders, give and withdraw consents",
     "personal:read": "see names, phones, e-mails and birthdays in the clear",
     "codes:write": "send and check confirmation codes",
+    "goods:write": "tell names and categories of goods",
     "chain:read": "partners, stores, units, products, links",
     "exchange:read": "the exchange log, masked",
     "audit:read": "the audit log",

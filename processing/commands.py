@@ -29,6 +29,7 @@ from processing.results import (
     Exchanged,
     Explained,
     GiftCardSold,
+    GoodsLearned,
     HoldCaptured,
     HolderEnrolled,
     HolderErased,
@@ -647,6 +648,23 @@ class DecideAdjustment(Command[AdjustmentDecided], frozen=True, tag=True, kw_onl
     approve: bool
 
 
+# Goods -----------------------------------------------------------------------------------------------------
+
+
+class LearnGoods(Command[GoodsLearned], frozen=True, tag=True, kw_only=True):
+    """What some system knows of goods: ``code`` is how tills call them in ``Line.goods``, ``names`` how else.
+
+    ``name`` and ``category`` belong together; ``None``: only names are told. A line without a category gets both from
+    here, where any programme asks for categories. A key names the goods, and other content under it is newer.
+    Errors: BadMessage (a name or code that does not fit).
+    """
+
+    code: str
+    names: tuple[Ref, ...] = ()
+    name: str | None = None
+    category: str | None = None
+
+
 # Queries ---------------------------------------------------------------------------------------------------
 
 
@@ -833,6 +851,7 @@ AnyCommand = (
     | TopUp
     | Adjust
     | DecideAdjustment
+    | LearnGoods
 )
 AnyQuery = (
     Identify

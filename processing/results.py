@@ -763,6 +763,11 @@ class AdjustmentDecided(Result, frozen=True, tag=True, kw_only=True):
     card: CardMovement | None = None
 
 
+class GoodsLearned(Result, frozen=True, tag=True, kw_only=True):
+    code: str
+    at: datetime
+
+
 def cards_of(result: Result) -> tuple[CardMovement, ...]:
     """The movements that any stored result tells of; what went to suspense moved no card."""
     cards = getattr(result, "cards", None)
@@ -808,6 +813,7 @@ AnyStoredResult = (
     | ToppedUp
     | Adjusted
     | AdjustmentDecided
+    | GoodsLearned
 )
 AnyRead = (
     Identified

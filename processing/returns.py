@@ -22,6 +22,7 @@ from processing.commands import CardUse, ReturnReceipt
 from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, ActiveProgramme, StoreInfo
 from processing.documents import ReceiptDocument, document_of, keep, kept, returned_before
 from processing.errors import CardNotFound, ReceiptNotFound
+from processing.goods import completed
 from processing.lots import Lot, Move, Reversal, repay, reverse
 from processing.plans import DEBT, SUSPENSE_FLAG, Use, add, check_amounts, happened_at, movement, part_of
 from processing.programme.compiled import Moment, Programme
@@ -352,7 +353,8 @@ def _work_out_losses(state: State, command: ReturnReceipt, uses: Sequence[Use]) 
     store = state.store(command.store)
     parts = [part_of(state.directory, use.ask, use.active, NOTHING_KNOWN, use.product) for use in uses]
     moment = Moment(store.code, state.now.astimezone(store.zone))
-    for use, earning in zip(uses, decide(command.receipt, parts, moment).earnings, strict=True):
+    receipt = completed(command.receipt, state.goods)
+    for use, earning in zip(uses, decide(receipt, parts, moment).earnings, strict=True):
         if use.programme is not None and use.ask.earn is None:
             use.gained[use.programme.unit] = earning.amount
 
