@@ -10,7 +10,7 @@ from marshmallow import RAISE, Schema, fields, validate
 
 from adapters.commerceml.goods import NAMES, names, read
 from adapters.contract import Adapter, FileFace, Link, WireRequest, WireResponse
-from adapters.texts import text
+from adapters.texts import reason
 from processing.errors import BadCredentials, LoyaltyError
 
 MAX_PATTERNS, MAX_PATTERN = 10, 100
@@ -34,7 +34,7 @@ class Options(Schema):
 
 def refuse(error: LoyaltyError, request: WireRequest, link: Link) -> WireResponse:
     """Two lines that 1C shows; its status has to be 200 but for a stranger, who is asked for a password."""
-    body = f"failure\n{text(error, link.options['language'])}".encode()
+    body = f"failure\n{reason(error, link.options['language'])}".encode()
     stranger = isinstance(error, BadCredentials)
     headers = CHALLENGE if stranger else {}
     return WireResponse(body, "text/plain; charset=utf-8", 401 if stranger else 200, headers, refused=error.code)

@@ -35,7 +35,8 @@ def read(source: Source, link: Link) -> Iterator[Found]:
     except BadMessage as error:
         if not is_begun:
             raise
-        yield Found(kind=BROKEN, note=error.message)
+        # Nobody knows what would have come.
+        yield Found(kind=UNFINISHED, note=error.message)
 
 
 def _found(item: Item, link: Link) -> Found:
