@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import random
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -445,3 +448,18 @@ def test_random_requests_are_answered(site: Site) -> None:
 
 
 WORDS = ("catalog", "sale", "init", "file", "import", "query", "import0_1.xml", "v8.zip", "%00", "%ff", "a" * 300, "")
+
+
+MEGABYTES, MOST_MIB = 300, 150
+
+
+@pytest.mark.slow
+def test_a_catalogue_of_300_megabytes_is_read_and_learned_in_little_memory() -> None:
+    """As a process of its own, so that its peak is its own."""
+    program = Path(__file__).parents[1] / "benchmarks" / "commerceml.py"
+    done = subprocess.run(
+        [sys.executable, program, "--megabytes", str(MEGABYTES), "--book"], check=True, capture_output=True, text=True
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["posted"] > 200_000
+    assert told["peak_rss_mib"] < MOST_MIB
