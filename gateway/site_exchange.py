@@ -28,7 +28,7 @@ from gateway.exchange_log import ExchangeLog, pack_request
 from gateway.pos import Door, Environ, Headers, StartResponse, Wsgi, outcome_of, split_path, status_line
 from gateway.settings import UploadSettings
 from gateway.site_imports import SiteImports
-from gateway.uploads import ARCHIVE, Result, Uploads, refused
+from gateway.uploads import ARCHIVE, PIECE, Result, Uploads, refused
 from processing.errors import BadCredentials, LinkPaused, LoyaltyError, NoSuchRoute
 
 BASIC = Auth("basic")
@@ -237,7 +237,7 @@ def _cookie(headers: Mapping[str, str]) -> str:
 def _pass_over(read: Callable[[int], bytes]) -> None:
     """Errors: BadMessage for nothing, or too much."""
     total = 0
-    while piece := read(PIECE_BYTES // 32):
+    while piece := read(PIECE):
         total += len(piece)
         if total > PIECE_BYTES:
             raise refused("upload_too_large")

@@ -28,6 +28,8 @@ from processing.secrets import Vault
 
 # One after the other: the others wait with their askers.
 THREADS = 1
+# So many files may wait for it, each with an open lock; askers of more wait until there is room.
+MAX_WAITING = 16
 # 1C asks again at once, however often: it is kept so long each time, less than any proxy waits.
 WAIT_SECONDS = 5.0
 LOOK_SECONDS = 0.1
@@ -71,12 +73,12 @@ class SiteImports:
         self._pool.shutdown(cancel_futures=True)
 
     def _started(self, link: Link, face: FileFace, upload: Upload) -> Future[None] | None:
-        """The reading of it in this process, begun unless somebody else has; ``None``: in another one."""
+        """The reading of it in this process, begun unless somebody else has; ``None``: elsewhere, or not yet."""
         place = str(upload.place)
         with self._guard:
             if place in self._under_way or self._closed.is_set():
                 return self._under_way.get(place)
-            lock = upload.lock()
+            lock = upload.lock() if len(self._under_way) < MAX_WAITING else None
             if lock is None:
                 return None
             own = self._under_way[place] = self._pool.submit(self._run, link, face, upload, lock)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -73,9 +74,11 @@ class Upload:
             return None
 
     def settle(self, result: Result) -> None:
+        """A session that has begun anew meanwhile wants no result."""
         part = self._beside(f"{RESULT}.part")
-        part.write_bytes(msgspec.json.encode(result))
-        part.replace(self._beside(RESULT))
+        with suppress(FileNotFoundError):
+            part.write_bytes(msgspec.json.encode(result))
+            part.replace(self._beside(RESULT))
 
     def lock(self) -> int | None:
         """A lock of whoever reads it, as a descriptor to close; ``None``: somebody else does."""
@@ -118,21 +121,29 @@ class Uploads:
                 place.with_name(place.name + ending).unlink(missing_ok=True)
         if not place.exists() and len(list(place.parent.iterdir())) >= MAX_FILES:
             raise TooLarge("too many files", where="filename", hint="upload_too_large")
-        room, taken = self.max_bytes - self._size(), 0
         with place.open("ab") as file:
             begin = file.tell()
-            while piece := read(PIECE):
-                taken += len(piece)
-                if taken > min(limit, room):
-                    file.truncate(begin)
-                    raise (
-                        TooLarge("too large", where="body", hint="upload_too_large")
-                        if taken > limit
-                        else refused("upload_full", Busy)
-                    )
-                file.write(piece)
+            try:
+                self._write(file, read, limit)
+            except BaseException:
+                # Also where the line breaks in the midst of it: the whole piece comes again.
+                file.truncate(begin)
+                raise
+
+    def _write(self, file: BinaryIO, read: Callable[[int], bytes], limit: int) -> None:
+        """Errors: BadMessage for nothing, TooLarge, Busy where there is no room."""
+        room, taken = self.max_bytes - self._size(), 0
+        while piece := read(PIECE):
+            taken += len(piece)
+            if taken > limit:
+                raise TooLarge("too large", where="body", hint="upload_too_large")
+            if taken > room:
+                raise refused("upload_full", Busy)
+            file.write(piece)
         if not taken:
             raise refused("upload_empty")
+        # What is told to have come is seen by whoever reads it.
+        file.flush()
 
     def find(self, session: str, name: str) -> Upload:
         """The file, or the archive that has it. Errors: BadMessage where it has not come, or an archive is broken."""

@@ -13,7 +13,7 @@ from msgspec import structs
 from sqlalchemy import column
 
 from processing import tables
-from processing.claims import Claim
+from processing.claims import POSTED, Claim
 from processing.commands import Command, LearnGoods, Line, PlaceHold, PostReceipt, Receipt, ReturnReceipt
 from processing.database import Row, Statement
 from processing.directory import Directory
@@ -108,7 +108,9 @@ def learn_goods(state: State, command: LearnGoods) -> GoodsLearned:
         return GoodsLearned(code=command.code, at=state.now), None
 
     def is_older(claim: Claim) -> bool:
-        return claim.content != content(state, command)
+        """Only of goods: whatever else stands under a key stays."""
+        is_of_goods = claim.state == POSTED and isinstance(claim.stored(), GoodsLearned)
+        return is_of_goods and claim.content != content(state, command)
 
     return once(state, command, GoodsLearned, learn, is_older)
 

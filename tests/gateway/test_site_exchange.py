@@ -27,7 +27,7 @@ import pytest
 from lxml import etree
 
 from adapters import commerceml
-from gateway import site_exchange, uploads
+from gateway import site_exchange, site_imports, uploads
 from gateway.auth import open_session
 from gateway.books import Books as Asking
 from gateway.credentials import LinkSecret
@@ -355,6 +355,23 @@ def test_pieces_and_all_that_is_uploaded_have_bounds(site: Site, monkeypatch: py
     assert client.ask("file", b"x" * 300_000, filename="import0_1.xml") == "success"
 
 
+def test_a_piece_whose_line_breaks_leaves_nothing(tmp_path: Path) -> None:
+    held = Uploads(tmp_path / "held", ROOM, SESSION_SECONDS)
+    held.begin("s")
+    held.append("s", "import0_1.xml", io.BytesIO(GOODS[:1_000]).read, ROOM)
+    pieces = [b"half of a piece"]
+
+    def breaking(most: int) -> bytes:
+        if not pieces:
+            raise ConnectionError("the line is down")
+        return pieces.pop()
+
+    with pytest.raises(ConnectionError):
+        held.append("s", "import0_1.xml", breaking, ROOM)
+    with held.find("s", "import0_1.xml").opened() as chunks:
+        assert b"".join(chunks) == GOODS[:1_000]
+
+
 @SQLITE
 def test_sessions_that_are_over_make_room(site: Site) -> None:
     old = site.folder / ("0" * 32)
@@ -368,7 +385,10 @@ def test_sessions_that_are_over_make_room(site: Site) -> None:
 
 
 @SQLITE
-def test_progress_is_told_while_a_file_is_read_and_the_books_may_be_busy(books: Books, site: Site) -> None:
+def test_progress_is_told_while_a_file_is_read_and_the_books_may_be_busy(
+    books: Books, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_imports, "BUSY_SECONDS", 0.0)
     gate, calls = threading.Event(), []
     ask = site.imports.ask
 

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from processing.commands import LearnGoods, Line, PlaceHold, PostReceipt, Quote, Ref, ReturnReceipt
 from processing.directory import ActiveProgramme
-from processing.errors import BadMessage, LimitExceeded
+from processing.errors import BadMessage, KeyReused, LimitExceeded
 from processing.execute import Core
 from processing.programme.compiled import Programme
 from processing.programme.document import simple
@@ -89,6 +89,15 @@ def test_goods_are_learned_once_and_the_last_word_counts_also_when_it_was_said_b
     books.core.execute(batch)
     assert known() == [(GUID, "2", BREAD)]
     assert books.count("goods_name") == 2
+
+
+def test_a_key_that_stands_for_something_else_stays(books: Books) -> None:
+    card = books.card()
+    sale = post("sale", use(card), receipt=bought(GUID))
+    books.done(sale)
+    asked = LearnGoods(store=MOSCOW, keys=("sale",), code=GUID, name="a", category=BREAD)
+    assert isinstance(books.one(asked), KeyReused)
+    assert books.done(sale).replayed
 
 
 @pytest.mark.parametrize(
