@@ -182,15 +182,20 @@ class Uploads:
                     shutil.rmtree(each, ignore_errors=True)
 
 
+# What a broken archive raises, and one that is encrypted or packed in a way that nobody knows.
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+
+
 @contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Errors: BadMessage, while it is read as well."""
+    """Errors: BadMessage where it cannot be opened."""
+    _check_directory(path)
     try:
-        _check_directory(path)
-        with zipfile.ZipFile(path) as opened:
-            yield opened
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        opened = zipfile.ZipFile(path)
+    except BROKEN as error:
         raise refused("upload_archive") from error
+    with opened:
+        yield opened
 
 
 def _check_directory(path: Path) -> None:
@@ -213,11 +218,17 @@ def _member(opened: zipfile.ZipFile, name: str) -> str | None:
 
 
 def _unpacked(opened: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """Errors: TooLarge; those of a broken archive."""
-    total = 0
-    with opened.open(name) as file:
-        while piece := file.read(PIECE):
-            total += len(piece)
-            if total > MAX_UNPACKED:
-                raise TooLarge("unpacks to too much", where="filename", hint="upload_too_large")
-            yield piece
+    """Errors: BadMessage for what cannot be unpacked, TooLarge."""
+    total, file = 0, None
+    while True:
+        try:
+            file = file or opened.open(name)
+            piece = file.read(PIECE)
+        except BROKEN as error:
+            raise refused("upload_archive") from error
+        if not piece:
+            return
+        total += len(piece)
+        if total > MAX_UNPACKED:
+            raise TooLarge("unpacks to too much", where="filename", hint="upload_too_large")
+        yield piece
