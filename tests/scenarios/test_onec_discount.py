@@ -1,4 +1,4 @@
-"""Розница 2.x and our discount server: strict zeep in, rows, answers out; on both databases.
+"""Розница 2.x and our discount server: strict zeep in, rows, answers out.
 
 ``Shop`` does what the configuration does: it asks before the receipt, and afterwards sends what the document has done,
 sales, then points, until each is heard as ``true`` (docs/adapters/onec_discount.md, "Documents").
@@ -22,6 +22,8 @@ from processing.commands import BlockCard, Ref
 from tests.processing.books import MOSCOW, POINTS, SLOW, Books, StillClock, ref
 from tests.scenarios.soap_line import HOST, LINK, Line, Wire, line_to
 
+# What differs between the databases is looked at where documents change and where two come at once.
+SQLITE = pytest.mark.parametrize("books", ["sqlite"], indirect=True)
 PATH = "ws/DiscountService.1cws"
 CLOSED = datetime(2026, 5, 4, 11, 30)  # the store's own time, before the books' clock
 EMPTY = datetime(1, 1, 1)
@@ -141,6 +143,7 @@ def test_whatever_is_lost_is_sent_again_and_booked_once(books: Books, line: Line
     assert books.written() == written
 
 
+@SQLITE
 def test_what_comes_back_is_a_document_of_its_own(books: Books, shop: Shop) -> None:
     _, card = card_of(books, 45_000)
     shop.post(str(uuid.uuid4()), [sold(card, "1000")], [moved(card, 0, "50"), moved(card, 1, "100")])
@@ -153,6 +156,7 @@ def test_what_comes_back_is_a_document_of_its_own(books: Books, shop: Shop) -> N
     assert (shop.balance(card), shop.bought(card)) == ("400.00", "1000.00")
 
 
+@SQLITE
 def test_points_of_a_plan_end_when_the_programme_says(books: Books, shop: Shop, clock: StillClock) -> None:
     """Their plan of expiry comes with them and is not booked as a payment: our lots have an end of their own."""
     number, card = card_of(books, 10_000, product=SLOW)
@@ -183,6 +187,7 @@ def test_two_desks_with_one_card_take_what_there_is_and_owe_the_rest(books: Book
     assert [flags for (flags,) in books.rows("SELECT flags FROM operation WHERE flags LIKE '%debt%'")] == ["debt"]
 
 
+@SQLITE
 def test_what_a_desk_may_not_spend_is_nothing_and_what_it_did_is_kept_for_the_operator(
     books: Books, shop: Shop
 ) -> None:
@@ -197,6 +202,7 @@ def test_what_a_desk_may_not_spend_is_nothing_and_what_it_did_is_kept_for_the_op
     assert flagged[0][0] >= 2
 
 
+@SQLITE
 def test_what_nobody_can_answer_is_a_fault_with_words_and_the_desk_goes_on(books: Books, shop: Shop) -> None:
     _, card = card_of(books)
     for asked, words in (
@@ -208,6 +214,7 @@ def test_what_nobody_can_answer_is_a_fault_with_words_and_the_desk_goes_on(books
     assert shop.service.ПолучитьСкидкиПоКупону("QW-1234", CLOSED) == []
 
 
+@SQLITE
 def test_the_other_version_of_soap_and_the_declared_results_are_heard_alike(books: Books) -> None:
     _, card = card_of(books, 45_000)
     with line_to(books, onec_discount.ADAPTER, PATH, {"unit": POINTS}) as line:
@@ -217,6 +224,7 @@ def test_the_other_version_of_soap_and_the_declared_results_are_heard_alike(book
         assert Shop(line).balance(card) == "450.00"
 
 
+@SQLITE
 def test_a_stranger_is_asked_for_a_password(line: Line) -> None:
     for method in ("GET", "POST"):
         status, headers, _ = line.call(method, b"", {})
