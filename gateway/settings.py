@@ -65,6 +65,14 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """Where files lie that far sides upload, until they are read, and how much of them; empty: a temporary folder."""
+
+    folder: str = ""
+    megabytes: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionSettings:
     """How long codes are kept after they were sent, holds after they have ended, and delivered messages."""
 
@@ -104,6 +112,7 @@ class GatewaySettings:
     exchange_log: ExchangeLogLimits = ExchangeLogLimits()
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
+    uploads: UploadSettings = UploadSettings()
     retention: RetentionSettings = RetentionSettings()
     api: ApiSettings = ApiSettings()
     codes: CodeSettings = field(default_factory=CodeSettings)

@@ -22,6 +22,7 @@ from processing import (
     codes,
     enrolment,
     gift_cards,
+    goods,
     holders,
     holds,
     ledger,
@@ -52,6 +53,7 @@ from processing.commands import (
     Exchange,
     GiveConsent,
     IssueCard,
+    LearnGoods,
     MergeHolders,
     PayOut,
     PlaceHold,
@@ -121,6 +123,7 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
     TopUp: accounts.top_up,
     Adjust: accounts.adjust,
     DecideAdjustment: accounts.decide_adjustment,
+    LearnGoods: goods.learn_goods,
 }
 
 MAX_BATCH = 256
