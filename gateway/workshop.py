@@ -1,4 +1,4 @@
-"""What an integrator does with the YAML document of an adapter: try a message, compare samples, print its page.
+"""What an integrator does with the YAML document of an adapter: try a message, compare samples.
 
 Messages are tried before the books of the demo's chain (tillgate demo), in a file that goes afterwards: card 5550001234
 belongs to +79210000001 and has 450.50 points.
@@ -23,7 +23,9 @@ from adapters.declarative import Declared
 from adapters.declarative.rules import Rules
 from adapters.declarative.scope import MISSING
 from adapters.testing.driver import CannedCore, converse
-from adapters.testing.samples import Sample, asked, read_samples, written
+from adapters.testing.files import FILES, face_of, read, read_file_samples
+from adapters.testing.samples import CASES, Sample, asked, read_samples, written
+from adapters.testing.talk_samples import TALKS, held, read_talk_samples
 from gateway.books import Books
 from gateway.demo.chain import STORE, open_chain
 from gateway.demo.run import new_keys
@@ -141,16 +143,16 @@ def _indented(text: str) -> Iterator[str]:
 
 
 def differences(adapter: Adapter, folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each sample, and how what it asks and is answered differs from what its files say; no lines: it does not."""
-    for sample in read_samples(folder, adapter):
-        yield (
-            sample.case,
-            [*_compare("asks", _told(sample.asks), _asks_now(adapter, sample)), *_answer(adapter, sample)],
-        )
-
-
-def _asks_now(adapter: Adapter, sample: Sample) -> str:
-    return _told(json.loads(written(asked(adapter, sample))))
+    """Each sample of messages, files and talks, and how what comes of it differs from what its files say; no lines: it
+    does not."""
+    for sample in read_samples(folder, adapter) if (folder / CASES).exists() else ():
+        asks = _compare("asks", sample.asks, json.loads(written(asked(adapter, sample))))
+        yield sample.case, [*asks, *_answer(adapter, sample)]
+    for file in read_file_samples(folder, adapter) if (folder / FILES).exists() else ():
+        found = read(face_of(adapter, file), file, file.content).recorded()
+        yield file.case, list(_compare("found", file.found, found))
+    for talk in read_talk_samples(folder, adapter) if (folder / TALKS).exists() else ():
+        yield talk.case, list(_compare("said", talk.said, held(adapter, talk)))
 
 
 def _answer(adapter: Adapter, sample: Sample) -> Iterator[str]:
@@ -158,59 +160,16 @@ def _answer(adapter: Adapter, sample: Sample) -> Iterator[str]:
         yield f"answer: {len(sample.outcomes)} results for {len(asked(adapter, sample))} asks"
         return
     now = converse(adapter, sample.request, sample.link, CannedCore(sample.outcomes)).response.body
-    yield from _compare("answer", sample.answer.decode("utf-8", "replace"), now.decode("utf-8", "replace"))
+    yield from _lines("answer", sample.answer.decode("utf-8", "replace"), now.decode("utf-8", "replace"))
 
 
-def _compare(what: str, recorded: str, now: str) -> Iterator[str]:
+def _compare(what: str, recorded: Any, now: Any) -> Iterator[str]:
+    yield from _lines(what, *(json.dumps(each, ensure_ascii=False, indent=1) for each in (recorded, now)))
+
+
+def _lines(what: str, recorded: str, now: str) -> Iterator[str]:
     if recorded != now:
         lines = difflib.unified_diff(
             recorded.splitlines(), now.splitlines(), f"{what} recorded", f"{what} now", lineterm=""
         )
         yield from lines
-
-
-def _told(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1)
-
-
-# A page ---------------------------------------------------------------------------------------------------------
-
-
-def page(declared: Declared) -> Iterator[str]:
-    """The adapter's page in Markdown, for whoever connects such a till."""
-    told, name = declared.document, declared.adapter.name
-    yield f"# {told['title']}"
-    yield ""
-    yield f"Adapter `{name}`, grade {told['grade']}{': ' + told['why'] if told['why'] else ''}."
-    auth = told["auth"]
-    secret = "<secret>/" if auth["scheme"] == "secret_path" else ""
-    yield f"The till's address: `https://HOST/pos/<link>/{secret}...`; credentials: {auth['scheme']} {auth['name']}"
-    yield ""
-    yield "## Messages"
-    yield ""
-    yield "| message | address | when | what happens |"
-    yield "|---|---|---|---|"
-    for rule in told["rules"]:
-        asks = rule.get("ask", "answered at once")
-        yield f"| {rule['name']} | {rule['method']} `{rule['path']}` | {_when(rule['when'])} | {asks} |"
-    yield ""
-    if told["options"]:
-        yield "## Options"
-        yield ""
-        yield "| option | default | meaning |"
-        yield "|---|---|---|"
-        for option, each in told["options"].items():
-            yield f"| `{option}` | {each['default'] or 'empty'} | {each['doc']} |"
-        yield ""
-    if told["missing"]:
-        yield "## What it does not do"
-        yield ""
-        yield from (f"- {each}" for each in told["missing"])
-
-
-def _when(told: Any) -> str:
-    return told if isinstance(told, str) else ", ".join(f"`{at}` = {_words(value)}" for at, value in told.items())
-
-
-def _words(value: Any) -> str:
-    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)

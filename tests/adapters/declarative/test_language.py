@@ -479,5 +479,5 @@ def test_what_files_tell_are_facts_and_messages_need_answers() -> None:
     assert "[first, last]" in mistakes(lines(lines="fixed", columns={"n": [4, 1]}))["files.columns"]
     document = lines()
     del document["files"]
-    assert "rules for messages, or files" in mistakes(document)["rules"]
+    assert "rules for messages, files, push or pull" in mistakes(document)["rules"]
     assert mistakes(small(refusals=None)) == {"refusals": "Missing data for required field."}
