@@ -101,7 +101,7 @@ def _secrets(told: Any) -> set[str]:
 
 
 def _facts(rules: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    return [[rule["name"], _when(rule["when"]), rule["ask"]] for rule in rules]
+    return [[rule["name"], _when(rule["when"]), rule.get("ask", "passed over")] for rule in rules]
 
 
 def _section(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -135,4 +135,6 @@ def _when(told: Any) -> str:
 
 
 def _words(value: Any) -> str:
-    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return " or ".join(map(_words, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -85,14 +85,10 @@ class Clauses:
         return self.apart([self._fact(each, kind, (*path, n)) for n, each in enumerate(told)], path)
 
     def _fact(self, told: Mapping[str, Any], kind: str, path: Steps) -> Fact:
-        asked = ASKS[told["ask"]]
-        if not issubclass(asked, Command):
-            self.mistakes.say((*path, "ask"), f"found {told['ask']}, expected a command: nobody hears an answer")
-        if "fact" in asked.__struct_fields__ and told["fields_"].get("fact") is not True:
+        asked = ASKS.get(told.get("ask", ""))
+        if asked and "fact" in asked.__struct_fields__ and told["fields_"].get("fact") is not True:
             self.mistakes.say((*path, "fields"), "expected fact: true, for what is told has happened")
-        ask = self.ask(told, asked, kind, path)
-        assert ask is not None
-        return Fact(ask=ask, **self.case(told, kind, path))
+        return Fact(ask=self.ask(told, asked, kind, path), **self.case(told, kind, path))
 
     def case(self, told: Mapping[str, Any], kind: str, path: Steps) -> dict[str, Any]:
         """What a Case is made of."""

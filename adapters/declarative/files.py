@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.contract import BROKEN, FileFace, Found, Link, Source, WireRequest
+from adapters.contract import BROKEN, OTHER, FileFace, Found, Link, Source, WireRequest
 from adapters.declarative import groups, lines
 from adapters.declarative.clauses import Clauses
 from adapters.declarative.groups import Document, Group
@@ -52,7 +52,10 @@ class Reader:
         own = Scope(scope.request, scope.link, scope.kind)
         own.body = document.body
         try:
-            return Found((chosen(self.rules, own, "line").ask(own),), note=document.place, raw=raw)
+            rule = chosen(self.rules, own, "line")
+            if rule.ask is None:
+                return Found(kind=OTHER, note=document.place, raw=raw)
+            return Found((rule.ask(own),), note=document.place, raw=raw)
         except BadMessage as error:
             return Found(kind=BROKEN, note=f"{document.place}: {error.message}", raw=raw)
 

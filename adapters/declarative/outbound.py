@@ -214,7 +214,8 @@ class Polls:
             page = self.call.heard(reply, link, job.at)
             items = self.items(page)
             following = _text(self.next(page.at(items[-1] if items else MISSING))) or cursor
-            yield from self._told(items, page, following)
+            if items or following != cursor:
+                yield from self._told(items, page, following)
             if not items or following == cursor:
                 return
             cursor = following
@@ -224,15 +225,17 @@ class Polls:
         asks: list[Ask[Any]] = []
         for number, item in enumerate(items, 1):
             try:
-                asks.append(self._ask(item, page))
+                asks += self._asks(item, page)
             except BadMessage as error:
                 yield Found(kind=BROKEN, note=f"item {number}: {error.message}", raw=(_shown(item),))
         yield Found(tuple(asks), state=following)
 
-    def _ask(self, item: Any, page: Scope) -> Ask[Any]:
+    def _asks(self, item: Any, page: Scope) -> list[Ask[Any]]:
+        """One, or none. Errors: BadMessage."""
         scope = Scope(page.request, page.link, page.kind)
         scope.body = item
-        return chosen(self.rules, scope, "item").ask(scope)
+        rule = chosen(self.rules, scope, "item")
+        return [] if rule.ask is None else [rule.ask(scope)]
 
 
 def _pull(told: Mapping[str, Any], clauses: Clauses, path: Steps) -> Polls:

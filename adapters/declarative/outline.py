@@ -19,6 +19,7 @@ from processing.events import KINDS as MESSAGES
 
 ASKS: dict[str, type[Ask[Any]]] = {ask.__name__: ask for ask in (*get_args(AnyCommand), *get_args(AnyQuery))}
 QUERIES = {name: ask for name, ask in ASKS.items() if issubclass(ask, Query)}
+COMMANDS = ASKS.keys() - QUERIES.keys()
 SCHEMES = ("open", "secret_path", "basic", "header", "query", "body_digest")
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 LANGUAGES = ("ru", "en")
@@ -116,12 +117,12 @@ class _Refusals(_Section):
 
 
 class _FactRule(_Section):
-    """What has happened, told by a file or by a far side that is asked."""
+    """What has happened, told by a file or by a far side that is asked; without ``ask`` it is passed over."""
 
     name = _name(required=True)
     when = fields.Raw(load_default=dict)
-    ask = _word(sorted(ASKS), required=True)
-    fields_ = _values(data_key="fields", required=True)
+    ask = _word(sorted(COMMANDS))
+    fields_ = _values(data_key="fields", load_default=dict)
     doc = fields.String(load_default="")
 
 

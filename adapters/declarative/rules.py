@@ -94,9 +94,9 @@ def chosen(cases: Sequence[C], scope: Scope, what: str) -> C:
 
 @dataclass(frozen=True, kw_only=True)
 class Fact(Case):
-    """What has happened: ``ask`` makes the command of it."""
+    """What has happened: ``ask`` makes the command of it, ``None`` where the books have no use for it."""
 
-    ask: Callable[[Scope], Ask[Any]]
+    ask: Callable[[Scope], Ask[Any]] | None
 
 
 @dataclass(frozen=True, kw_only=True)

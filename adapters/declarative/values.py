@@ -357,7 +357,8 @@ def bare(hint: Any) -> Any:
 
 def _where(path: Steps) -> str:
     """How a place of the document is told to whoever reads the log of messages."""
-    return ".".join(str(step) for step in path[2:]) or "message"
+    steps = path[path.index("fields") :] if "fields" in path else path
+    return ".".join(map(str, steps)) or "message"
 
 
 def _of(spec: Any) -> str:

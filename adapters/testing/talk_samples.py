@@ -104,10 +104,15 @@ def _reply(told: dict[str, Any]) -> HttpReply:
     return HttpReply(told.get("status", 200), told.get("headers", {}), raw)
 
 
+def led(adapter: Adapter, sample: TalkSample) -> tuple[Run, Canned]:
+    """The talk before the far side of the sample."""
+    far = Canned(list(sample.replies), list(sample.results))
+    return Line(adapter, sample.link, far, sample.secrets).run(sample.job), far
+
+
 def held(adapter: Adapter, sample: TalkSample) -> list[dict[str, Any]]:
     """What is said, found and come to, as the file of a sample holds it."""
-    far = Canned(list(sample.replies), list(sample.results))
-    run = Line(adapter, sample.link, far, sample.secrets).run(sample.job)
+    run, far = led(adapter, sample)
     return [*_steps(run, far), {"end": f"{run.error.code}: {run.error}" if run.error else "done"}]
 
 
@@ -128,7 +133,7 @@ def _steps(run: Run, far: Canned) -> Iterator[dict[str, Any]]:
 
 def _found(found: Found) -> dict[str, Any]:
     told = {"asks": _plain(found.asks), "state": found.state, "kind": found.kind, "note": found.note}
-    return {name: value for name, value in told.items() if value not in ("", None)}
+    return {name: value for name, value in told.items() if value not in ("", None, [])}
 
 
 def _call(call: Call) -> dict[str, Any]:
