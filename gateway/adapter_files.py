@@ -88,8 +88,8 @@ def read(root: Path, name: str, problems: Problems, others: tuple[Converter, ...
         return None
 
 
-def of_folder(root: Path, known: Mapping[str, Adapter], problems: Problems) -> Iterator[Adapter]:
-    """The adapters of the configuration's own documents; what is wrong with the others is noted."""
+def of_folder(root: Path, known: Mapping[str, Adapter], problems: Problems) -> Iterator[Declared]:
+    """The configuration's own documents; what is wrong with the others is noted."""
     files = sorted((root / FOLDER).glob("*.yaml"))
     others = converters() if files else ()
     for path in files:
@@ -103,4 +103,4 @@ def of_folder(root: Path, known: Mapping[str, Adapter], problems: Problems) -> I
         elif adapter.name in known:
             problems.say(name, ("adapter",), f"an adapter is named {adapter.name!r} already")
         else:
-            yield adapter
+            yield found

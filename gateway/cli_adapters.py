@@ -80,7 +80,8 @@ def try_command(
     told = {name.lower(): value for name, value in _pairs(headers).items()}
     request = WireRequest(method.upper(), path, query, told, message.read_bytes(), "trial", datetime.now(UTC))
     with workshop.scratch_books() as core:
-        for line in workshop.story(workshop.try_message(found, request, _pairs(options), core)):
+        link = workshop.trial_link(found.adapter, _pairs(options))
+        for line in workshop.story(workshop.try_message(found.adapter, found, request, link, core)):
             click.echo(line)
 
 
@@ -136,9 +137,9 @@ def list_command(config: str) -> None:
 
     problems = Problems(Path(config))
     known = plugged_in()
-    found = {**known, **{each.name: each for each in of_folder(Path(config), known, problems)}}
-    for name, each in sorted(found.items()):
-        click.echo(f"{name}: {each.title}")
+    own = [each.adapter for each in of_folder(Path(config), known, problems)]
+    for adapter in sorted([*known.values(), *own], key=lambda adapter: adapter.name):
+        click.echo(f"{adapter.name}: {adapter.title}")
     if problems.lines:
         raise ConfigError("\n".join(problems.lines))
 

@@ -15,6 +15,7 @@ import msgspec
 from marshmallow import Schema, ValidationError
 
 from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays
+from adapters.declarative import Declared
 from adapters.registry import ADAPTERS
 from gateway import credentials, far_side, programmes
 from gateway.adapter_files import of_folder, plugged_in
@@ -153,7 +154,7 @@ class Settings:
     """Everything that a configuration directory says; programmes and links under their codes.
 
     ``fiscal`` is how the receipts of tills that speak REST tell what cards pay; links have their own. ``adapters``: all
-    that links may name.
+    that links may name; ``documents`` are those of them that the configuration describes itself.
     """
 
     gateway: GatewaySettings
@@ -162,6 +163,7 @@ class Settings:
     links: Mapping[str, LinkSettings]
     fiscal: Fiscal = Fiscal()
     adapters: Mapping[str, Adapter] = field(default_factory=lambda: ADAPTERS)
+    documents: Mapping[str, Declared] = field(default_factory=dict)
 
     def adapter_of(self, link: LinkSettings) -> Adapter:
         return self.adapters[link.adapter]
@@ -239,7 +241,8 @@ class _Reading:
             self.problems.say(str(self._root), (), "not a directory; expected one with chain.yaml in it")
             return None
         self._check_names()
-        self._adapters |= {each.name: each for each in of_folder(self._root, self._adapters, self.problems)}
+        documents = {each.adapter.name: each for each in of_folder(self._root, self._adapters, self.problems)}
+        self._adapters |= {name: each.adapter for name, each in documents.items()}
         written = (self._root / "gateway.yaml").exists()
         gateway = self._document("gateway.yaml", lambda _: GatewaySchema()) if written else None
         found = self._document("chain.yaml", lambda _: ChainSchema())
@@ -262,6 +265,7 @@ class _Reading:
             {link.code: link for link in links},
             self._fiscal[REST],
             self._adapters,
+            documents,
         )
 
     def chain(self) -> Chain | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,13 +24,14 @@ from adapters.declarative import Declared
 from adapters.declarative.rules import Rules
 from adapters.declarative.scope import MISSING
 from adapters.testing.driver import CannedCore, converse
-from adapters.testing.files import FILES, face_of, read, read_file_samples
+from adapters.testing.files import FILES, face_of, read_file_samples
+from adapters.testing.files import read as read_file
 from adapters.testing.samples import CASES, Sample, asked, read_samples, written
 from adapters.testing.talk_samples import TALKS, held, read_talk_samples
 from gateway.books import Books
 from gateway.demo.chain import STORE, open_chain
 from gateway.demo.run import new_keys
-from processing.commands import Ask
+from processing.commands import Ask, Command, Query
 from processing.errors import BadMessage, LoyaltyError
 
 ZONE = "Europe/Moscow"
@@ -53,6 +55,12 @@ class Tried:
     refusal: LoyaltyError | None = None
     response: WireResponse | None = None
 
+    @property
+    def fields(self) -> Iterator[tuple[str, str, str]]:
+        """Of each value that was read its place, how it stood, and what was made of it."""
+        for where, raw, value in self.seen:
+            yield where, "missing" if raw is MISSING else repr(raw), "nothing" if value is MISSING else repr(value)
+
 
 @contextmanager
 def scratch_books() -> Iterator[Core]:
@@ -60,16 +68,22 @@ def scratch_books() -> Iterator[Core]:
     with TemporaryDirectory() as folder:
         chain = open_chain(f"sqlite:///{folder}/books.db", new_keys())
         try:
-            yield Books(chain.parts.core, chain.parts.settings.gateway).ask
+            yield partial(_answered, Books(chain.parts.core, chain.parts.settings.gateway))
         finally:
             chain.parts.database.dispose()
 
 
-def try_message(declared: Declared, request: WireRequest, options: dict[str, str], core: Core) -> Tried:
-    """The whole way of a message, with every step kept. Errors: ValidationError for options that will not do."""
-    tried, adapter = Tried(), declared.adapter
-    link = Link("trial", STORE, ZoneInfo(ZONE), adapter.options().load(options))
-    rules, groups = _at(declared, request)
+def _answered(books: Books, asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
+    """What the books answer; what the gateway would answer itself, such as a login, is refused."""
+    outcomes = iter(books.ask([ask for ask in asks if isinstance(ask, Command | Query)]))
+    refused = LoyaltyError("the gateway answers this, and not the books: it is not tried")
+    return [next(outcomes) if isinstance(ask, Command | Query) else refused for ask in asks]
+
+
+def try_message(adapter: Adapter, declared: Declared | None, request: WireRequest, link: Link, core: Core) -> Tried:
+    """The whole way of a message, with every step kept; of an adapter without a document there are no rules to tell."""
+    tried = Tried()
+    rules, groups = _at(declared, request) if declared is not None else (None, {})
     if rules is not None:
         _look(rules, replace(request, groups=groups), link, tried)
 
@@ -80,6 +94,11 @@ def try_message(declared: Declared, request: WireRequest, options: dict[str, str
     conversation = converse(adapter, request, link, asking)
     tried.asks, tried.refusal, tried.response = conversation.asks, conversation.refusal, conversation.response
     return tried
+
+
+def trial_link(adapter: Adapter, options: Mapping[str, Any]) -> Link:
+    """A link of the scratch books. Errors: ValidationError for options that will not do."""
+    return Link("trial", STORE, ZoneInfo(ZONE), adapter.options().load(dict(options)))
 
 
 def _at(declared: Declared, request: WireRequest) -> tuple[Rules | None, dict[str, str]]:
@@ -100,7 +119,7 @@ def _look(rules: Rules, request: WireRequest, link: Link, tried: Tried) -> None:
             why = "; ".join(filter(None, (each.why_not(scope) for each in rule.when)))
             if not why and taken is None:
                 taken = rule
-            tried.why_not.append((rule.name, why if taken is not rule else ""))
+            tried.why_not.append((rule.name, why or ("" if taken is rule else "another rule takes it")))
         if taken is not None and taken.ask is not None:
             taken.ask(scope)
     except BadMessage:
@@ -113,17 +132,16 @@ def story(tried: Tried) -> Iterator[str]:
         yield "no rule has this address and method"
     for name, why in tried.why_not:
         yield f"rule {name}: {'takes it' if not why else 'no: ' + why}"
-    for where, raw, value in tried.seen:
-        stood, read = "missing" if raw is MISSING else repr(raw), "nothing" if value is MISSING else repr(value)
+    for where, stood, read in tried.fields:
         yield f"{INDENT}{where}: {stood} -> {read}"
     for ask, outcome in zip(tried.asks, tried.outcomes, strict=False):
         yield f"asks {type(ask).__name__}"
-        yield from _indented(_pretty(ask))
+        yield from _indented(pretty(ask))
         if isinstance(outcome, LoyaltyError):
             yield f"refused: {outcome.code}: {outcome.message}"
         else:
             yield f"answered with {type(outcome).__name__}"
-            yield from _indented(_pretty(outcome))
+            yield from _indented(pretty(outcome))
     if isinstance(tried.refusal, BadMessage):
         yield f"the message makes no sense: {tried.refusal.message}"
     if tried.response is not None:
@@ -131,7 +149,8 @@ def story(tried: Tried) -> Iterator[str]:
         yield from _indented(tried.response.body.decode("utf-8", "replace"))
 
 
-def _pretty(value: Any) -> str:
+def pretty(value: Any) -> str:
+    """A command or result as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
@@ -149,7 +168,7 @@ def differences(adapter: Adapter, folder: Path) -> Iterator[tuple[str, list[str]
         asks = _compare("asks", sample.asks, json.loads(written(asked(adapter, sample))))
         yield sample.case, [*asks, *_answer(adapter, sample)]
     for file in read_file_samples(folder, adapter) if (folder / FILES).exists() else ():
-        found = read(face_of(adapter, file), file, file.content).recorded()
+        found = read_file(face_of(adapter, file), file, file.content).recorded()
         yield file.case, list(_compare("found", file.found, found))
     for talk in read_talk_samples(folder, adapter) if (folder / TALKS).exists() else ():
         yield talk.case, list(_compare("said", talk.said, held(adapter, talk)))

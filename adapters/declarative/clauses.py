@@ -100,14 +100,14 @@ class Clauses:
         for n, case in enumerate(cases):
             for other in cases[:n]:
                 if case.overlaps(other):
-                    self.ambiguous(other, (*path, n))
+                    self.ambiguous(other, (*path, n, "when"))
                 if case.name == other.name:
                     self.mistakes.say((*path, n, "name"), f"found {case.name!r} again")
         return in_order(cases)
 
     def ambiguous(self, other: Case, path: Steps) -> None:
         text = f"a message may match this and {other.name}: one needs a condition that excludes the other"
-        self.mistakes.say((*path, "when"), text)
+        self.mistakes.say(path, text)
 
 
 def in_order(cases: Sequence[C]) -> tuple[C, ...]:

@@ -109,7 +109,7 @@ class _Building:
                 if rule.kind != other.kind:
                     self.mistakes.say(("rules", n, "message"), f"differs from that of {other.name} at the same address")
                 if rule.overlaps(other):
-                    self.clauses.ambiguous(other, ("rules", n))
+                    self.clauses.ambiguous(other, ("rules", n, "when"))
             if rule.name in (other.name for other in rules[:n]):
                 self.mistakes.say(("rules", n, "name"), f"found {rule.name!r} again")
             mine.append(rule)

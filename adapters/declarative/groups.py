@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.contract import BROKEN, OTHER, UNFINISHED
-from adapters.declarative.clauses import Clauses
+from adapters.declarative.clauses import OTHERWISE, Clauses, in_order
 from adapters.declarative.lines import JSON_LINES, Line, Lines, Row
 from adapters.declarative.mistakes import Steps
 from adapters.declarative.paths import Look, message_path
@@ -201,6 +201,16 @@ def compiled(told: Mapping[str, Any], lines: Lines, clauses: Clauses, path: Step
     for name, conditions in found.items():
         if name in told and not conditions:
             clauses.mistakes.say((*path, name), "expected a mapping of columns to texts")
-    cases = {name: {"name": name, "when": when} for name, when in told["lists"].items()}
-    lists = [Case(**clauses.case(each, kind, (*path, "lists", name))) for name, each in cases.items()]
-    return Group(tuple(by), found["begins"], found["ends"], clauses.apart(lists, (*path, "lists")))
+    return Group(tuple(by), found["begins"], found["ends"], _lists(told["lists"], kind, clauses, (*path, "lists")))
+
+
+def _lists(told: Mapping[str, Any], kind: str, clauses: Clauses, path: Steps) -> tuple[Case, ...]:
+    found: list[Case] = []
+    for name, when in told.items():
+        conditions = clauses.conditions(when, kind, (*path, name))
+        case = Case(name=name, when=conditions, otherwise=when == OTHERWISE)
+        for other in found:
+            if case.overlaps(other):
+                clauses.ambiguous(other, (*path, name))
+        found.append(case)
+    return in_order(found)

@@ -46,6 +46,7 @@ def pages(world: World) -> dict[str, list[str]]:
         "message": [f"/console/messages/{dead}", f"/console/messages/{blocking}", f"/console/messages/{waiting}"],
         "exchanges": ["/console/exchanges", "/console/exchanges?kind=ours&link=moscow&from=2026-01-01"],
         "exchange": [f"/console/exchanges/{exchange}", f"/console/exchanges/{bad}"],
+        "trial": ["/console/try", f"/console/try?exchange={exchange}"],
         "password": ["/console/password"],
         "nowhere": ["/console/nothing"],
     }
@@ -110,6 +111,8 @@ OVERLAPS = """() => {
   return found.slice(0, 3);
 }"""
 SAYS = "document.body.innerText"
+MESSAGE = """{"do": "sale", "card": "5550001234", "points": 100, "receipt": {"number": "17", "till": "3", "shift": "1",
+ "closed": "2026-05-04T19:52:31", "total": "522.50", "lines": []}}"""
 
 
 # Colours of text on paper: black, and what stands behind it in grey.
@@ -327,3 +330,23 @@ def test_a_page_refreshes_itself_unless_it_is_in_use_and_says_when_it_cannot(bro
         assert not stale.is_visible()
         page.clock.run_for(11_000)
         stale.wait_for(state="visible")
+
+
+def test_a_pasted_message_is_told_step_by_step(browser: Any, served: Served) -> None:
+    """Which rule takes it and why no other does, what was read, asked, booked and answered; on a phone as well."""
+    with page_of(browser, served, "olga") as page:
+        page.goto("/console/")
+        page.get_by_role("link", name="Разбор сообщения").click()
+        page.get_by_label("Подключение или описание").select_option("adapter:acme")
+        page.get_by_label("Адрес после подключения").fill("receipt")
+        page.get_by_label("Сообщение", exact=True).fill(MESSAGE)
+        page.get_by_role("button", name="Разобрать").click()
+        page.get_by_role("heading", name="5. Что отвечено").wait_for()
+        said = page.locator("main").inner_text()
+        for told in ("нет: do is 'sale', expected quote", "'522.50'", "52250", "PostReceipt", "ReceiptPosted"):
+            assert told in said, told
+        assert '"points":371.62' in page.get_by_label("5. Что отвечено").last.inner_text()
+        assert "check 17" not in said
+        check_rules(page, "light", "dark")
+        for width in (WIDE, NARROW):
+            check_layout(page, width)

@@ -20,6 +20,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Connection, select, update
 from werkzeug.test import TestResponse
 
+from adapters.declarative import build
 from adapters.registry import ADAPTERS
 from gateway import app
 from gateway.app import Parts
@@ -27,6 +28,7 @@ from gateway.console import operators, passwords
 from gateway.delivery import ATTEMPT_PLACE
 from gateway.exchange_log import ExchangeLog, pack_request
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
+from gateway.yaml_files import read_yaml
 from processing import outbox, tables
 from processing.database import Database
 from processing.events import Event, Stamps, row
@@ -36,6 +38,7 @@ from processing.tables import exchange_log
 from tests.processing.books import ALMATY, CHAIN, MOSCOW, PROGRAMMES, URAL, Books
 
 SAMPLES = Path(__file__).parents[1] / "adapters" / "rkeeper" / "samples"
+CONFIGS = Path(__file__).parents[2] / "configs"
 PASSWORD = "correct horse battery"
 PHONE, CARD = "+79215550142", "7770000000000017"
 SAID = f'POST /hook {{"phone": "{PHONE}"}}'.encode()
@@ -81,7 +84,9 @@ def link(code: str, store: str) -> LinkSettings:
 
 
 def settings() -> Settings:
-    return Settings(GatewaySettings(), CHAIN, PROGRAMMES, {code: link(code, store) for code, store in LINKS.items()})
+    links = {code: link(code, store) for code, store in LINKS.items()}
+    documents = {"acme": build(read_yaml(CONFIGS / "adapters" / "acme.yaml"))}
+    return Settings(GatewaySettings(), CHAIN, PROGRAMMES, links, documents=documents)
 
 
 @dataclass
