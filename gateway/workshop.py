@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,10 +57,15 @@ class Tried:
     response: WireResponse | None = None
 
     @property
-    def fields(self) -> Iterator[tuple[str, str, str]]:
-        """Of each value that was read its place, how it stood, and what was made of it."""
-        for where, raw, value in self.seen:
-            yield where, "missing" if raw is MISSING else repr(raw), "nothing" if value is MISSING else repr(value)
+    def fields(self) -> list[tuple[str, str | None, str | None]]:
+        """Of each value its place, how it stood and what was read, once; ``None``: nothing."""
+        return list(dict.fromkeys((where, _told(raw), _told(value)) for where, raw, value in self.seen))
+
+
+def _told(value: Any) -> str | None:
+    if value is MISSING:
+        return None
+    return value.isoformat() if isinstance(value, date) else repr(value)
 
 
 @contextmanager
@@ -133,7 +139,7 @@ def story(tried: Tried) -> Iterator[str]:
     for name, why in tried.why_not:
         yield f"rule {name}: {'takes it' if not why else 'no: ' + why}"
     for where, stood, read in tried.fields:
-        yield f"{INDENT}{where}: {stood} -> {read}"
+        yield f"{INDENT}{where}: {stood or 'missing'} -> {read or 'nothing'}"
     for ask, outcome in zip(tried.asks, tried.outcomes, strict=False):
         yield f"asks {type(ask).__name__}"
         yield from _indented(pretty(ask))

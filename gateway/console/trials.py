@@ -23,10 +23,11 @@ from gateway.console.door import NotThere, console, link, links, page
 from gateway.console.exchanges import MAX_SHOWN, recorded_of, tell_why
 from gateway.console.rights import SEE_PERSONAL
 from gateway.console.texts import gettext as _
+from gateway.demo.chain import STORE
 from gateway.exchange_log import Recorded
 from gateway.mask import readable
 from gateway.pos import logged_request
-from gateway.workshop import STORE, Core, Tried, pretty, scratch_books, trial_link, try_message
+from gateway.workshop import Core, Tried, pretty, scratch_books, trial_link, try_message
 from processing.errors import Busy, LoyaltyError
 
 LINK, ADAPTER = "link", "adapter"
