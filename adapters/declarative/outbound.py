@@ -40,15 +40,15 @@ from adapters.declarative.writing import as_told
 from adapters.json_parsing import parse_json
 from adapters.parsing import bad
 from processing.commands import Ask
-from processing.errors import BadMessage, BadReply, LinkRefused
+from processing.errors import BadMessage, BadReply, LinkRefused, NotYet
 
 METHOD = "OUT"
 # Logins are told no time.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What a push says of a message that was said already.
 NOT_FOUND = 404
-# Pages that one pull reads; the next goes on behind them.
-MAX_PAGES = 100
+# Pages that one pull reads; the next comes at once and goes on behind them.
+MAX_PAGES = 20
 MAX_CURSOR = 2_048
 MAX_SESSION_SECONDS = 30 * 86_400
 
@@ -207,7 +207,10 @@ class Polls:
     rules: tuple[Fact, ...]
 
     def talk(self, job: Job, link: Link) -> Calling[None]:
-        """Page by page, until one is empty or says no other place to go on, MAX_PAGES at most."""
+        """Page by page, until one is empty or says no other place to go on.
+
+        Errors: NotYet after MAX_PAGES, for the next pull; those of calls.
+        """
         cursor = job.state if isinstance(job.state, str) else _text(self.begins(_scope({}, link, job)))
         for _ in range(MAX_PAGES):
             reply = yield from self.call.say(_scope({"cursor": cursor} if cursor else {}, link, job))
@@ -219,16 +222,20 @@ class Polls:
             if not items or following == cursor:
                 return
             cursor = following
+        raise NotYet("more pages", 0)
 
     def _told(self, items: list[Any], page: Scope, following: str) -> Calling[None]:
-        """What the items ask, in one; each that makes no sense by itself, in front of it."""
+        """What the items ask, in one; each that makes no sense by itself, in front of it.
+
+        What the core refuses of them, such as another content under a known key, keeps nothing away.
+        """
         asks: list[Ask[Any]] = []
         for number, item in enumerate(items, 1):
             try:
                 asks += self._asks(item, page)
             except BadMessage as error:
                 yield Found(kind=BROKEN, note=f"item {number}: {error.message}", raw=(_shown(item),))
-        yield Found(tuple(asks), state=following)
+        yield Found(tuple(asks), state=following, may_be_refused=True)
 
     def _asks(self, item: Any, page: Scope) -> list[Ask[Any]]:
         """One, or none. Errors: BadMessage."""

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from adapters.contract import BROKEN, Call, Found, HttpCall, HttpReply, Job, Link, Message
-from adapters.declarative import BadDocument, build
+from adapters.declarative import BadDocument, build, outbound
 from adapters.testing.far_sides import FarSide
 from adapters.testing.lines import Run
 from adapters.testing.talk_samples import TalkSample, held, led, read_talk_samples
@@ -309,9 +309,10 @@ def test_a_pull_ends_where_nothing_leads_on(last: Any) -> None:
 
 
 def test_a_pull_ends_after_so_many_pages_and_goes_on_the_next_time() -> None:
-    run = pull(*(told({"rows": [row(n)], "next": str(n)}) for n in range(200)))
-    assert len(heard(run)) == 100
-    assert (run.error, run.state) == (None, "99")
+    run = pull(*(told({"rows": [row(n)], "next": str(n)}) for n in range(outbound.MAX_PAGES + 1)))
+    assert len(heard(run)) == len(run.asks) == outbound.MAX_PAGES
+    assert isinstance(run.error, NotYet)
+    assert (run.error.retry_seconds, run.state) == (0, str(outbound.MAX_PAGES - 1))
 
 
 def test_an_item_that_makes_no_sense_is_told_and_stops_nothing() -> None:
