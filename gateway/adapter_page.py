@@ -26,7 +26,7 @@ def page(declared: Declared) -> Iterator[str]:
     if "pull" in told:
         yield from _pull(told["pull"])
     if "login" in told:
-        yield from _login(told["login"])
+        yield from _login(told["login"], declared.secrets)
     if told["options"]:
         rows = [[f"`{option}`", each["default"] or "empty", each["doc"]] for option, each in told["options"].items()]
         yield from _section("Options", ("option", "default", "meaning"), rows)
@@ -81,23 +81,14 @@ def _pull(told: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _login(told: Mapping[str, Any]) -> Iterator[str]:
+def _login(told: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[str]:
     yield "## Signing in"
     yield ""
-    secrets = ", ".join(f"`{name}`" for name in sorted(_secrets(told)))
-    yield f"Secrets of the link (`far_side.secrets`): {secrets or 'none'}."
+    yield f"Secrets of the link (`far_side.secrets`): {', '.join(f'`{name}`' for name in sorted(secrets)) or 'none'}."
     headers = ", ".join(f"`{name}`" for name in told["headers"])
     call = f"{_call(told['call'])} brings" if "call" in told else "they make"
     yield f"Calls carry {headers}; {call} what stands there."
     yield ""
-
-
-def _secrets(told: Any) -> set[str]:
-    """The names behind ``secret:``, wherever they stand."""
-    if isinstance(told, dict):
-        own = {told["secret"]} if isinstance(told.get("secret"), str) else set[str]()
-        return own.union(*(_secrets(each) for each in told.values()))
-    return set[str]().union(*map(_secrets, told)) if isinstance(told, list) else set()
 
 
 def _facts(rules: Sequence[Mapping[str, Any]]) -> list[list[str]]:

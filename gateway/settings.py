@@ -230,6 +230,7 @@ class _Reading:
         self._root = root
         self._environ = environ
         self._adapters = dict(adapters)
+        self._documents: dict[str, Declared] = {}
         self._needs_secrets = needs_secrets
         # Units whose points are not worth one of money each, and the programmes that say so.
         self._priced: dict[str, str] = {}
@@ -241,8 +242,8 @@ class _Reading:
             self.problems.say(str(self._root), (), "not a directory; expected one with chain.yaml in it")
             return None
         self._check_names()
-        documents = {each.adapter.name: each for each in of_folder(self._root, self._adapters, self.problems)}
-        self._adapters |= {name: each.adapter for name, each in documents.items()}
+        self._documents = {each.adapter.name: each for each in of_folder(self._root, self._adapters, self.problems)}
+        self._adapters |= {name: each.adapter for name, each in self._documents.items()}
         written = (self._root / "gateway.yaml").exists()
         gateway = self._document("gateway.yaml", lambda _: GatewaySchema()) if written else None
         found = self._document("chain.yaml", lambda _: ChainSchema())
@@ -265,7 +266,7 @@ class _Reading:
             {link.code: link for link in links},
             self._fiscal[REST],
             self._adapters,
-            documents,
+            self._documents,
         )
 
     def chain(self) -> Chain | None:
@@ -484,6 +485,9 @@ class _Reading:
             if adapter and (adapter.push or adapter.pull) and not (adapter.routes or adapter.files):
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
+        declared = self._documents.get(document.value["adapter"])
+        for name in sorted(declared.secrets - value["secrets"].keys() if declared else ()):
+            self.problems.say(document.name, ("far_side", "secrets"), f"expected {name}: the adapter's login says it")
         reading = far_side.Reading(document.name, value, self._root, self.problems)
         return reading.far_side(self._environ, document.value["enabled"] and self._needs_secrets)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,11 @@ class Declared:
     adapter: Adapter
     routes: Mapping[tuple[str, str], Rules]
     document: Mapping[str, Any]
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of those that its login says, which a link has to have."""
+        return frozenset(_secrets(self.document.get("login")))
 
 
 def build(raw: Mapping[str, Any], converters: tuple[Converter, ...] = ()) -> Declared:
@@ -143,6 +148,16 @@ class _Building:
             return writing.respond(kind, tree(scope), namespaces, status, error.code)
 
         return refuse
+
+
+def _secrets(told: Any) -> Iterator[str]:
+    """The names behind ``secret``, wherever they stand."""
+    if isinstance(told, dict):
+        if isinstance(told.get("secret"), str):
+            yield told["secret"]
+        told = list(told.values())
+    for each in told if isinstance(told, list) else ():
+        yield from _secrets(each)
 
 
 def _nobody_calls(error: LoyaltyError, request: WireRequest, link: Link) -> WireResponse:
