@@ -91,7 +91,7 @@ def try_command(
 def test_command(file: Path, update: bool) -> None:
     """The samples in the folder beside the document: messages, files, talks. Exit status 1 if any differs."""
     from gateway.adapter_files import declared
-    from gateway.workshop import differences
+    from gateway.adapter_samples import differences
 
     if update:
         for name in _record(file):

@@ -1,4 +1,4 @@
-"""What an integrator does with the YAML document of an adapter: try a message, compare samples.
+"""What becomes of a message, step by step: for whoever writes the document of an adapter, or looks for a fault.
 
 Messages are tried before the books of the demo's chain (tillgate demo), in a file that goes afterwards: card 5550001234
 belongs to +79210000001 and has 450.50 points.
@@ -6,14 +6,11 @@ belongs to +79210000001 and has 450.50 points.
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,14 +21,10 @@ from adapters.contract import Adapter, Link, Outcome, WireRequest, WireResponse
 from adapters.declarative import Declared
 from adapters.declarative.rules import Rules
 from adapters.declarative.scope import MISSING
-from adapters.testing.driver import CannedCore, converse
-from adapters.testing.files import FILES, face_of, read_file_samples
-from adapters.testing.files import read as read_file
-from adapters.testing.samples import CASES, Sample, asked, read_samples, written
-from adapters.testing.talk_samples import TALKS, held, read_talk_samples
 from gateway.books import Books
 from gateway.demo.chain import STORE, open_chain
 from gateway.demo.run import new_keys
+from gateway.pos import converse, find, groups_of, misdirected
 from processing.commands import Ask, Command, Query
 from processing.errors import BadMessage, LoyaltyError
 
@@ -87,33 +80,33 @@ def _answered(books: Books, asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
 
 
 def try_message(adapter: Adapter, declared: Declared | None, request: WireRequest, link: Link, core: Core) -> Tried:
-    """The whole way of a message, with every step kept; of an adapter without a document there are no rules to tell."""
-    tried = Tried()
-    rules, groups = _at(declared, request) if declared is not None else (None, {})
-    if rules is not None:
-        _look(rules, replace(request, groups=groups), link, tried)
+    """The whole way of a message, with every step kept; of an adapter without a document there are no rules to tell.
+
+    Errors: what an adapter must not raise comes through.
+    """
+    tried, route = Tried(), find(adapter, request.path, request.method)
+    message = replace(request, groups=groups_of(route, request.path))
 
     def asking(asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
+        tried.asks = tuple(asks)
         tried.outcomes = tuple(core(asks))
         return tried.outcomes
 
-    conversation = converse(adapter, request, link, asking)
-    tried.asks, tried.refusal, tried.response = conversation.asks, conversation.refusal, conversation.response
+    try:
+        if problem := misdirected(route, request.method):
+            raise problem
+        assert route is not None
+        if declared is not None:
+            _look(declared.rules_of(route), message, link, tried)
+        tried.response = converse(route, message, link, asking)
+    except LoyaltyError as refusal:
+        tried.refusal, tried.response = refusal, adapter.refuse(refusal, message, link)
     return tried
 
 
 def trial_link(adapter: Adapter, options: Mapping[str, Any]) -> Link:
     """A link of the scratch books. Errors: ValidationError for options that will not do."""
     return Link("trial", STORE, ZoneInfo(ZONE), adapter.options().load(dict(options)))
-
-
-def _at(declared: Declared, request: WireRequest) -> tuple[Rules | None, dict[str, str]]:
-    """The rules of the message's address and method, and what stands in the braces of the path."""
-    for route, rules in zip(declared.adapter.routes, declared.routes.values(), strict=True):
-        match = route.pattern.fullmatch(request.path)
-        if match and request.method in route.methods:
-            return rules, match.groupdict()
-    return None, {}
 
 
 def _look(rules: Rules, request: WireRequest, link: Link, tried: Tried) -> None:
@@ -162,39 +155,3 @@ def pretty(value: Any) -> str:
 
 def _indented(text: str) -> Iterator[str]:
     return (INDENT + line for line in text.splitlines())
-
-
-# Samples --------------------------------------------------------------------------------------------------------
-
-
-def differences(adapter: Adapter, folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each sample of messages, files and talks, and how what comes of it differs from what its files say; no lines: it
-    does not."""
-    for sample in read_samples(folder, adapter) if (folder / CASES).exists() else ():
-        asks = _compare("asks", sample.asks, json.loads(written(asked(adapter, sample))))
-        yield sample.case, [*asks, *_answer(adapter, sample)]
-    for file in read_file_samples(folder, adapter) if (folder / FILES).exists() else ():
-        found = read_file(face_of(adapter, file), file, file.content).recorded()
-        yield file.case, list(_compare("found", file.found, found))
-    for talk in read_talk_samples(folder, adapter) if (folder / TALKS).exists() else ():
-        yield talk.case, list(_compare("said", talk.said, held(adapter, talk)))
-
-
-def _answer(adapter: Adapter, sample: Sample) -> Iterator[str]:
-    if len(sample.outcomes) != len(asked(adapter, sample)):
-        yield f"answer: {len(sample.outcomes)} results for {len(asked(adapter, sample))} asks"
-        return
-    now = converse(adapter, sample.request, sample.link, CannedCore(sample.outcomes)).response.body
-    yield from _lines("answer", sample.answer.decode("utf-8", "replace"), now.decode("utf-8", "replace"))
-
-
-def _compare(what: str, recorded: Any, now: Any) -> Iterator[str]:
-    yield from _lines(what, *(json.dumps(each, ensure_ascii=False, indent=1) for each in (recorded, now)))
-
-
-def _lines(what: str, recorded: str, now: str) -> Iterator[str]:
-    if recorded != now:
-        lines = difflib.unified_diff(
-            recorded.splitlines(), now.splitlines(), f"{what} recorded", f"{what} now", lineterm=""
-        )
-        yield from lines

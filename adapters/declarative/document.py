@@ -30,6 +30,10 @@ class Declared:
     routes: Mapping[tuple[str, str], Rules]
     document: Mapping[str, Any]
 
+    def rules_of(self, route: Route) -> Rules:
+        """Those of one of its adapter's routes, which stand in the same order."""
+        return list(self.routes.values())[self.adapter.routes.index(route)]
+
     @property
     def secrets(self) -> frozenset[str]:
         """The names of those that its login says, which a link has to have."""
