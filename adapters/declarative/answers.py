@@ -144,8 +144,10 @@ class Answers:
             return lambda scope: _plain(default if (found := look(scope)) in (MISSING, None) else found)
         (named, read, tell), *others = chain
         tells = [each[2] for each in others] or [tell]
-        if read is None or (others and None in tells):
-            self.mistakes.say((*path, "as"), f"{(named if read is None else others[0][0]).name} does not read or tell")
+        if read is None:
+            self.mistakes.say((*path, "as"), f"{named.name} tells only, it reads nothing")
+        for other in others:
+            self._check_tells(other, path)
 
         def told(scope: Scope) -> Any:
             try:
@@ -169,14 +171,16 @@ class Answers:
         found = [self.compiler.converter(each, (*path, "as")) for each in told]
         return [each for each in found if each is not None]
 
+    def _check_tells(self, converter: tuple[Converter, Any, Any], path: Steps) -> None:
+        if converter[2] is None:
+            self.mistakes.say((*path, "as"), f"{converter[0].name} reads only, it tells nothing")
+
     def _told(self, look: Look, spec: dict[str, Any], path: Steps) -> Look:
         """What is looked at, through its converters, in the end something that can be written."""
         tells: list[Callable[..., Any]] = []
-        for converter, _read, tell in self._chain(spec, path):
-            if tell is None:
-                self.mistakes.say((*path, "as"), f"{converter.name} reads only, it tells nothing")
-            else:
-                tells.append(tell)
+        for converter in self._chain(spec, path):
+            self._check_tells(converter, path)
+            tells.append(converter[2])
         default = spec.get("default", MISSING)
 
         def told(scope: Scope) -> Any:
@@ -290,8 +294,12 @@ def _plain(value: Any) -> Any:
     """What can be written: texts, numbers, truths; structs are a mistake of the document that shows as text."""
     if isinstance(value, Number):
         return _number(value)
-    if isinstance(value, bool | int | Decimal) or value is MISSING:
+    if value is None or isinstance(value, bool | int | Decimal) or value is MISSING:
         return value
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     return str(value)
 
 

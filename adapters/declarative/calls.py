@@ -84,6 +84,8 @@ class PlannedCall:
     def heard(self, reply: HttpReply, link: Link, at: datetime) -> Scope:
         """The answer, where it is a yes. Errors: LinkRefused, NotYet, LinkDown, BadMessage."""
         scope = Scope(WireRequest(METHOD, "", "", reply.headers, reply.body, METHOD, at), link, self.read)
+        if not reply.body.strip():  # many say yes without a word
+            scope.body = {}
         meaning = next((each for each in self.meanings if each.fits(reply.status, scope)), None)
         if meaning is None:
             checked(reply)

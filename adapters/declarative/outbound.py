@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -33,7 +34,7 @@ from adapters.declarative.calls import PlannedCall, planned
 from adapters.declarative.clauses import Clauses, result_of
 from adapters.declarative.mistakes import Steps
 from adapters.declarative.outline import QUERIES, TEST
-from adapters.declarative.paths import Look, message_path
+from adapters.declarative.paths import BadPath, Look, message_path
 from adapters.declarative.rules import Case, Fact, chosen
 from adapters.declarative.scope import JSON, MISSING, SOAP, XML, Scope
 from adapters.declarative.writing import as_told
@@ -259,16 +260,20 @@ def _pull(told: Mapping[str, Any], clauses: Clauses, path: Steps) -> Polls:
 
 
 def _list(told: Any, kind: str, clauses: Clauses, path: Steps) -> Callable[[Scope], list[Any]]:
-    """The items. In JSON nothing in the place of a list is no answer, and nobody may go on behind it; null is."""
+    """The items. Nothing in the place of a list is no answer, and nobody may go on behind it; null of JSON is."""
     elements = clauses.compiler(kind).many(told, path)
-    if kind in (XML, SOAP) or not isinstance(told, dict):
+    where = str(told.get("at", "")) if isinstance(told, dict) else ""
+    if not where:
+        clauses.mistakes.say(path, "expected {at: path}, which leads to a list")
+    is_xml = kind in (XML, SOAP)
+    expected = (etree._Element,) if is_xml else (list, NoneType)
+    try:
+        look = message_path("." if is_xml else where, JSON, {})
+    except BadPath:  # told already
         return elements
-    where = str(told.get("at", ""))
-    look = message_path(where, kind, {}) if where and not clauses.mistakes.found else elements
 
     def items(page: Scope) -> list[Any]:
-        found = look(page)
-        if found is not None and not isinstance(found, list):
+        if not isinstance(look(page), expected):
             raise bad(where, "", "a list")
         return elements(page)
 

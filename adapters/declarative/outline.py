@@ -28,6 +28,8 @@ GRADES = ("bronze", "silver", "gold")
 TEST = "test"
 # What an answer of the far side means.
 DONE, REFUSED, NOT_YET = MEANINGS = ("done", "refused", "not_yet")
+# How long a session lives that says nothing of it.
+SESSION_SECONDS = 3600
 NAME = r"[a-z][a-z0-9_]{0,31}"
 
 
@@ -41,7 +43,7 @@ class _Section(Schema):
         messages = error.messages if isinstance(error.messages, dict) else {}
         for key, told in messages.items():
             if told == ["Unknown field."]:
-                messages[key] = [f"Unknown field.{_guess(key, known)}"]
+                messages[key] = [f"Unknown field{_guess(key, known)}"]
 
 
 class _OneOf(validate.OneOf):
@@ -199,7 +201,7 @@ class _Login(_Section):
 
     call = fields.Nested(_Call)
     headers = _values(required=True, validate=validate.Length(min=1))
-    seconds = fields.Raw(load_default=3600)
+    seconds = fields.Raw(load_default=SESSION_SECONDS)
 
 
 class _Cursor(_Section):

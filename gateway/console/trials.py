@@ -35,6 +35,8 @@ ENCODINGS = {"utf-8": "UTF-8", "cp1251": "Windows-1251"}
 BLANK = {"subject": "", "method": "POST", "path": "", "query": "", "headers": "", "encoding": "utf-8", "body": ""}
 # Making scratch books takes a second of a processor, and their migrations are no matter for two threads at once.
 WAIT_SECONDS = 10
+# So many values of a message are shown; a receipt of many lines has more.
+MAX_FIELDS = 300
 _one_at_a_time = threading.Lock()
 
 
@@ -53,7 +55,7 @@ def trial() -> Any:
     exchange = request.values.get("exchange", "")
     if exchange:
         return _of_log(exchange)
-    asked = {**BLANK, **{name: request.values[name] for name in BLANK if name in request.values}}
+    asked = {**BLANK, **{name: request.form[name] for name in BLANK if name in request.form}}
     if request.method == "GET" or not asked["subject"]:
         return _shown(asked)
     subject = _subject(asked["subject"])
@@ -111,6 +113,14 @@ class Told:
     failure: str = ""
 
     @property
+    def fields(self) -> list[tuple[str, str | None, str | None]]:
+        return self.tried.fields[:MAX_FIELDS]
+
+    @property
+    def more_fields(self) -> int:
+        return max(len(self.tried.fields) - MAX_FIELDS, 0)
+
+    @property
     def answer(self) -> str:
         return readable(self.tried.response.body)[:MAX_SHOWN] if self.tried.response is not None else ""
 
@@ -145,8 +155,8 @@ def _asks(tried: Tried) -> Iterator[tuple[str, str, str, str]]:
         if isinstance(outcome, LoyaltyError):
             became = outcome.code, outcome.message
         else:
-            became = type(outcome).__name__, pretty(outcome)
-        yield type(ask).__name__, pretty(ask), *became
+            became = type(outcome).__name__, pretty(outcome)[:MAX_SHOWN]
+        yield type(ask).__name__, pretty(ask)[:MAX_SHOWN], *became
 
 
 def _shown(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from gateway.yaml_files import read_yaml
 from processing.commands import Query
 from processing.errors import BadMessage, BadReply, LinkDown, LinkRefused, NotYet
 from processing.results import Result, WalletCard, WalletsTold, WalletTold
+from tests.adapters.declarative.documents import changed
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "adapters"
 AT = datetime(2026, 5, 4, 16, 52, 31, tzinfo=UTC)
@@ -147,18 +147,7 @@ NOT_THERE, YES = HttpReply(404, {}, b""), told({"ok": True})
 
 
 def small(**changes: Any) -> dict[str, Any]:
-    """The document, with changes at dotted paths; ``None`` takes a key away."""
-    document: dict[str, Any] = copy.deepcopy(PARSED)
-    for path, value in changes.items():
-        at: Any = document
-        *steps, last = [int(step) if step.isdecimal() else step for step in path.split("__")]
-        for step in steps:
-            at = at[step]
-        if value is None:
-            del at[last]
-        else:
-            at[last] = value
-    return document
+    return changed(PARSED, **changes)
 
 
 def talk(document: dict[str, Any], job: Job, *replies: HttpReply, secrets: Any = SECRETS, results: Any = ()) -> Run:
@@ -201,6 +190,7 @@ def test_a_call_says_what_the_message_has_and_leaves_out_what_it_has_not() -> No
         ([HttpReply(500, {}, b"")], LinkDown, 1),
         ([NOT_THERE, HttpReply(409, {}, b"<html>")], None, 2),
         ([NOT_THERE, HttpReply(201, {}, b"{}")], None, 2),
+        ([NOT_THERE, HttpReply(204, {}, b"")], None, 2),
         ([NOT_THERE, told({"state": "busy", "ok": False})], NotYet, 2),
         ([NOT_THERE, told({"ok": False})], LinkRefused, 2),
         ([NOT_THERE, HttpReply(400, {}, b'{"ok": true}')], LinkRefused, 2),
@@ -363,6 +353,7 @@ def test_pages_may_be_lists_or_xml_and_the_cursor_that_of_the_last_item() -> Non
     assert [ask.keys for ask in run.asks] == [("small:1",)]
     assert found(run)[0].raw == ('<row id="2"/>',)
     assert heard(run)[1].path == "/news?after=2"
+    assert isinstance(talk(document, Job(AT), HttpReply(200, {}, b"")).error, BadMessage)
 
 
 # Mistakes -------------------------------------------------------------------------------------------------------
@@ -389,6 +380,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"login__headers": {"A": {"basic": [{"secret": "x"}]}}}, "login.headers.A", "[user, password]"),
     ({"login__seconds": "1h"}, "login.seconds", "expected a whole number"),
     ({"pull__items": "rows"}, "pull.items", "{at: path}"),
+    ({"pull__items": {"item": "rows"}}, "pull.items", "expected {at: path}"),
+    ({"pull__items": {"at": "rows..x"}}, "pull.items.at", "names with points between"),
     ({"pull__cursor__next": None}, "pull.cursor.next", "Missing data"),
     ({"pull__rules__0__ask": "Identify"}, "pull.rules.0.ask", "Must be one of"),
     ({"pull__rules__1__when": {"kind": "blocked"}}, "pull.rules.1.when", "may match this and blocked"),
