@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from adapters.contract import Adapter
 from adapters.converters import Converter
@@ -62,12 +62,8 @@ def declared(file: Path) -> Declared:
 def number_of_rules(found: Declared) -> int:
     """Of messages, files, pushes and polling together."""
     told = found.document
-    return sum(len(rules) for rules in (told["rules"], told["push"], *(each["rules"] for each in sections(told))))
-
-
-def sections(told: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Those of the document that have rules of their own."""
-    yield from (told[name] for name in ("files", "pull") if name in told)
+    parts = [told, *(told[name] for name in ("files", "pull") if name in told)]
+    return len(told["push"]) + sum(len(part["rules"]) for part in parts)
 
 
 def read(root: Path, name: str, problems: Problems, others: tuple[Converter, ...]) -> Declared | None:

@@ -161,9 +161,7 @@ class _Files(_Section):
 class _Reply(_Section):
     """What an answer means; without ``status`` one of 2xx."""
 
-    status = fields.List(
-        fields.Integer(strict=True, validate=validate.Range(200, 599)), validate=validate.Length(min=1)
-    )
+    status = fields.List(_status(), validate=validate.Length(min=1))
     when = fields.Raw(load_default=dict)
     means = _word(MEANINGS, required=True)
     seconds = fields.Integer(strict=True, validate=validate.Range(1, MAX_RETRY_SECONDS))

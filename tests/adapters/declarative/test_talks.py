@@ -171,6 +171,33 @@ def heard(run: Run) -> list[HttpCall]:
     return [call for call in vars(run)["heard"] if isinstance(call, HttpCall)]
 
 
+class Sales(FarSide):
+    """Makes as many sales as it is told, and tells which there are."""
+
+    def __init__(self) -> None:
+        self.sales: list[str] = []
+
+    def answer(self, call: Call) -> HttpReply:
+        assert isinstance(call, HttpCall)
+        number = urlsplit(call.path).path.rpartition("/")[2]
+        if call.method == "GET":
+            return YES if number in self.sales else NOT_THERE
+        self.sales.append(number)
+        return YES
+
+    def effects(self) -> Any:
+        return self.sales
+
+
+class TestLooksFirst(TalkSuite):
+    """A far side that does not know a repeat is looked at first."""
+
+    adapter = build(changed(PARSED, pull=None)).adapter
+    link = Link("l", "spb-3", ZoneInfo("Europe/Moscow"), {"language": "ru", "since": "1"})
+    far_side, secrets, examples = Sales, MappingProxyType(SECRETS), 5
+    pushes = (Job(AT, messages=(Message(7, "operation_posted", SALE),)),)
+
+
 def test_a_call_says_what_the_message_has_and_leaves_out_what_it_has_not() -> None:
     run = push(NOT_THERE, YES)
     look, call = heard(run)
