@@ -7,7 +7,7 @@ line that ends it. What nothing has ended yet is told when it is, so that a file
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from adapters.contract import BROKEN, OTHER, UNFINISHED
@@ -69,7 +69,7 @@ class _Grouping:
     scope: Scope
     key: tuple[str, ...] = ()
     open: Document | None = None
-    is_doubtful: bool = field(default=False)
+    is_doubtful: bool = False
 
     def documents(self, lines: Iterable[Line]) -> Iterator[Document]:
         for line in lines:

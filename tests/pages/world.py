@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import Connection, select, update
 from werkzeug.test import TestResponse
 
-from adapters.declarative import build
+from adapters.declarative import Declared, build
 from adapters.registry import ADAPTERS
 from gateway import app
 from gateway.app import Parts
@@ -79,10 +80,15 @@ def link(code: str, store: str) -> LinkSettings:
     return LinkSettings(code, "rkeeper", store, code != OFF, b"s" * 32, networks, options)
 
 
+@cache
+def document() -> Declared:
+    """An adapter in YAML, read once."""
+    return build(read_yaml(CONFIGS / "adapters" / "acme.yaml"))
+
+
 def settings() -> Settings:
     links = {code: link(code, store) for code, store in LINKS.items()}
-    documents = {"acme": build(read_yaml(CONFIGS / "adapters" / "acme.yaml"))}
-    return Settings(GatewaySettings(), CHAIN, PROGRAMMES, links, documents=documents)
+    return Settings(GatewaySettings(), CHAIN, PROGRAMMES, links, documents={"acme": document()})
 
 
 @dataclass
