@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters import frontol, iiko, onec, onec_soap, rkeeper, webhook
+from adapters import frontol, iiko, onec, onec_server, onec_soap, rkeeper, webhook
 from adapters.contract import Adapter
 from processing.errors import ConfigError
 
@@ -10,6 +10,7 @@ BUILT_IN: tuple[Adapter, ...] = (
     frontol.ADAPTER,
     iiko.ADAPTER,
     onec.ADAPTER,
+    onec_server.ADAPTER,
     onec_soap.ADAPTER,
     rkeeper.ADAPTER,
     webhook.ADAPTER,
