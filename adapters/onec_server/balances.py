@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.contract import Calling, Link, Message
+from adapters.contract import Calling, Link, Message, read
 from adapters.json_parsing import Node, parse_json
 from adapters.onec_server import odata, service
 from adapters.onec_server.answers import CHANGED, accepted, amount, ref, text
@@ -19,9 +19,10 @@ from adapters.onec_server.catalogues import VERSION
 from adapters.onec_server.literals import any_of, guid
 from adapters.onec_server.mapping import OWNER
 from adapters.onec_server.options import mapping_of
-from adapters.onec_server.whose import cards, numbers, wallet, whose
+from adapters.onec_server.whose import cards, names, wallet_ref, whose
+from processing.commands import ReadBalances
 from processing.errors import LinkDown, LinkRefused
-from processing.results import WalletTold
+from processing.results import Balances
 from processing.units import major
 
 # Whoever changes the object between our look and our write is looked at again, so often.
@@ -33,31 +34,32 @@ def tell(message: Message, link: Link) -> Calling[None]:
     body = parse_json(msgspec.json.encode(message.body))
     if body.get("unit").text() != link.options["unit"]:
         return
-    told = yield from wallet(body.get("account").integer())
+    account = body.get("account").integer()
+    told = yield from read(ReadBalances(refs=(wallet_ref(account),)))
     balance = balance_of(told, link.options["unit"])
     mapping = mapping_of(link)
     if "service" in mapping:
-        yield from _serve(mapping["service"], message, told, balance, link)
+        yield from _serve(mapping["service"], message, account, balance, link)
         return
     field = link.options["balance_field"]
     if not field:
         raise LinkRefused("the link names no balance_field")
-    for set_name, where in (yield from _objects(told, link)):
+    for set_name, where in (yield from _objects(account, link)):
         yield from _write(set_name, where, field, balance, link)
 
 
-def balance_of(told: WalletTold, unit: str) -> str:
+def balance_of(told: Balances, unit: str) -> str:
     """What it has of a unit, in major units."""
     return next((major(each.balance, each.scale) for each in told.balances if each.unit == unit), "0")
 
 
-def _objects(told: WalletTold, link: Link) -> Calling[list[tuple[str, str]]]:
+def _objects(account: int, link: Link) -> Calling[list[tuple[str, str]]]:
     """Where the balance is kept: sets, and filters for one object of each."""
     mapping = mapping_of(link)
     if mapping["points_of"] == OWNER:
-        found = yield from whose(told, link)
+        found = yield from whose(account, link)
         return [(found.set, any_of("Ref_Key", [guid(found.ref)]))]
-    rows = yield from cards(numbers(told), link)
+    rows = yield from cards(account, link)
     return [(mapping["cards"]["set"], any_of("Ref_Key", [guid(ref(row))])) for row in rows]
 
 
@@ -81,10 +83,15 @@ def _one(set_name: str, where: str, field: str, link: Link) -> Calling[Node]:
     return rows[0]
 
 
-def _serve(said: Mapping[str, Any], message: Message, told: WalletTold, balance: str, link: Link) -> Calling[None]:
+def _serve(said: Mapping[str, Any], message: Message, account: int, balance: str, link: Link) -> Calling[None]:
     telling = said.get("balance")
     if telling is None:
         raise LinkRefused("the mapping names no operation for it")
-    for number in numbers(told):
-        words = {"id": f"tillgate {link.code} {message.id} {number}", "card": number, "balance": Decimal(balance)}
-        yield from service.tell(telling, words)
+    called = yield from names(account, link)
+    words = {
+        "id": f"tillgate {link.code} {message.id}",
+        "card": called.numbers[0],
+        "guid": next(iter(called.guids), ""),
+        "balance": Decimal(balance),
+    }
+    yield from service.tell(telling, words)

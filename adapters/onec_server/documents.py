@@ -21,7 +21,7 @@ from adapters.json_parsing import Node, parse_json
 from adapters.onec_server import literals, odata, service
 from adapters.onec_server.answers import EXISTS, accepted, amount, code_of, document, flag, ref
 from adapters.onec_server.options import mapping_of, zone_of
-from adapters.onec_server.whose import Whose, numbers, wallet, whose
+from adapters.onec_server.whose import Whose, names, whose
 from adapters.parsing import bad
 from processing.errors import LinkDown, LinkRefused
 
@@ -86,7 +86,7 @@ def _document(message: Message, told: Node, direction: str, moved: Movements, li
     if found is None:
         rows = []
         for account, points in moved:
-            rows.append(((yield from whose((yield from wallet(account)), link)), points))
+            rows.append(((yield from whose(account, link)), points))
         found = yield from _made(_values(said, name, told, direction, rows, link), said, link)
     if flag(found, "Posted") or flag(found, "DeletionMark"):
         return  # or somebody in 1C has taken it away
@@ -139,10 +139,11 @@ def _serve(message: Message, told: Node, direction: str, moved: Movements, link:
     if telling is None:
         raise LinkRefused("the mapping names no operation for it")
     for account, points in moved:
-        said = Decimal(points)
+        said, called = Decimal(points), (yield from names(account, link))
         words = {
             "id": f"{mark(message, link, direction)} {account}",
-            "card": numbers((yield from wallet(account)))[0],
+            "card": called.numbers[0],
+            "guid": next(iter(called.guids), ""),
             "at": local_time(told, link),
             "accrued": said if direction == ACCRUAL else Decimal(0),
             "redeemed": said if direction == REDEMPTION else Decimal(0),

@@ -133,14 +133,14 @@ class Telling(_Section):
 class MovementTelling(Telling):
     parameters = fields.Dict(
         keys=a_name(),
-        values=fields.String(validate=validate.OneOf(("id", "card", "at", "accrued", "redeemed", "kind"))),
+        values=fields.String(validate=validate.OneOf(("id", "card", "guid", "at", "accrued", "redeemed", "kind"))),
         required=True,
     )
 
 
 class BalanceTelling(Telling):
     parameters = fields.Dict(
-        keys=a_name(), values=fields.String(validate=validate.OneOf(("id", "card", "balance"))), required=True
+        keys=a_name(), values=fields.String(validate=validate.OneOf(("id", "card", "guid", "balance"))), required=True
     )
 
 

@@ -1,4 +1,7 @@
-"""Whose points an operation is about, as 1C calls them: the card with one of the wallet's numbers, or its owner."""
+"""Whose points an operation is about, as 1C calls them: the card that the wallet has, or its owner.
+
+The books know a card that was pulled by 1C's own GUID; any other is looked for by its number.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,16 @@ from adapters.contract import Calling, Link, read
 from adapters.json_parsing import Node
 from adapters.onec_server import odata
 from adapters.onec_server.answers import flag, ref, text
-from adapters.onec_server.catalogues import MAX_NUMBER, card_properties, owner_of
-from adapters.onec_server.literals import any_of
+from adapters.onec_server.catalogues import MAX_NUMBER, SCHEME, card_properties, owner_of
+from adapters.onec_server.literals import any_of, guid
 from adapters.onec_server.literals import text as literal
 from adapters.onec_server.mapping import OWNER
 from adapters.onec_server.options import mapping_of
-from processing.commands import ReadWallets
+from processing.commands import NameWallet, Ref
 from processing.errors import LinkRefused
-from processing.results import WalletTold
 
-# Of a wallet's cards so many are looked for; 1C may have several with one number.
-MAX_CARDS, MAX_FOUND = 8, 40
-ACTIVE = "active"
+# Of a wallet's cards so many names of each kind are looked for; 1C may have several cards with one number.
+MAX_NAMES, MAX_FOUND = 8, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +32,32 @@ class Whose:
     ref: str
 
 
-def wallet(account: int) -> Calling[WalletTold]:
-    """The wallet as it is now. Errors: LinkRefused for one that nobody has."""
-    told = yield from read(ReadWallets(accounts=(account,)))
-    if not told.wallets:
-        raise LinkRefused("nobody has this wallet")
-    return told.wallets[0]
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the wallet's cards are called: 1C's GUIDs and numbers, cards that may be used before the others, the newest
+    first."""
+
+    guids: tuple[str, ...]
+    numbers: tuple[str, ...]
 
 
-def numbers(told: WalletTold) -> list[str]:
-    """The numbers of its cards, those first that are in use, the newest before the others. Errors: LinkRefused."""
-    found = sorted(told.cards, key=lambda card: (card.status != ACTIVE, -card.card_id))
-    if not found:
-        raise LinkRefused("the wallet has no card")
-    return [card.number for card in found[:MAX_CARDS]]
+def wallet_ref(account: int) -> Ref:
+    return Ref("wallet", str(account))
 
 
-def whose(told: WalletTold, link: Link, further: Iterable[str] = ()) -> Calling[Whose]:
+def names(account: int, link: Link) -> Calling[Names]:
+    """Of the wallet of this number. Errors: a refusal of the core (nobody has it)."""
+    told = yield from read(NameWallet(store=link.store, refs=(wallet_ref(account),)))
+    cards = sorted(told.cards, key=lambda card: bool(card.usable))
+    guids = [name.value for card in cards for name in card.names if name.scheme == SCHEME]
+    own = [card.number for card in cards]
+    further = [name.value for card in cards for name in card.names if name.scheme == "card"]
+    return Names(tuple(guids[:MAX_NAMES]), tuple(dict.fromkeys([*own, *further]))[:MAX_NAMES])
+
+
+def whose(account: int, link: Link) -> Calling[Whose]:
     """Who has the wallet's points in 1C. Errors: LinkRefused for a card that 1C does not know."""
-    rows = yield from cards(numbers(told), link, further)
+    rows = yield from cards(account, link)
     if mapping_of(link)["points_of"] != OWNER:
         return Whose(mapping_of(link)["cards"]["set"], ref(rows[0]))
     owned = [owner for row in rows if (owner := owner_of(row, link))[1]]
@@ -58,14 +66,24 @@ def whose(told: WalletTold, link: Link, further: Iterable[str] = ()) -> Calling[
     return Whose(*owned[0])
 
 
-def cards(wanted: list[str], link: Link, further: Iterable[str] = ()) -> Calling[list[Node]]:
-    """1C's cards with these numbers, in their order. Errors: LinkRefused where there are none."""
+def cards(account: int, link: Link) -> Calling[list[Node]]:
+    """1C's cards of the wallet, in the order of its names. Errors: LinkRefused where there are none."""
+    called = yield from names(account, link)
     said = mapping_of(link)["cards"]
-    name = said["numbers"][0]
+    number = said["numbers"][0]
+    where = [any_of("Ref_Key", map(guid, called.guids)), any_of(number, map(literal, called.numbers))]
     found = yield from odata.find(
-        link, said["set"], any_of(name, map(literal, wanted)), MAX_FOUND, [*card_properties(said), *further]
+        link, said["set"], " or ".join(filter(None, where)), MAX_FOUND, tuple(card_properties(said))
     )
-    known = [row for row in found if not flag(row, "DeletionMark") and text(row, name, MAX_NUMBER) in wanted]
+    order = [*called.guids, *called.numbers]
+    known = {_place(row, number, order): row for row in reversed(found) if not flag(row, "DeletionMark")}
+    known.pop(len(order), None)
     if not known:
-        raise LinkRefused("1C has no card with this number")
-    return sorted(known, key=lambda row: wanted.index(text(row, name, MAX_NUMBER)))
+        raise LinkRefused("1C has no card of this wallet")
+    return [known[place] for place in sorted(known)]
+
+
+def _place(row: Node, number: str, order: Iterable[str]) -> int:
+    """Where the first of its names stands; behind all where it has none of them."""
+    own, told = {ref(row), text(row, number, MAX_NUMBER)}, list(order)
+    return next((place for place, name in enumerate(told) if name in own), len(told))

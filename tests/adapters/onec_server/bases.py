@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ def person(n: int, **more: Any) -> Row:
 
 def ut11(count: int = 3) -> OneC:
     """УТ 11: points are the partner's. The last card is cancelled, the one before has no owner."""
+    return OneC(ut11_rows(count), {DOCUMENT: DOCUMENT_FIELDS | {"ВидПравила"}})
+
+
+@cache
+def ut11_rows(count: int) -> dict[str, list[Row]]:
     cards = [
         folder(
             {
@@ -54,20 +60,22 @@ def ut11(count: int = 3) -> OneC:
         )
         for n in range(1, count + 1)
     ]
-    return OneC(
-        {
-            "Catalog_КартыЛояльности": cards,
-            "Catalog_Партнеры": [person(n, БаллыЛояльности=0) for n in range(1, count + 1)],
-            "Catalog_Номенклатура": goods(),
-            "Catalog_Склады": [folder({"Ref_Key": ref(900), "Description": "Магазин на Невском"})],
-            DOCUMENT: [],
-        },
-        {DOCUMENT: DOCUMENT_FIELDS | {"ВидПравила"}},
-    )
+    return {
+        "Catalog_КартыЛояльности": cards,
+        "Catalog_Партнеры": [person(n, БаллыЛояльности=0) for n in range(1, count + 1)],
+        "Catalog_Номенклатура": goods(),
+        "Catalog_Склады": [folder({"Ref_Key": ref(900), "Description": "Магазин на Невском"})],
+        DOCUMENT: [],
+    }
 
 
 def retail2(count: int = 3) -> OneC:
     """Розница 2: points are the card's; an owner may be a person or a firm."""
+    return OneC(retail2_rows(count), {DOCUMENT: DOCUMENT_FIELDS})
+
+
+@cache
+def retail2_rows(count: int) -> dict[str, list[Row]]:
     cards = [
         folder(
             {
@@ -82,17 +90,14 @@ def retail2(count: int = 3) -> OneC:
         )
         for n in range(1, count + 1)
     ]
-    return OneC(
-        {
-            "Catalog_ИнформационныеКарты": cards,
-            "Catalog_ФизическиеЛица": [person(n) for n in range(1, count + 1)],
-            "Catalog_Контрагенты": [],
-            "Catalog_Номенклатура": goods(),
-            "Catalog_Магазины": [folder({"Ref_Key": ref(900), "Description": "Магазин на Невском"})],
-            DOCUMENT: [],
-        },
-        {DOCUMENT: DOCUMENT_FIELDS},
-    )
+    return {
+        "Catalog_ИнформационныеКарты": cards,
+        "Catalog_ФизическиеЛица": [person(n) for n in range(1, count + 1)],
+        "Catalog_Контрагенты": [],
+        "Catalog_Номенклатура": goods(),
+        "Catalog_Магазины": [folder({"Ref_Key": ref(900), "Description": "Магазин на Невском"})],
+        DOCUMENT: [],
+    }
 
 
 DOCUMENT_FIELDS = {
@@ -109,7 +114,15 @@ DOCUMENT_FIELDS = {
 
 def goods() -> list[Row]:
     return [
-        folder({"Ref_Key": ref(700), "Description": "Табак", "Code": "00-1", "IsFolder": True, "Parent____Presentation": ""}),
+        folder(
+            {
+                "Ref_Key": ref(700),
+                "Description": "Табак",
+                "Code": "00-1",
+                "IsFolder": True,
+                "Parent____Presentation": "",
+            }
+        ),
         *(
             folder(
                 {

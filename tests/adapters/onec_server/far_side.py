@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -12,9 +13,10 @@ from adapters.contract import Call, HttpCall, HttpReply, Job, Link, Message, Rep
 from adapters.onec_server import ADAPTER
 from adapters.onec_server.options import OneCOptions
 from adapters.testing.far_sides import FarSide
+from adapters.testing.lines import CUTS, Cut
 from adapters.testing.talk_suite import TalkSuite
-from processing.commands import Query, ReadWallets
-from processing.results import Balance, WalletCard, WalletsTold, WalletTold
+from processing.commands import NameWallet, Query, ReadBalances
+from processing.results import Balance, Balances, CardName, CardNamed, Result, WalletNamed
 from tests.adapters.onec_server.bases import DOCUMENT, PROGRAMME, mapping, number, retail2, ut11
 from tests.adapters.onec_server.one_c import PASSWORD, USER, OneC, ref
 
@@ -32,20 +34,19 @@ def balance(number: int, account: int) -> Message:
     return Message(number, "balance_changed", {"account": account, "unit": "BONUS", "balance": "70.50"})
 
 
-def wallet(account: int) -> WalletTold:
-    card = WalletCard(
-        card_id=account, number=number(account), product="guest", status="active", issued_at=AT, expires_at=None
-    )
-    points = Balance(unit="BONUS", scale=2, balance=70_50, available=70_50)
-    return WalletTold(account=account, accounts=(account,), cards=(card,), balances=(points,))
-
-
 class Wallets(FarSide):
-    """Wallets with the number of the card of 1C that has the same place."""
+    """Wallets whose cards have the numbers of 1C's in the same places; the second is known by 1C's GUID alone."""
 
-    def read(self, query: Query[Any]) -> WalletsTold:
-        assert isinstance(query, ReadWallets)
-        return WalletsTold(wallets=tuple(map(wallet, query.accounts)))
+    def read(self, query: Query[Any]) -> Result:
+        assert isinstance(query, NameWallet | ReadBalances)
+        account = int(query.refs[0].value)
+        if isinstance(query, ReadBalances):
+            points = Balance(unit="BONUS", scale=2, balance=70_50, available=70_50)
+            return Balances(as_of=AT, account=account, balances=(points,))
+        name = CardName("onec", ref(account)) if account == 2 else CardName("card", number(account))
+        own = number(account if account != 2 else 77)
+        card = CardNamed(number=own, status="active", usable="", product="guest", names=(name,))
+        return WalletNamed(account=account, uuid="", opened_at=AT, cards=(card,))
 
 
 class Base(Wallets):
@@ -92,23 +93,32 @@ def link(name: str, **options: Any) -> Link:
 
 
 class Talks(TalkSuite):
-    """УТ 11: an operation that brings and takes, a balance of the partner; all catalogues."""
+    """УТ 11, with sessions: an operation that brings and takes, a balance of the partner; cards with their owners."""
 
     adapter, far_side = ADAPTER, UtBase
-    link = link("ut11", balance_field="БаллыЛояльности", pull=["cards", "goods", "stores"], page=2)
+    link = link("ut11", balance_field="БаллыЛояльности", page=3)
     pushes = (Job(AT, messages=(operation(7, (1, "30.00"), (1, "-10.00")), balance(8, 1))),)
     pulls = (Job(AT),)
     secrets = MappingProxyType({"password": PASSWORD})
     examples = 10
 
 
-class Retail2Talks(Talks):
-    """Розница 2, which keeps sessions by itself: two messages in one talk."""
+class OnceCut:
+    """For less: what is cut in two tries is above, here each step is cut once."""
+
+    examples = 5
+
+    def cuts(self, job: Job) -> Iterator[list[Cut]]:
+        for at, _ in self.steps(job):  # type: ignore[attr-defined]  # of the suite that it stands before
+            yield from ([Cut(at, how)] for how in CUTS)
+
+
+class Retail2Talks(OnceCut, Talks):
+    """Розница 2, which keeps sessions by itself: the card's points; all catalogues."""
 
     far_side = Retail2Base
-    link = link("retail2", balance_field="БаллыTillgate", session=False)
+    link = link("retail2", balance_field="БаллыTillgate", pull=["cards", "goods", "stores"], session=False)
     pushes = (Job(AT, messages=(operation(7, (1, "-30.00")), balance(8, 2))),)
-    examples = 5
 
 
 # A published service ------------------------------------------------------------------------------------------------
@@ -176,7 +186,7 @@ class Service(Wallets):
         return self.told
 
 
-class ServiceTalks(Talks):
+class ServiceTalks(OnceCut, Talks):
     far_side = Service
     link = Link(
         "office",
@@ -185,9 +195,6 @@ class ServiceTalks(Talks):
         OneCOptions().load({"mapping": SERVICE, "user": USER, "product": "guest", "session": False, "page": 2}),
     )
     pushes = (Job(AT, messages=(operation(7, (1, "30.00"), (2, "-10.00")), balance(8, 1))),)
-    examples = 5
 
     def test_a_test_message_is_said_or_refused(self) -> None:
         """It asks for the WSDL over HTTP: tests/scenarios/test_onec_server.py."""
-
-

@@ -9,9 +9,9 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID, uuid5
@@ -20,6 +20,7 @@ ZEROS = "00000000-0000-0000-0000-000000000000"
 BOM = b"\xef\xbb\xbf"
 ROOT = "odata/standard.odata/"
 USER, PASSWORD = "Обмен", "пароль"
+BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 TOKEN = re.compile(
     r"\s*(?:(?P<guid>guid'[0-9a-f-]{36}')|(?P<moment>datetime'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d')|(?P<text>'(?:[^']|'')*')"
     r"|(?P<number>-?\d+(?:\.\d+)?)|(?P<flag>true|false)\b|(?P<word>\w+))"
@@ -56,7 +57,7 @@ class OneC:
     """Sets of rows by name. ``limits``: properties that a new row may have, by set; others are dropped silently."""
 
     def __init__(self, sets: Mapping[str, list[Row]], limits: Mapping[str, set[str]] | None = None) -> None:
-        self.sets = {name: [self._versioned(dict(row)) for row in rows] for name, rows in deepcopy(dict(sets)).items()}
+        self.sets = {name: [self._versioned(row) for row in rows] for name, rows in sets.items()}
         self.limits = dict(limits or {})
         self.sessions: set[str] = set()
         self.licences = 3
@@ -72,9 +73,8 @@ class OneC:
 
     def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         told = {name.lower(): value for name, value in headers.items()}
-        self.calls.append(f"{method} {unquote(target)}")
-        basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if told.get("authorization") != f"Basic {basic}":
+        self.calls.append(f"{method} {target}")
+        if told.get("authorization") != BASIC:
             return 401, {"www-authenticate": "Basic"}, b"<html>401</html>"
         return self._in_session(told, lambda: self._served(method, target.lstrip("/"), told, body))
 
@@ -94,20 +94,19 @@ class OneC:
         return serve()
 
     def _served(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        path, _, query = target.partition("?")
-        path = unquote(path, errors="strict")
+        path, asked = parsed(target)
         if path == "ws/InterfaceVersion.1cws":
             return 200, {"content-type": "text/xml"}, b"<soap:Envelope/>"
         try:
-            assert path.startswith(ROOT) and "+" not in query
-            status, value = self._answer(method, path.removeprefix(ROOT), dict(options(query)), headers, body)
+            assert path.startswith(ROOT) and "+" not in target
+            status, value = self._answer(method, path.removeprefix(ROOT), asked, headers, body)
         except Refused as error:
             told = {"odata.error": {"code": error.code, "message": {"lang": "ru", "value": "Ошибка при …"}}}
             return error.status, {"content-type": "application/json"}, json.dumps(told).encode()
         return status, {"content-type": "application/json;odata=minimalmetadata"}, BOM + said(value)
 
     def _answer(
-        self, method: str, path: str, asked: dict[str, str], headers: Mapping[str, str], body: bytes
+        self, method: str, path: str, asked: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Any]:
         match = re.fullmatch(r"(\w+)(?:\((.+)\))?(/Post)?", path)
         if match is None:
@@ -133,6 +132,9 @@ class OneC:
         row.update(self._versioned(row))
         return 200, row
 
+    def _names(self, name: str) -> set[str]:
+        return set(self.sets[name][0]) if self.sets[name] else set()
+
     def _row(self, name: str, ref: str) -> Row:
         for row in self.sets[name]:
             if row["Ref_Key"] == ref:
@@ -150,8 +152,8 @@ class OneC:
         self.sets[name].append(row)
         return row
 
-    def _listed(self, name: str, asked: dict[str, str]) -> Iterator[Row]:
-        rows, known = self.sets[name], self.limits.get(name) or {n for row in self.sets[name] for n in row}
+    def _listed(self, name: str, asked: Mapping[str, str]) -> Iterator[Row]:
+        rows, known = self.sets[name], self.limits.get(name) or self._names(name)
         rows = [row for row in rows if true(asked.get("$filter", ""), row, known | {"Ref_Key", "DataVersion"})]
         if asked.get("$orderby") == "Ref_Key":  # by the presentation, but stably
             rows = sorted(rows, key=lambda row: (str(row.get("Description", "")), row["Ref_Key"]))
@@ -164,10 +166,12 @@ class OneC:
             yield {n: row.get(n) for n in select} if select else row
 
 
-def options(query: str) -> Iterator[tuple[str, str]]:
-    for part in query.split("&") if query else ():
-        name, _, value = part.partition("=")
-        yield name, unquote(value, errors="strict")
+@lru_cache(10_000)
+def parsed(target: str) -> tuple[str, Mapping[str, str]]:
+    """Path and options, each percent-encoded once as UTF-8. Errors: UnicodeDecodeError."""
+    path, _, query = target.partition("?")
+    parts = [part.partition("=") for part in query.split("&")] if query else []
+    return unquote(path, errors="strict"), {name: unquote(value, errors="strict") for name, _, value in parts}
 
 
 def said(value: Any) -> bytes:
@@ -184,7 +188,7 @@ def said(value: Any) -> bytes:
 
 
 def true(filter_: str, row: Row, known: set[str]) -> bool:
-    """``a eq literal``, joined by ``or``: all that the adapter needs. Another name is error 10, other words error 14."""
+    """``a eq literal``, joined by ``or``: all that is needed. Another name is error 10, other words error 14."""
     if not filter_:
         return True
     rest, found = filter_, False
