@@ -16,17 +16,18 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from adapters.contract import Calling, Link, Message
+from adapters.contract import Calling, Link, Message, read
 from adapters.json_parsing import Node, parse_json
 from adapters.onec_server import literals, odata, service
-from adapters.onec_server.answers import EXISTS, accepted, amount, code_of, document, flag, ref
+from adapters.onec_server.answers import EXISTS, accepted, code_of, document, flag, ref
 from adapters.onec_server.options import mapping_of, zone_of
 from adapters.onec_server.whose import Whose, names, whose
-from adapters.parsing import bad
+from processing.commands import ReadOperation
 from processing.errors import LinkDown, LinkRefused
+from processing.results import OperationTold
+from processing.units import major
 
 ACCRUAL, REDEMPTION = "accrual", "redemption"
-MAX_MOVEMENTS = 64
 MAX_ROWS = 1_000
 _NAMES = UUID("74696c6c-6761-7465-8000-000000000001")
 
@@ -35,9 +36,9 @@ Movements = Sequence[tuple[int, str]]
 
 def tell(message: Message, link: Link) -> Calling[None]:
     """Say an operation. Errors: LinkDown, LinkRefused, BadReply, BadMessage."""
-    told = parse_json(msgspec.json.encode(message.body))
-    kinds = link.options["operations"]
-    if kinds and told.get("operation_kind").text() not in kinds:
+    number = parse_json(msgspec.json.encode(message.body)).get("operation").integer()
+    told = yield from read(ReadOperation(operation_id=number))
+    if link.options["operations"] and told.kind not in link.options["operations"]:
         return
     mapping = mapping_of(link)
     for direction in (ACCRUAL, REDEMPTION):
@@ -48,24 +49,23 @@ def tell(message: Message, link: Link) -> Calling[None]:
             yield from _document(message, told, direction, moved, link)
 
 
-def movements(told: Node, direction: str, link: Link) -> Movements:
-    """Accounts with so many points, as texts without a sign, that came in or went out. Errors: BadMessage."""
-    found = []
-    for each in told.get("movements").rows(MAX_MOVEMENTS):
-        points = amount(each, "amount")
-        is_out = points.startswith("-")
-        if points and each.get("unit").text() == link.options["unit"] and is_out == (direction == REDEMPTION):
-            found.append((each.get("account").integer(), points.removeprefix("-")))
-    return found
+def movements(told: OperationTold, direction: str, link: Link) -> Movements:
+    """Wallets with so many points, as texts without a sign, that an operation brought or took.
+
+    An operation that takes and brings is told as both: its event has only what came of it.
+    """
+    sums: dict[int, int] = {}
+    scales = {entry.scale for entry in told.entries if entry.unit == link.options["unit"]}
+    for entry in told.entries:
+        is_ours = entry.account and entry.unit == link.options["unit"]
+        if is_ours and (entry.amount < 0) == (direction == REDEMPTION):
+            sums[entry.account] = sums.get(entry.account, 0) + abs(entry.amount)
+    return [(account, major(amount, max(scales))) for account, amount in sums.items() if amount]
 
 
-def local_time(told: Node, link: Link) -> datetime:
-    """When it happened, by the wall clock of 1C. Errors: BadMessage."""
-    at = told.get("effective_at")
-    try:
-        return datetime.fromisoformat(at.text()).astimezone(zone_of(link)).replace(tzinfo=None, microsecond=0)
-    except (ValueError, OverflowError):
-        raise bad(at.where, at.value, "an instant") from None
+def local_time(told: OperationTold, link: Link) -> datetime:
+    """When it happened, by the wall clock of 1C."""
+    return told.effective_at.astimezone(zone_of(link)).replace(tzinfo=None, microsecond=0)
 
 
 def mark(message: Message, link: Link, direction: str) -> str:
@@ -76,7 +76,7 @@ def mark(message: Message, link: Link, direction: str) -> str:
 # Over OData -------------------------------------------------------------------------------------------------------
 
 
-def _document(message: Message, told: Node, direction: str, moved: Movements, link: Link) -> Calling[None]:
+def _document(message: Message, told: OperationTold, direction: str, moved: Movements, link: Link) -> Calling[None]:
     mapping = mapping_of(link)
     said = mapping.get("document")
     if said is None or not link.options["programme"]:
@@ -112,7 +112,12 @@ def _made(values: Mapping[str, Any], said: Mapping[str, Any], link: Link) -> Cal
 
 
 def _values(
-    said: Mapping[str, Any], name: str, told: Node, direction: str, rows: Sequence[tuple[Whose, str]], link: Link
+    said: Mapping[str, Any],
+    name: str,
+    told: OperationTold,
+    direction: str,
+    rows: Sequence[tuple[Whose, str]],
+    link: Link,
 ) -> dict[str, Any]:
     part = said[direction]
     table = [
@@ -134,7 +139,7 @@ def _values(
 # By a service -----------------------------------------------------------------------------------------------------
 
 
-def _serve(message: Message, told: Node, direction: str, moved: Movements, link: Link) -> Calling[None]:
+def _serve(message: Message, told: OperationTold, direction: str, moved: Movements, link: Link) -> Calling[None]:
     telling = mapping_of(link)["service"].get("movement")
     if telling is None:
         raise LinkRefused("the mapping names no operation for it")
@@ -147,6 +152,6 @@ def _serve(message: Message, told: Node, direction: str, moved: Movements, link:
             "at": local_time(told, link),
             "accrued": said if direction == ACCRUAL else Decimal(0),
             "redeemed": said if direction == REDEMPTION else Decimal(0),
-            "kind": told.get("operation_kind").text(),
+            "kind": told.kind,
         }
         yield from service.tell(telling, words)

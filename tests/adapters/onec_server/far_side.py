@@ -15,8 +15,8 @@ from adapters.onec_server.options import OneCOptions
 from adapters.testing.far_sides import FarSide
 from adapters.testing.lines import CUTS, Cut
 from adapters.testing.talk_suite import TalkSuite
-from processing.commands import NameWallet, Query, ReadBalances
-from processing.results import Balance, Balances, CardName, CardNamed, Result, WalletNamed
+from processing.commands import NameWallet, Query, ReadBalances, ReadOperation
+from processing.results import Balance, Balances, CardName, CardNamed, EntryTold, OperationTold, Result, WalletNamed
 from tests.adapters.onec_server.bases import DOCUMENT, PROGRAMME, mapping, number, retail2, ut11
 from tests.adapters.onec_server.one_c import PASSWORD, USER, OneC, ref
 
@@ -24,20 +24,40 @@ AT = datetime(2026, 5, 4, 16, 52, 31, tzinfo=UTC)
 MOSCOW = ZoneInfo("Europe/Moscow")
 
 
-def operation(number: int, *movements: tuple[int, str]) -> Message:
-    told = [{"account": account, "unit": "BONUS", "amount": amount} for account, amount in movements]
-    body = {"operation_kind": "receipt", "effective_at": "2026-05-04T12:00:00.120000+00:00", "movements": told}
-    return Message(number, "operation_posted", body)
+# Operations by number: what they brought wallets and took from them.
+OPERATIONS = {7: ((1, 30_00), (1, -10_00), (0, -20_00)), 17: ((1, -30_00),), 27: ((1, 30_00), (2, -10_00))}
+
+
+def operation(number: int) -> Message:
+    return Message(number, "operation_posted", {"operation": str(number), "operation_kind": "receipt"})
 
 
 def balance(number: int, account: int) -> Message:
     return Message(number, "balance_changed", {"account": account, "unit": "BONUS", "balance": "70.50"})
 
 
+def operation_told(number: int) -> OperationTold:
+    entries = [
+        EntryTold(account=account, partner="", kind="", unit="BONUS", scale=2, amount=amount, lot_id=None)
+        for account, amount in OPERATIONS[number]
+    ]
+    return OperationTold(
+        operation_id=number,
+        kind="receipt",
+        store="bistro",
+        actor="",
+        effective_at=AT,
+        booked_at=AT,
+        entries=tuple(entries),
+    )
+
+
 class Wallets(FarSide):
     """Wallets whose cards have the numbers of 1C's in the same places; the second is known by 1C's GUID alone."""
 
     def read(self, query: Query[Any]) -> Result:
+        if isinstance(query, ReadOperation):
+            return operation_told(query.operation_id)
         assert isinstance(query, NameWallet | ReadBalances)
         account = int(query.refs[0].value)
         if isinstance(query, ReadBalances):
@@ -97,7 +117,7 @@ class Talks(TalkSuite):
 
     adapter, far_side = ADAPTER, UtBase
     link = link("ut11", balance_field="БаллыЛояльности", page=3)
-    pushes = (Job(AT, messages=(operation(7, (1, "30.00"), (1, "-10.00")), balance(8, 1))),)
+    pushes = (Job(AT, messages=(operation(7), balance(8, 1))),)
     pulls = (Job(AT),)
     secrets = MappingProxyType({"password": PASSWORD})
     examples = 10
@@ -118,7 +138,7 @@ class Retail2Talks(OnceCut, Talks):
 
     far_side = Retail2Base
     link = link("retail2", balance_field="БаллыTillgate", pull=["cards", "goods", "stores"], session=False)
-    pushes = (Job(AT, messages=(operation(7, (1, "-30.00")), balance(8, 2))),)
+    pushes = (Job(AT, messages=(operation(17), balance(8, 2))),)
 
 
 # A published service ------------------------------------------------------------------------------------------------
@@ -194,7 +214,7 @@ class ServiceTalks(OnceCut, Talks):
         MOSCOW,
         OneCOptions().load({"mapping": SERVICE, "user": USER, "product": "guest", "session": False, "page": 2}),
     )
-    pushes = (Job(AT, messages=(operation(7, (1, "30.00"), (2, "-10.00")), balance(8, 1))),)
+    pushes = (Job(AT, messages=(operation(27), balance(8, 1))),)
 
     def test_a_test_message_is_said_or_refused(self) -> None:
         """It asks for the WSDL over HTTP: tests/scenarios/test_onec_server.py."""

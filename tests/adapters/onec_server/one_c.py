@@ -154,14 +154,16 @@ class OneC:
 
     def _listed(self, name: str, asked: Mapping[str, str]) -> Iterator[Row]:
         rows, known = self.sets[name], self.limits.get(name) or self._names(name)
-        rows = [row for row in rows if true(asked.get("$filter", ""), row, known | {"Ref_Key", "DataVersion"})]
+        known |= {"Ref_Key", "DataVersion"}
+        true(asked.get("$filter", ""), {}, known)
+        rows = [row for row in rows if true(asked.get("$filter", ""), row, known)]
         if asked.get("$orderby") == "Ref_Key":  # by the presentation, but stably
             rows = sorted(rows, key=lambda row: (str(row.get("Description", "")), row["Ref_Key"]))
         if "$inlinecount" not in asked:
             rows = rows[int(asked.get("$skip", 0)) :][: int(asked.get("$top", len(rows)))]
         select = asked["$select"].split(",") if "$select" in asked else None
         for row in rows:
-            if select and not set(select) <= known | {"Ref_Key", "DataVersion", "DeletionMark", "IsFolder"}:
+            if select and not set(select) <= known | {"DeletionMark", "IsFolder"}:
                 raise Refused(400, "10")
             yield {n: row.get(n) for n in select} if select else row
 
