@@ -34,7 +34,8 @@ def cards(listing: Mapping[str, Any], skip: int, top: int) -> Calling[list[Node]
     call = SoapCall(listing["operation"], {listing["skip"]: skip, listing["top"]: top})
     found = told((yield from soap(call)).value)
     for step in listing["rows"]:
-        found = found.get(step)
+        if not isinstance(found.value, list):  # zeep leaves out a level that has one element in it
+            found = found.get(step)
     if isinstance(found.value, dict):  # XML does not tell one row from a list of one
         found = Node([found.value], found.where)
     if found.value is None and not listing["rows"]:

@@ -65,6 +65,7 @@ class OneC:
         self.refuses_posting = False
         self.calls: list[str] = []
         self._count = 0
+        self._refs: dict[str, tuple[dict[str, Row], int]] = {}
 
     def _versioned(self, row: Row) -> Row:
         number = getattr(self, "_version", 0) + 1
@@ -135,11 +136,17 @@ class OneC:
     def _names(self, name: str) -> set[str]:
         return set(self.sets[name][0]) if self.sets[name] else set()
 
+    def _by_ref(self, name: str) -> Mapping[str, Row]:
+        kept, size = self._refs.get(name, ({}, -1))
+        if size != len(self.sets[name]) or size < 100:
+            kept = {row["Ref_Key"]: row for row in self.sets[name]}
+            self._refs[name] = kept, len(kept)
+        return kept
+
     def _row(self, name: str, ref: str) -> Row:
-        for row in self.sets[name]:
-            if row["Ref_Key"] == ref:
-                return row
-        raise Refused(404, "9")
+        if ref not in self._by_ref(name):
+            raise Refused(404, "9")
+        return self._by_ref(name)[ref]
 
     def _made(self, name: str, told: Row) -> Row:
         known = self.limits.get(name, set(told))
@@ -156,7 +163,12 @@ class OneC:
         rows, known = self.sets[name], self.limits.get(name) or self._names(name)
         known |= {"Ref_Key", "DataVersion"}
         true(asked.get("$filter", ""), {}, known)
-        rows = [row for row in rows if true(asked.get("$filter", ""), row, known)]
+        wanted = pairs(asked.get("$filter", ""))
+        if wanted and {each for each, _ in wanted} == {"Ref_Key"}:
+            refs = self._by_ref(name)
+            rows = [refs[ref] for _, ref in wanted if ref in refs]
+        elif wanted:
+            rows = [row for row in rows if true(asked["$filter"], row, known)]
         if asked.get("$orderby") == "Ref_Key":  # by the presentation, but stably
             rows = sorted(rows, key=lambda row: (str(row.get("Description", "")), row["Ref_Key"]))
         if "$inlinecount" not in asked:
@@ -189,29 +201,32 @@ def said(value: Any) -> bytes:
     return re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text).encode()
 
 
-def true(filter_: str, row: Row, known: set[str]) -> bool:
-    """``a eq literal``, joined by ``or``: all that is needed. Another name is error 10, other words error 14."""
-    if not filter_:
-        return True
-    rest, found = filter_, False
-    while True:
+@lru_cache(10_000)
+def pairs(filter_: str) -> tuple[tuple[str, Any], ...]:
+    """``a eq literal``, joined by ``or``: all that is needed. Other words are error 14, other literals error 1."""
+    rest, found = filter_, []
+    while rest:
         name = TOKEN.match(rest)
         if name is None or name.lastgroup != "word" or not rest[name.end() :].startswith(" eq "):
             raise Refused(400, "14")
-        if name["word"] not in known:
-            raise Refused(400, "10")
         value = TOKEN.match(rest, name.end() + 4)
         if value is None:
             raise Refused(400, "1")
         meant = literal(value[0].strip())
-        has = row.get(name["word"])
-        found |= has == (str(meant) if isinstance(meant, UUID) else meant)
+        found.append((name["word"], str(meant) if isinstance(meant, UUID) else meant))
         rest = rest[value.end() :]
-        if not rest:
-            return found
-        if not rest.startswith(" or "):
+        if rest and not rest.startswith(" or "):
             raise Refused(400, "14")
         rest = rest[4:]
+    return tuple(found)
+
+
+def true(filter_: str, row: Row, known: set[str]) -> bool:
+    """Whether the row is one of those. Another name is error 10, also where there are no rows."""
+    wanted = pairs(filter_)
+    if not {name for name, _ in wanted} <= known:
+        raise Refused(400, "10")
+    return not wanted or any(row.get(name) == value for name, value in wanted)
 
 
 # A shop's base ------------------------------------------------------------------------------------------------------
