@@ -13,7 +13,7 @@ import msgspec
 
 from adapters.contract import Calling, Link, Message, read
 from adapters.json_parsing import Node, parse_json
-from adapters.onec_server import odata, service
+from adapters.onec_server import odata, published
 from adapters.onec_server.answers import CHANGED, accepted, amount, ref, text
 from adapters.onec_server.catalogues import VERSION
 from adapters.onec_server.literals import any_of, guid
@@ -94,4 +94,4 @@ def _serve(said: Mapping[str, Any], message: Message, account: int, balance: str
         "guid": next(iter(called.guids), ""),
         "balance": Decimal(balance),
     }
-    yield from service.tell(telling, words)
+    yield from published.tell(telling, words)

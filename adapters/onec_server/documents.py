@@ -18,7 +18,7 @@ import msgspec
 
 from adapters.contract import Calling, Link, Message, read
 from adapters.json_parsing import Node, parse_json
-from adapters.onec_server import literals, odata, service
+from adapters.onec_server import literals, odata, published
 from adapters.onec_server.answers import EXISTS, accepted, code_of, document, flag, ref
 from adapters.onec_server.options import mapping_of, zone_of
 from adapters.onec_server.whose import Whose, names, whose
@@ -154,4 +154,4 @@ def _serve(message: Message, told: OperationTold, direction: str, moved: Movemen
             "redeemed": said if direction == REDEMPTION else Decimal(0),
             "kind": told.kind,
         }
-        yield from service.tell(telling, words)
+        yield from published.tell(telling, words)

@@ -15,7 +15,7 @@ import msgspec
 
 from adapters.contract import Calling, Found, Job, Link
 from adapters.json_parsing import Node
-from adapters.onec_server import catalogues, odata, service
+from adapters.onec_server import catalogues, odata, published
 from adapters.onec_server.answers import ref
 from adapters.onec_server.catalogues import NOBODY, Person
 from adapters.onec_server.literals import any_of, guid
@@ -78,7 +78,9 @@ def _parts(link: Link) -> Sequence[str]:
     """What the link wants of what its mapping has; cards where that is nothing."""
     mapping = mapping_of(link)
     has = (
-        service.parts(mapping) if "service" in mapping else [name for name in (CARDS, GOODS, STORES) if name in mapping]
+        published.parts(mapping)
+        if "service" in mapping
+        else [name for name in (CARDS, GOODS, STORES) if name in mapping]
     )
     return [name for name in link.options["pull"] if name in has] or [CARDS]
 
@@ -87,7 +89,7 @@ def _page(place: Place, link: Link) -> Calling[list[Node] | None]:
     """The next rows; ``None`` where the last row is not where it was."""
     mapping = mapping_of(link)
     if "service" in mapping:
-        return (yield from service.cards(mapping["service"]["cards"], place.skip, place.page))
+        return (yield from published.cards(mapping["service"]["cards"], place.skip, place.page))
     properties = catalogues.PROPERTIES[place.part](mapping[place.part])
     seen = 1 if place.last else 0
     rows = yield from odata.page(link, mapping[place.part]["set"], properties, place.skip - seen, place.page + seen)
@@ -115,7 +117,7 @@ def _read(part: str, rows: Sequence[Node], link: Link) -> Calling[tuple[list[Com
     """What the rows ask for, what an operator should read, and how many calls it took."""
     mapping = mapping_of(link)
     if "service" in mapping:
-        return [ask for row in rows for ask in service.card(row, link)], "", 0
+        return [ask for row in rows for ask in published.card(row, link)], "", 0
     if part == STORES:
         return [], "; ".join(map(catalogues.store, rows)), 0
     if part == GOODS:

@@ -16,7 +16,7 @@ from adapters.onec_server.options import mapping_of
 from processing.errors import LinkRefused
 
 PASSWORD = "password"  # noqa: S105  # a name, not a secret
-SECONDS = 3600.0
+SECONDS = 3600
 START, FINISH = {"IBSession": "start"}, {"IBSession": "finish"}
 _COOKIE = re.compile(r"^ibsession=([\x21-\x3a\x3c-\x7e]{1,200})", re.IGNORECASE | re.MULTILINE)
 

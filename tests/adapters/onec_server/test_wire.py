@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 
 from adapters.contract import HttpCall, HttpReply
 from adapters.json_parsing import Node, parse_json
-from adapters.onec_server import answers, catalogues, literals, service, sessions
+from adapters.onec_server import answers, catalogues, literals, published, sessions
 from adapters.onec_server.answers import accepted, code_of, document, rows
 from adapters.onec_server.catalogues import NOBODY
 from adapters.onec_server.mapping import Mapping
@@ -277,13 +277,13 @@ def test_what_a_service_returns_may_be_a_document_in_a_text() -> None:
     row = {"Номер": "1", "Сумма": "1 200,50"}
     of = "<Карты><Номер>{}</Номер></Карты>".format
     xml = f'<?xml version="1.0" encoding="windows-1251"?><a>{of(1)}{of(2)}</a>'
-    assert service.told(json.dumps({"Карты": [row]})).get("Карты").rows(5)[0].get("Номер").text() == "1"
-    assert [each.get("Номер").text() for each in service.told(xml).get("Карты").rows(5)] == ["1", "2"]
-    assert service.told({"Карты": [{"Выпущена": datetime(1, 1, 1), "Владелец": None}]}).get("Карты").rows(1)
-    assert service.told("\ufeff [1]").rows(1)[0].text() == "1"
+    assert published.told(json.dumps({"Карты": [row]})).get("Карты").rows(5)[0].get("Номер").text() == "1"
+    assert [each.get("Номер").text() for each in published.told(xml).get("Карты").rows(5)] == ["1", "2"]
+    assert published.told({"Карты": [{"Выпущена": datetime(1, 1, 1), "Владелец": None}]}).get("Карты").rows(1)
+    assert published.told("\ufeff [1]").rows(1)[0].text() == "1"
     for broken in ("{", "<a>", "<!DOCTYPE a><a/>"):
         with pytest.raises(BadMessage):
-            service.told(broken)
+            published.told(broken)
 
 
 # Mappings ---------------------------------------------------------------------------------------------------------
