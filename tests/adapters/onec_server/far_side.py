@@ -140,14 +140,14 @@ def link(name: str, **options: Any) -> Link:
 
 
 class Talks(TalkSuite):
-    """УТ 11, with sessions: an operation that brings and takes, a balance of the partner; cards with their owners."""
+    """УТ 11, with sessions: an operation, a balance of the partner; cards with their owners."""
 
     adapter, far_side = ADAPTER, UtBase
     link = link("ut11", balance_field="БаллыЛояльности", page=3)
-    pushes = (Job(AT, messages=(operation(7), balance(8, 1))),)
+    pushes = (Job(AT, messages=(operation(17), balance(18, 1))),)
     pulls = (Job(AT),)
     secrets = MappingProxyType({"password": PASSWORD})
-    examples = 10
+    examples = 5
 
 
 class OnceCut:
