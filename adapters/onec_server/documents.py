@@ -55,12 +55,11 @@ def movements(told: OperationTold, direction: str, link: Link) -> Movements:
     An operation that takes and brings is told as both: its event has only what came of it.
     """
     sums: dict[int, int] = {}
-    scales = {entry.scale for entry in told.entries if entry.unit == link.options["unit"]}
-    for entry in told.entries:
-        is_ours = entry.account and entry.unit == link.options["unit"]
-        if is_ours and (entry.amount < 0) == (direction == REDEMPTION):
+    ours = [entry for entry in told.entries if entry.account and entry.unit == link.options["unit"]]
+    for entry in ours:
+        if (entry.amount < 0) == (direction == REDEMPTION):
             sums[entry.account] = sums.get(entry.account, 0) + abs(entry.amount)
-    return [(account, major(amount, max(scales))) for account, amount in sums.items() if amount]
+    return [(account, major(amount, ours[0].scale)) for account, amount in sums.items() if amount]
 
 
 def local_time(told: OperationTold, link: Link) -> datetime:

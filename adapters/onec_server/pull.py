@@ -7,7 +7,7 @@ its beginning, whose repetition asks for nothing new. docs/adapters/onec_server.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from adapters.onec_server.catalogues import NOBODY, Person
 from adapters.onec_server.literals import any_of, guid
 from adapters.onec_server.options import CARDS, GOODS, STORES, mapping_of
 from processing.commands import BlockCard, Command, Identify
-from processing.errors import CardNotFound, NotYet
+from processing.errors import BadMessage, CardNotFound, NotYet
 
 # Small answers first; a page that failed is asked for so again.
 FIRST_PAGE = 20
@@ -66,11 +66,11 @@ def pull(job: Job, link: Link) -> Calling[None]:
         if rows is None:
             place, calls = Place(place.part, again=place.again + 1), calls + 1
             continue
-        asks, note, more = yield from _read(place.part, rows, link)
+        asks, notes, more = yield from _read(place.part, rows, link)
         calls += 1 + more
         following = _after(place, rows, parts, link)
         done = following or Place(done_at=job.at.isoformat())
-        yield Found(tuple(asks), state=msgspec.to_builtins(done), note=note, may_be_refused=True)
+        yield Found(tuple(asks), state=msgspec.to_builtins(done), note="\n".join(notes), may_be_refused=True)
         if following is None:
             return
         place = following
@@ -115,28 +115,56 @@ def _after(place: Place, rows: Sequence[Node], parts: Sequence[str], link: Link)
     )
 
 
-def _read(part: str, rows: Sequence[Node], link: Link) -> Calling[tuple[list[Command[Any]], str, int]]:
+def _read(part: str, rows: Sequence[Node], link: Link) -> Calling[tuple[list[Command[Any]], list[str], int]]:
     """What the rows ask for, what an operator should read, and how many calls it took."""
-    mapping = mapping_of(link)
-    if "service" in mapping:
-        return (yield from _wanted([ask for row in rows for ask in published.card(row, link)])), "", 0
+    if "service" in mapping_of(link):
+        asks, notes = _asks(rows, lambda row: published.card(row, link))
+        return (yield from _wanted(asks)), notes, 0
     if part == STORES:
-        return [], "; ".join(map(catalogues.store, rows)), 0
+        return [], [catalogues.store(row) for row in rows], 0
     if part == GOODS:
-        return [ask for row in rows for ask in catalogues.goods(row, link)], "", 0
-    owned = [catalogues.owner_of(row, link) for row in rows]
+        return *_asks(rows, lambda row: catalogues.goods(row, link)), 0
+    people, notes, calls = yield from _people(rows, link)
+    asks, more = _asks(rows, lambda row: catalogues.card(row, people.get(catalogues.owner_of(row, link), NOBODY), link))
+    return (yield from _wanted(asks)), [*notes, *more], calls
+
+
+def _asks(rows: Iterable[Node], of: Callable[[Node], Iterable[Command[Any]]]) -> tuple[list[Command[Any]], list[str]]:
+    """What the rows ask for; of one that nobody understands what is wrong with it, for it keeps no other away."""
+    asks: list[Command[Any]] = []
+    notes: list[str] = []
+    for row in rows:
+        try:
+            asks += of(row)
+        except BadMessage as error:
+            notes.append(error.message)
+    return asks, notes
+
+
+def _people(rows: Sequence[Node], link: Link) -> Calling[tuple[dict[tuple[str, str], Person], list[str], int]]:
+    """The owners of cards by set and GUID, notes about those whom nobody understands, and how many calls it took."""
+    owned = [_owner_of(row, link) for row in rows]
     people: dict[tuple[str, str], Person] = {}
+    notes: list[str] = []
     calls = 0
-    for owner in mapping["owners"]:
+    for owner in mapping_of(link)["owners"]:
         refs = list(dict.fromkeys(told for set_name, told in owned if set_name == owner["set"]))
         for some in _bites(refs):
-            found = yield from odata.find(link, owner["set"], any_of("Ref_Key", map(guid, some)), len(some))
-            people.update({(owner["set"], ref(row)): catalogues.person(row, owner) for row in found})
             calls += 1
-    asks = [
-        ask for row, of in zip(rows, owned, strict=True) for ask in catalogues.card(row, people.get(of, NOBODY), link)
-    ]
-    return (yield from _wanted(asks)), "", calls
+            for row in (yield from odata.find(link, owner["set"], any_of("Ref_Key", map(guid, some)), len(some))):
+                try:
+                    people[owner["set"], ref(row)] = catalogues.person(row, owner)
+                except BadMessage as error:
+                    notes.append(error.message)
+    return people, notes, calls
+
+
+def _owner_of(row: Node, link: Link) -> tuple[str, str]:
+    """Nobody where that cannot be read, which is told when the card is."""
+    try:
+        return catalogues.owner_of(row, link)
+    except BadMessage:
+        return "", ""
 
 
 def _wanted(asks: Iterable[Command[Any]]) -> Calling[list[Command[Any]]]:

@@ -179,6 +179,22 @@ def test_a_phone_of_somebody_else_keeps_one_card_away_and_no_other(books: Books)
     assert "card_number_taken: EnrolHolder" in opened(books.core.work.vault, look.answer).decode()
 
 
+@ON_SQLITE
+def test_a_row_that_nobody_understands_is_told_and_keeps_no_other_away(books: Books) -> None:
+    base = ut11(6)
+    base.sets["Catalog_КартыЛояльности"][0]["Штрихкод"] = "7" * 201
+    base.sets["Catalog_Партнеры"][1]["ДатаРождения"] = "вчера"
+    at = office(books, base, "ut11")
+    at.run()
+    assert [isinstance(at.who(ref(n)), Identified) for n in range(1, 6)] == [False, True, True, True, True]
+    assert at.who(ref(2)).holder_id == 0
+    with books.database.reading() as connection:
+        (look,) = steering.looks(connection, OFFICE, 9)
+    heard = opened(books.core.work.vault, look.answer).decode()
+    assert "ДатаРождения: expected a date" in heard and "Штрихкод: expected at most 200" in heard
+    assert "вчера" not in heard
+
+
 def resumes(books: Books, count: int, lost: int) -> None:
     """A page in the middle is lost; the next try goes on where the last page has ended, and has all in the end."""
     base = ut11(count)
