@@ -404,7 +404,8 @@ class Adapter:
     ``unit_scale`` is the scale that a unit must have to be named in the options of a link. ``fiscal``: what its tills
     can print.
     ``push`` says messages of the outbox to the far side, ``pull`` asks it for news; ``login`` is the only one that
-    sees the secrets of the link. ``files`` reads what it leaves in the link's folder.
+    sees the secrets of the link. ``files`` reads what it leaves in the link's folder; with ``site_exchange`` also what
+    1C's exchange with sites brings to the link's address.
     """
 
     name: str
@@ -420,6 +421,7 @@ class Adapter:
     pull: Callable[[Job, Link], Calling[None]] | None = None
     login: Login | None = None
     files: tuple[FileFace, ...] = ()
+    site_exchange: bool = False
 
 
 class FromFile(dict[str, Any]):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from adapters import frontol, iiko, onec, onec_server, onec_soap, rkeeper, webhook
+from adapters import commerceml, frontol, iiko, onec, onec_discount, onec_server, onec_soap, rkeeper, webhook
 from adapters.contract import Adapter
 from processing.errors import ConfigError
 
 BUILT_IN: tuple[Adapter, ...] = (
+    commerceml.ADAPTER,
     frontol.ADAPTER,
     iiko.ADAPTER,
     onec.ADAPTER,
+    onec_discount.ADAPTER,
     onec_server.ADAPTER,
     onec_soap.ADAPTER,
     rkeeper.ADAPTER,

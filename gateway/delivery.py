@@ -23,10 +23,11 @@ import structlog
 import zstandard
 from sqlalchemy import Connection
 
-from adapters.contract import Found, Job, Message, must
+from adapters.contract import BROKEN, Found, Job, Message, must
 from gateway import folders, metrics
 from gateway.delivery_policy import verdict
-from gateway.file_import import FileImport, Stopped
+from gateway.exchange_log import Exchange, finding, keep
+from gateway.file_import import MAX_LOGGED, FileImport, Stopped
 from gateway.folders import Look, State
 from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, lead
 from processing import outbox
@@ -284,15 +285,21 @@ class Delivery:
         job = Job(at, lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
         state: bytes | None = None
         notes: list[str] = []
+        broken: list[Exchange] = []
 
         def learn(found: Found) -> None:
             nonlocal state
+            if found.kind == BROKEN and len(broken) < MAX_LOGGED:
+                broken.append(finding(lane.link, job.at, PULL, BadMessage.code, found.raw, found.note))
             notes.extend([found.note] if found.note else [])
             notes.extend(self._learn(found, lane.link))
             if found.state is not None:
                 state = msgspec.json.encode(found.state)
 
         told = lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
+        if broken:
+            with self._database.transaction() as connection:
+                keep(connection, self._vault, broken)
         # What an operator should read; of answers only errors: others tell of people.
         line.heard = "\n".join(notes).encode()[:MAX_KEPT] or (line.heard if line.heard.startswith(ERRORS) else b"")
         attempt = self._attempt(line, began, told)

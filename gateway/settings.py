@@ -15,6 +15,7 @@ import msgspec
 from marshmallow import Schema, ValidationError
 
 from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays, FromFile, InFile
+from adapters.declarative import Declared
 from adapters.registry import ADAPTERS
 from gateway import credentials, far_side, programmes
 from gateway.adapter_files import of_folder, plugged_in
@@ -65,6 +66,14 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """Where files lie that far sides upload, until they are read, and how much of them; empty: a temporary folder."""
+
+    folder: str = ""
+    megabytes: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionSettings:
     """How long codes are kept after they were sent, holds after they have ended, and delivered messages."""
 
@@ -104,6 +113,7 @@ class GatewaySettings:
     exchange_log: ExchangeLogLimits = ExchangeLogLimits()
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
+    uploads: UploadSettings = UploadSettings()
     retention: RetentionSettings = RetentionSettings()
     api: ApiSettings = ApiSettings()
     codes: CodeSettings = field(default_factory=CodeSettings)
@@ -153,7 +163,7 @@ class Settings:
     """Everything that a configuration directory says; programmes and links under their codes.
 
     ``fiscal`` is how the receipts of tills that speak REST tell what cards pay; links have their own. ``adapters``: all
-    that links may name.
+    that links may name; ``documents`` are those of them that the configuration describes itself.
     """
 
     gateway: GatewaySettings
@@ -162,6 +172,7 @@ class Settings:
     links: Mapping[str, LinkSettings]
     fiscal: Fiscal = Fiscal()
     adapters: Mapping[str, Adapter] = field(default_factory=lambda: ADAPTERS)
+    documents: Mapping[str, Declared] = field(default_factory=dict)
 
     def adapter_of(self, link: LinkSettings) -> Adapter:
         return self.adapters[link.adapter]
@@ -228,6 +239,7 @@ class _Reading:
         self._root = root
         self._environ = environ
         self._adapters = dict(adapters)
+        self._documents: dict[str, Declared] = {}
         self._needs_secrets = needs_secrets
         # Units whose points are not worth one of money each, and the programmes that say so.
         self._priced: dict[str, str] = {}
@@ -239,7 +251,8 @@ class _Reading:
             self.problems.say(str(self._root), (), "not a directory; expected one with chain.yaml in it")
             return None
         self._check_names()
-        self._adapters |= {each.name: each for each in of_folder(self._root, self._adapters, self.problems)}
+        self._documents = {each.adapter.name: each for each in of_folder(self._root, self._adapters, self.problems)}
+        self._adapters |= {name: each.adapter for name, each in self._documents.items()}
         written = (self._root / "gateway.yaml").exists()
         gateway = self._document("gateway.yaml", lambda _: GatewaySchema()) if written else None
         found = self._document("chain.yaml", lambda _: ChainSchema())
@@ -259,6 +272,7 @@ class _Reading:
             {link.code: link for link in links},
             self._fiscal[REST],
             self._adapters,
+            self._documents,
         )
 
     def chain(self) -> Chain | None:
@@ -496,6 +510,9 @@ class _Reading:
             if adapter and (adapter.push or adapter.pull) and not (adapter.routes or adapter.files):
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
+        declared = self._documents.get(document.value["adapter"])
+        for name in sorted(declared.secrets - value["secrets"].keys() if declared else ()):
+            self.problems.say(document.name, ("far_side", "secrets"), f"expected {name}: the adapter's login says it")
         reading = far_side.Reading(document.name, value, self._root, self.problems)
         return reading.far_side(self._environ, document.value["enabled"] and self._needs_secrets)
 

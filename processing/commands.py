@@ -41,6 +41,7 @@ from processing.results import (
     HoldReleased,
     HoldTold,
     Identified,
+    LastPurchase,
     Lots,
     OperationTold,
     PaidOut,
@@ -76,8 +77,6 @@ MAX_WINDOW_SECONDS = 86_400
 MAX_PAGE = 500
 # Of one ReadWallets.
 MAX_WALLETS = 1_000
-# Of one LearnGoods.
-MAX_GOODS = 500
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -272,6 +271,7 @@ class ReturnReceipt(Command[ReceiptReturned], frozen=True, tag=True, kw_only=Tru
     empty: all that is left of it. What the lines earned is taken back and what paid for them is given back, by the
     sale's stored allocation; ``cards`` is not read. Without ``sale`` each of ``cards`` gets back ``redeem`` and
     loses ``earn`` (``None``: what the programme would give for ``receipt`` today).
+    Its ``spend_minor`` leaves the wallet's turnover, on the day of the return.
     ``can_deduct``: the till can keep back money for points that are spent already; without it they become debt.
     Errors: ReceiptNotFound (``sale``), ReturnExceeds, CardNotFound, AlreadyVoided, KeyReused, UnitNotFound.
     """
@@ -651,22 +651,18 @@ class DecideAdjustment(Command[AdjustmentDecided], frozen=True, tag=True, kw_onl
 # Goods -----------------------------------------------------------------------------------------------------
 
 
-class Goods(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that is sold: ``names`` are what tills may call it (``Line.goods``), the first the office's own."""
-
-    names: tuple[str, ...]
-    category: str = ""
-    brand: str = ""
-
-
 class LearnGoods(Command[GoodsLearned], frozen=True, tag=True, kw_only=True):
-    """What the office knows of goods: for sets of programmes each name means all names, category and brand.
+    """What some system knows of goods: ``code`` is how tills call them in ``Line.goods``, ``names`` how else.
 
-    A name that was told before is this thing's from now on; nothing is forgotten. What is in no set of a programme is
-    kept and does nothing. Errors: TooLarge, BadMessage.
+    ``name`` and ``category`` belong together; ``None``: only names are told. A line without a category gets both from
+    here, where any programme asks for categories. A key names the goods, and other content under it is newer.
+    Errors: BadMessage (a name or code that does not fit).
     """
 
-    goods: tuple[Goods, ...]
+    code: str
+    names: tuple[Ref, ...] = ()
+    name: str | None = None
+    category: str | None = None
 
 
 # Queries ---------------------------------------------------------------------------------------------------
@@ -784,10 +780,26 @@ class ReadTransactions(Query[Transactions], frozen=True, tag=True, kw_only=True)
 
 
 class ReadTurnover(Query[Turnover], frozen=True, tag=True, kw_only=True):
-    """What the wallet has bought since a day of its stores; ``None``: ever. Errors: CardNotFound."""
+    """What the wallet has bought from a day of its stores to another; ``None``: ever.
+
+    ``without`` is a key of a receipt of ``store`` that is left out, as while it is rung up anew; one that stands for no
+    receipt leaves out nothing. Errors: CardNotFound, ForeignStore (with ``without``).
+    """
 
     refs: tuple[Ref, ...]
     since: date | None = None
+    until: date | None = None
+    store: str = ""
+    without: str = ""
+
+
+class ReadLastPurchase(Query[LastPurchase], frozen=True, tag=True, kw_only=True):
+    """The last day, up to ``until``, on which the wallet has bought anything. The others as in ReadTurnover."""
+
+    refs: tuple[Ref, ...]
+    until: date | None = None
+    store: str = ""
+    without: str = ""
 
 
 class ReadWallets(Query[WalletsTold], frozen=True, tag=True, kw_only=True):
@@ -858,6 +870,7 @@ AnyQuery = (
     | ReadChain
     | ReadTransactions
     | ReadTurnover
+    | ReadLastPurchase
     | ReadWallets
     | IssueToken
 )

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import Connection, Table, and_, func, insert, select, update
 
-from processing import audit, catalogue, tables
+from processing import audit, tables
 from processing.audit import Audited
 from processing.chain import Chain, Product
 from processing.database import Database
@@ -88,8 +88,6 @@ class Directory:
     timeline: dict[str, tuple[tuple[datetime, ActiveProgramme], ...]]
     # When the next version starts; None: none is waiting.
     changes_at: datetime | None = None
-    # Until when goods were learned that the programmes know; None: there are none.
-    goods_at: datetime | None = None
 
     def at(self, now: datetime) -> Directory:
         """The same with the programmes that are active then."""
@@ -151,6 +149,11 @@ class Directory:
         return any(active.programme.asks_history for active in self.programmes.values())
 
     @cached_property
+    def asks_category(self) -> bool:
+        """Whether any programme looks at categories of goods."""
+        return any(active.programme.sets.by_category for active in self.programmes.values())
+
+    @cached_property
     def limits_others(self) -> bool:
         """Whether any programme limits tills, cashiers, stores or partners."""
         return any(active.programme.shared_limits for active in self.programmes.values())
@@ -179,13 +182,9 @@ def load(connection: Connection, now: datetime) -> Directory:
     }
     timeline: dict[str, tuple[tuple[datetime, ActiveProgramme], ...]] = {}
     versions: dict[int, str] = {}
-    # Asked first: what is learned while the others are read is taken up by the next look.
-    goods_at = catalogue.newest(connection)
-    known = versions_of(connection)
-    things = catalogue.named_by(connection, [version.document for version in known]) if goods_at else ()
-    for version in known:
+    for version in versions_of(connection):
         versions[version.id] = version.code
-        active = ActiveProgramme(version.id, Programme(version.document, things))
+        active = ActiveProgramme(version.id, Programme(version.document))
         timeline[version.code] = (*timeline.get(version.code, ()), (version.starts_at, active))
     account = tables.account
     system = connection.execute(select(account).where(account.c.partner_id.is_not(None))).all()
@@ -198,7 +197,6 @@ def load(connection: Connection, now: datetime) -> Directory:
         partners={row.id: row.code for row in connection.execute(select(tables.partner))},
         versions=versions,
         timeline=timeline,
-        goods_at=goods_at,
         **_active(timeline, now),
     )
 

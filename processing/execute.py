@@ -19,7 +19,6 @@ import structlog
 from processing import (
     accounts,
     cards,
-    catalogue,
     codes,
     enrolment,
     gift_cards,
@@ -183,8 +182,7 @@ class Core:
         return [Busy("the database cannot be read, repeat") for _ in asked]
 
     def refresh(self) -> None:
-        """Take up programmes whose time has come, and now and then versions that others have activated and goods
-        that they have learned.
+        """Take up programmes whose time has come, and now and then versions that others have activated.
 
         An operation stores the version that decided it, so that some seconds between processes harm nobody.
         """
@@ -197,8 +195,7 @@ class Core:
         self._looks_at = time.monotonic() + REFRESH_SECONDS
         try:
             with work.database.reading() as connection:
-                is_known = newest_version(connection) in work.directory.versions
-                if not is_known or catalogue.newest(connection) != work.directory.goods_at:
+                if newest_version(connection) not in work.directory.versions:
                     self.work = replace(work, directory=load(connection, now))
         except Exception as error:
             # Whoever comes for an answer will hear of it.

@@ -22,6 +22,7 @@ from processing.commands import (
     ReadChain,
     ReadHold,
     ReadHolder,
+    ReadLastPurchase,
     ReadLots,
     ReadOperation,
     ReadReceipt,
@@ -37,7 +38,7 @@ from processing.explanations import explain_operation, explain_quote
 from processing.faces import Faces, faces, identified, wallet_of
 from processing.finding import find_cards, issue_token
 from processing.ledger import Work
-from processing.naming import name_wallet, read_turnover
+from processing.naming import name_wallet
 from processing.persons import read_holder
 from processing.quotes import quote
 from processing.reading import Reading, derived_names, kept_names, names_of
@@ -46,6 +47,7 @@ from processing.results import Result
 from processing.statements import read_statement
 from processing.stores import read_chain
 from processing.transactions import read_transactions
+from processing.turnover import read_last_purchase, read_turnover
 from processing.wallets import read_wallets
 
 Outcome = Result | LoyaltyError
@@ -66,6 +68,7 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadChain: read_chain,
     ReadTransactions: read_transactions,
     ReadTurnover: read_turnover,
+    ReadLastPurchase: read_last_purchase,
     ReadWallets: read_wallets,
     IssueToken: issue_token,
 }

@@ -442,6 +442,14 @@ class Turnover(Result, frozen=True, tag=True, kw_only=True):
     turnover_minor: int
 
 
+class LastPurchase(Result, frozen=True, tag=True, kw_only=True):
+    """What was bought on the last day of purchases; ``None`` and 0 where there is none."""
+
+    account: int
+    day: date | None
+    turnover_minor: int
+
+
 class WalletCard(msgspec.Struct, frozen=True, kw_only=True):
     """A card with its full number: for far sides that keep copies of cards, never for logs."""
 
@@ -662,14 +670,6 @@ class PinSet(Result, frozen=True, tag=True, kw_only=True):
     at: datetime
 
 
-class GoodsLearned(Result, frozen=True, tag=True, kw_only=True):
-    """So many goods, and names of them."""
-
-    goods: int
-    names: int
-    at: datetime
-
-
 class HolderRegistered(Result, frozen=True, tag=True, kw_only=True):
     """``card`` is the number of the card."""
 
@@ -763,6 +763,11 @@ class AdjustmentDecided(Result, frozen=True, tag=True, kw_only=True):
     card: CardMovement | None = None
 
 
+class GoodsLearned(Result, frozen=True, tag=True, kw_only=True):
+    code: str
+    at: datetime
+
+
 def cards_of(result: Result) -> tuple[CardMovement, ...]:
     """The movements that any stored result tells of; what went to suspense moved no card."""
     cards = getattr(result, "cards", None)
@@ -825,6 +830,7 @@ AnyRead = (
     | ChainTold
     | Transactions
     | Turnover
+    | LastPurchase
     | WalletsTold
     | TokenIssued
 )

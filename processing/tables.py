@@ -345,6 +345,24 @@ membership = Table(
     ),
 )
 
+# Goods as some system knows them, so that a till that tells only what they are called is understood.
+goods = Table(
+    "goods",
+    metadata,
+    Column("code", String(64), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("category", String(64), nullable=False),
+)
+
+# What else they are called: barcodes.
+goods_name = Table(
+    "goods_name",
+    metadata,
+    Column("value", String(64), primary_key=True),
+    Column("scheme", String(32), primary_key=True),
+    Column("code", String(64), nullable=False),
+)
+
 # The books -------------------------------------------------------------------------------------------------
 
 request_key = Table(
@@ -686,17 +704,6 @@ series_block = Table(
     Column("series", String(160), primary_key=True),
     Column("block", BigInteger, primary_key=True, autoincrement=False),
     Column("checksums", LargeBinary, nullable=False),
-)
-
-# What tills call goods: each name with the thing's first one, its category and brand (processing/goods.py).
-goods_name = Table(
-    "goods_name",
-    metadata,
-    Column("name", String(128), primary_key=True),
-    Column("thing", String(128), nullable=False, index=True),
-    Column("category", String(128), nullable=False, index=True),
-    Column("brand", String(128), nullable=False, index=True),
-    Column("learned_at", Instant, nullable=False, index=True),
 )
 
 api_client = Table(

@@ -1,7 +1,7 @@
 """Rows of 1C's catalogues -> what the core is asked: cards with their owners, cards that are no more, goods.
 
-Each ask is named by the object and its version, which every write of it changes: an object that has not changed asks
-for nothing new, however often it is told. docs/adapters/onec_server.md, "What is pulled".
+Each ask about a card is named by the object and its version, which every write of it changes: an object that has not
+changed asks for nothing new, however often it is told. docs/adapters/onec_server.md, "What is pulled".
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from adapters.json_parsing import Node
 from adapters.onec import queries
 from adapters.onec_server.answers import day, flag, guid, ref, shown, text
 from adapters.onec_server.options import CARDS, GOODS, STORES, mapping_of
-from processing.commands import BlockCard, Command, EnrolHolder, Goods, LearnGoods, Ref
+from processing.commands import BlockCard, Command, EnrolHolder, LearnGoods, Ref
 
 SCHEME = "onec"
 MAX_NUMBER = 200
 MAX_CONTACTS = 200
 MAX_NAME = 255
 MAX_VERSION = 64
+# Of goods and their categories, as the core keeps them.
+MAX_GOODS_NAME = 64
 VERSION = "DataVersion"
 # What the type of a reference of several types begins with.
 TYPES = "StandardODATA."
@@ -55,8 +57,8 @@ def card_properties(cards: Mapping[str, Any]) -> Iterator[str]:
 
 
 def goods_properties(goods: Mapping[str, Any]) -> Iterator[str]:
-    yield from ("Ref_Key", VERSION, "DeletionMark", "IsFolder", *goods["names"])
-    yield from filter(None, (goods["category"], goods["brand"]))
+    yield from ("Ref_Key", "DeletionMark", "IsFolder", "Description", *goods["names"])
+    yield from filter(None, (goods["category"],))
 
 
 def store_properties(stores: Mapping[str, Any]) -> Iterator[str]:
@@ -148,13 +150,21 @@ def goods(row: Node, link: Link) -> Iterator[LearnGoods]:
     said = mapping_of(link)["goods"]
     if flag(row, "IsFolder") or flag(row, "DeletionMark"):
         return
-    told, version = ref(row), text(row, VERSION, MAX_VERSION)
-    names = dict.fromkeys(name for each in said["names"] if (name := text(row, each, 128)))
-    category, brand = (text(row, said[name], 128) if said[name] else "" for name in ("category", "brand"))
-    if names:
-        thing = Goods(names=tuple(names), category=category, brand=brand)
-        asked = LearnGoods(store=link.store, keys=(), goods=(thing,))
-        yield msgspec.structs.replace(asked, keys=(key(asked, told, version),))
+    told, *names = (text(row, name, MAX_GOODS_NAME) for name in said["names"])
+    category = said["category"]
+    yield LearnGoods(
+        store=link.store,
+        keys=(f"{SCHEME}:goods:{ref(row)}",),
+        code=told.lower(),
+        names=tuple(Ref("code", name) for name in dict.fromkeys(names) if name),
+        name=text(row, "Description")[:MAX_NAME],
+        category=_category(row, category) if category else "",
+    )
+
+
+def _category(row: Node, name: str) -> str:
+    """The GUID of a group, as CommerceML tells it too; or what another property says."""
+    return guid(row, name) if name.endswith("_Key") else text(row, name, MAX_GOODS_NAME)
 
 
 def store(row: Node) -> str:

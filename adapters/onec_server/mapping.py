@@ -59,12 +59,11 @@ class Cards(_Section):
 
 
 class GoodsSet(_Section):
-    """``names``: what tills may call them, the first the office's own."""
+    """``names``: what tills may call them, first by what receipts tell. ``category``: a group, or any text."""
 
     set = a_name(required=True)
     names = fields.List(a_name(), required=True, validate=validate.Length(1, 8))
     category = a_name(load_default="")
-    brand = a_name(load_default="")
 
 
 class Stores(_Section):

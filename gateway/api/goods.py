@@ -1,38 +1,37 @@
-"""Goods: what tills call them, told by the office."""
+"""Goods: what systems know of what tills only name."""
 
 from __future__ import annotations
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from gateway.api import fields as f
-from gateway.api.schemas import example
-from gateway.api.section import CommandBody, Made, Section
+from gateway.api.schemas import RefSchema, example
+from gateway.api.section import CommandBody, Section
 from processing import commands
-from processing.commands import MAX_GOODS
-from processing.goods import MAX_NAMES, MAX_TEXT
+from processing.goods import MAX_CODE, MAX_NAME, MAX_NAMES
 
-section = Section("goods", "What tills call goods")
+section = Section("goods", "What systems know of goods that tills only name")
 
-
-class GoodsSchema(Made):
-    makes = commands.Goods
-    names = f.some(
-        f.text(MAX_TEXT, required=True), MAX_NAMES, "what tills may call it; the office's own first", least=1
-    )
-    category = f.text(MAX_TEXT, 0, describe="by which rules look at it", example="coffee")
-    brand = f.text(MAX_TEXT, 0, describe="likewise", example="Illy")
+WRITE = "goods:write"
 
 
 class LearnGoodsSchema(CommandBody):
     makes = commands.LearnGoods
-    example = example(goods=[{"names": ["A-17", "4600000000017"], "category": "coffee", "brand": "Illy"}])
-    goods = f.some(fields.Nested(GoodsSchema), MAX_GOODS, "what is told of goods", least=1)
+    example = example(code="A-100", name="Rye bread", category="bakery")
+    code = f.text(MAX_CODE, required=True, describe="how tills call them", example="A-100")
+    names = fields.List(
+        fields.Nested(RefSchema),
+        load_default=list,
+        validate=validate.Length(max=MAX_NAMES),
+        metadata={"description": "how else they are called, such as barcodes"},
+    )
+    name = f.text(MAX_NAME, load_default=None, describe="for people; with the category, or neither")
+    category = f.text(MAX_CODE, least=0, load_default=None, describe="as programmes name it")
 
 
 class GoodsLearnedSchema(f.Told):
-    goods = f.told_whole("how many things were told")
-    names = f.told_whole("how many names of them")
+    code = f.told("how tills call them")
     at = f.told_at()
 
 
-section.command("/goods/learn", LearnGoodsSchema, GoodsLearnedSchema, "goods:write", "Tell what goods are called")
+section.command("/goods/learn", LearnGoodsSchema, GoodsLearnedSchema, WRITE, "Learn goods")

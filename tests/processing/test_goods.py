@@ -1,121 +1,120 @@
-"""What was learned of goods: sets of programmes know a thing by each of its names; on both databases."""
+"""Goods that some system has told of: what rules see of a line that its till calls by a GUID or a barcode alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select
+from msgspec import structs
 
-from processing import execute
-from processing.commands import MAX_GOODS, Goods, LearnGoods, Line
-from processing.database import Database
-from processing.directory import activate
-from processing.errors import BadMessage, KeyReused, TooLarge
+from processing.commands import LearnGoods, Line, PlaceHold, PostReceipt, Quote, Ref, ReturnReceipt
+from processing.directory import ActiveProgramme
+from processing.errors import BadMessage, KeyReused, LimitExceeded
 from processing.execute import Core
-from processing.programme.compiled import Sets, Thing
-from processing.programme.document import Goods as GoodsSet
-from processing.replay.scratch import _filled
-from processing.tables import programme_version
-from tests.processing.books import CHAIN, MOSCOW, PLAIN, PROGRAMMES, Books, post, programme, receipt, use
+from processing.programme.compiled import Programme
+from processing.programme.document import simple
+from tests.processing.books import MOSCOW, PLAIN, POINTS, SHORT, Books, post, receipt, ref, use
+from tests.processing.reads import told
 
-GUID, BARCODE = "6f0c2a4e-0000-4000-8000-000000000001", "4600000000017"
-TOBACCO = Goods(names=(GUID, BARCODE), category="tobacco")
+GUID, BARCODE = "6f0c2a4e-0000-4000-8000-0000000000a1", "4600000000015"
+TOBACCO, BREAD = "0c0a0000-0000-4000-8000-000000000001", "0c0a0000-0000-4000-8000-000000000002"
 
 
 @pytest.fixture
-def picky(books: Books, monkeypatch: pytest.MonkeyPatch) -> Iterator[Books]:
-    """Books whose programme gives nothing for tobacco, and looks for news before every batch."""
-    with books.database.transaction() as connection:
-        kept = [dict(row) for row in connection.execute(select(programme_version)).mappings()]
-    activate(books.database, programme(PLAIN, excluded_categories=("tobacco",)))
-    monkeypatch.setattr(execute, "REFRESH_SECONDS", 0)
-    books.core._looks_at = 0
-    yield books
-    with books.database.transaction() as connection:
-        connection.execute(delete(programme_version))
-        connection.execute(insert(programme_version), kept)
+def excluding(books: Books) -> Books:
+    """Nothing is earned on tobacco, and points do not pay for it."""
+    work = books.core.work
+    document = simple(**asdict(replace(SHORT[PLAIN], excluded_categories=(TOBACCO,))))
+    document = structs.replace(document, payment=structs.replace(document.payment, without=("excluded",)))
+    active = ActiveProgramme(work.directory.programmes[PLAIN].version_id, Programme(document))
+    directory = replace(work.directory, programmes=work.directory.programmes | {PLAIN: active})
+    books.core = Core(books.database, directory, work.vault)
+    return books
 
 
-def learn(books: Books, *goods: Goods, key: str = "") -> LearnGoods:
-    return LearnGoods(store=MOSCOW, keys=(key or books.key("goods"),), goods=goods)
+def learn(books: Books, category: str | None = TOBACCO, key: str = "commerceml:a1", **changes: Any) -> Any:
+    fields: dict[str, Any] = {"code": GUID, "names": (Ref("barcode", BARCODE),), "name": "Сигареты"}
+    return books.done(LearnGoods(store=MOSCOW, keys=(key,), **fields | {"category": category} | changes))
 
 
-def earned(books: Books, goods: str) -> int:
-    line = Line(number=1, goods=goods, sum_minor=10_000)
-    return books.done(post(books.key("sale"), use(books.card()), receipt=receipt(10_000, (line,)))).cards[0].earned
+def bought(goods: str, category: str = "") -> Any:
+    return receipt(10_000, lines=(Line(number=1, goods=goods, category=category, sum_minor=10_000),))
 
 
-def test_every_name_of_a_thing_means_its_category(picky: Books) -> None:
-    assert earned(picky, GUID) == 500
-    told = picky.done(learn(picky, TOBACCO, Goods(names=("bread",), category="bakery")))
-    assert (told.goods, told.names) == (2, 3)
-    assert [earned(picky, name) for name in (GUID, BARCODE, "bread", "other")] == [0, 0, 500, 500]
+@pytest.mark.parametrize("goods", [GUID, BARCODE])
+def test_a_line_that_tells_no_category_has_that_of_its_goods(excluding: Books, goods: str) -> None:
+    books = excluding
+    card = books.card(50_000)
+    asked = {"store": MOSCOW, "receipt": bought(goods), "cards": (use(card),)}
+    assert [told(books, Quote(**asked)).cards[0].earned for _ in range(2)] == [500, 500]
+    learn(books)
+    assert told(books, Quote(**asked)).cards[0].earned == 0
+    books.done(PostReceipt(keys=("r",), **asked))
+    assert books.balance(card) == 50_000
+    hold = PlaceHold(store=MOSCOW, keys=("h",), card=ref(card), unit=POINTS, amount=5_000, receipt=bought(goods))
+    assert isinstance(books.one(hold), LimitExceeded)
+    assert told(books, Quote(**asked)).lines[0].payable_minor == 0
+    back = ReturnReceipt(store=MOSCOW, keys=("b",), receipt=bought(goods), cards=(use(card),), fact=True)
+    books.done(back)
+    assert books.balance(card) == 50_000
 
 
-def test_a_name_is_the_thing_s_that_was_told_last_and_a_repeat_changes_nothing(picky: Books) -> None:
-    first = learn(picky, TOBACCO, key="page-1")
-    picky.done(first)
-    bread = Goods(names=("bread", BARCODE), category="bakery")
-    assert earned(picky, BARCODE) == 0
-    picky.clock.forward(seconds=1)  # type: ignore[union-attr]
-    # Both in one batch, as a committer gathers them.
-    told = picky.core.execute([learn(picky, Goods(names=(BARCODE,), category="fruit")), learn(picky, bread)])
-    assert [outcome.names for outcome in told] == [1, 2]
-    assert picky.done(first).replayed
-    assert (earned(picky, GUID), earned(picky, BARCODE)) == (0, 500)
-    assert isinstance(picky.one(learn(picky, bread, key="page-1")), KeyReused)
+def test_what_a_till_says_itself_stands_and_a_receipt_keeps_what_it_was_decided_by(excluding: Books) -> None:
+    books = excluding
+    card = books.card()
+    learn(books)
+    books.done(post("told", use(card), receipt=bought(GUID, BREAD)))
+    assert books.balance(card) == 500
+    first = post("kept", use(card), receipt=bought(GUID))
+    books.done(first)
+    learn(books, BREAD)
+    assert books.done(first).replayed
+    assert books.balance(card) == 500
+    books.done(post("later", use(card), receipt=bought(GUID)))
+    assert books.balance(card) == 1_000
 
 
-def test_what_is_unfit_is_refused(picky: Books) -> None:
-    for goods, error in (
-        ((TOBACCO,) * (MAX_GOODS + 1), TooLarge),
-        ((Goods(names=()),), BadMessage),
-        ((Goods(names=("",)),), BadMessage),
-        ((Goods(names=("x" * 129,)),), BadMessage),
-    ):
-        assert isinstance(picky.one(learn(picky, *goods)), error)
-    assert not picky.rows("SELECT name FROM goods_name")
+def test_goods_are_learned_once_and_the_last_word_counts_also_when_it_was_said_before(books: Books) -> None:
+    def known() -> list[tuple[Any, ...]]:
+        return books.rows("SELECT code, name, category FROM goods")
+
+    assert [learn(books).replayed for _ in range(2)] == [False, True]
+    for category in (BREAD, TOBACCO):
+        assert not learn(books, category).replayed
+        assert known() == [(GUID, "Сигареты", category)]
+    # Names alone leave the rest; in one batch the last counts as well.
+    books.done(LearnGoods(store=MOSCOW, keys=("offer",), code=GUID, names=(Ref("barcode", "4600000000022"),)))
+    batch = [LearnGoods(store=MOSCOW, keys=("k",), code=GUID, name=f"{n}", category=BREAD) for n in range(3)]
+    books.core.execute(batch)
+    assert known() == [(GUID, "2", BREAD)]
+    assert books.count("goods_name") == 2
 
 
-def test_scratch_books_know_the_same_goods(picky: Books, migrated, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    picky.done(learn(picky, TOBACCO))
-    database = Database(migrated("sqlite", tmp_path, "scratch"))
-    documents = PROGRAMMES | {PLAIN: programme(PLAIN, excluded_categories=("tobacco",))}
-    core: Core = _filled(database, picky.core, CHAIN, documents, b"i" * 32)
-    sets = core.work.directory.programme_of(PLAIN).programme.sets
-    assert sets.of(Line(number=1, goods=BARCODE, sum_minor=1))
-    database.dispose()
+def test_a_key_that_stands_for_something_else_stays(books: Books) -> None:
+    card = books.card()
+    sale = post("sale", use(card), receipt=bought(GUID))
+    books.done(sale)
+    asked = LearnGoods(store=MOSCOW, keys=("sale",), code=GUID, name="a", category=BREAD)
+    assert isinstance(books.one(asked), KeyReused)
+    assert books.done(sale).replayed
 
 
-WORDS = st.sampled_from(["a", "b", "c", "d", "e"])
-SETS = st.dictionaries(
-    st.sampled_from(["one", "two", "three"]),
-    st.builds(
-        GoodsSet,
-        codes=st.lists(WORDS, max_size=2).map(tuple),
-        categories=st.lists(WORDS, max_size=2).map(tuple),
-        brands=st.lists(WORDS, max_size=2).map(tuple),
-    ),
+@pytest.mark.parametrize(
+    "changes",
+    [{"code": ""}, {"code": "x" * 65}, {"names": (Ref("barcode", "a\0b"),)}, {"name": None}, {"name": "a\nb"}],
+    ids=str,
 )
+def test_what_does_not_fit_is_refused(books: Books, changes: dict[str, Any]) -> None:
+    fields: dict[str, Any] = {"code": GUID, "name": "a", "category": BREAD}
+    outcome = books.one(LearnGoods(store=MOSCOW, keys=("k",), **fields | changes))
+    assert isinstance(outcome, BadMessage)
+    assert books.count("goods") == 0
 
 
-@given(SETS, st.lists(st.tuples(st.sampled_from(["", *"abcde"]), st.sampled_from(["", *"abcde"])), max_size=3))
-def test_a_learned_thing_is_where_a_line_that_tells_all_of_it_would_be(
-    goods: dict[str, GoodsSet], told: list[tuple[str, str]]
-) -> None:
-    things = [Thing((f"guid-{n}", "abcde"[n]), *each) for n, each in enumerate(told)]
-    plain, learned = Sets.among(goods), Sets.among(goods, things)
-    for thing in things:
-        every = frozenset[str]().union(
-            *(
-                plain.of(Line(number=1, goods=name, category=thing.category, brand=thing.brand, sum_minor=1))
-                for name in thing.names
-            )
-        )
-        assert {learned.of(Line(number=1, goods=name, sum_minor=1)) for name in thing.names} == {every}
-    stranger = Line(number=1, goods="nobody", category="a", brand="b", sum_minor=1)
-    assert learned.of(stranger) == plain.of(stranger)
+def test_nobody_looks_where_no_programme_asks(books: Books) -> None:
+    assert not books.core.work.directory.asks_category
+    learn(books)
+    card = books.card()
+    books.done(post("r", use(card), receipt=bought(GUID)))
+    assert books.balance(card) == 500

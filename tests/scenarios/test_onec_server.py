@@ -123,10 +123,10 @@ def test_cards_come_with_their_owners_goods_and_stores(books: Books) -> None:
     assert isinstance(told, HolderTold) and (told.name, told.email) == ("Гость 1", "guest1@example.org")
     assert told.birthday is not None and at.who(ref(5)).holder_id == 0, "a card without an owner is nobody's"
     assert isinstance(at.who(ref(6)), CardNotFound), "one that was cancelled before we knew it is not made"
-    assert books.rows("SELECT name, category FROM goods_name WHERE thing = '" + ref(701) + "' ORDER BY name") == [
-        ("00-001", "Табак"),
-        (ref(701), "Табак"),
-    ]
+    goods = (
+        "SELECT g.code, g.name, g.category, n.value FROM goods g JOIN goods_name n ON n.code = g.code ORDER BY g.code"
+    )
+    assert books.rows(goods) == [(ref(700 + n), f"Сигареты {n}", ref(700), f"00-00{n}") for n in (1, 2)]
     with books.database.reading() as connection:
         (look, *_) = steering.looks(connection, OFFICE, 5)
     assert opened(books.core.work.vault, look.answer).decode() == f"{ref(900)} Магазин на Невском"

@@ -1,4 +1,4 @@
-"""what tills call goods
+"""goods, and what they are called
 
 Revision: 0008, after 0007
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from processing.tables import Instant
-
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
@@ -18,17 +16,21 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "goods_name",
-        sa.Column("name", sa.String(length=128), nullable=False),
-        sa.Column("thing", sa.String(length=128), nullable=False),
-        sa.Column("category", sa.String(length=128), nullable=False),
-        sa.Column("brand", sa.String(length=128), nullable=False),
-        sa.Column("learned_at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_goods_name")),
+        "goods",
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("category", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("code", name=op.f("pk_goods")),
     )
-    for column in ("thing", "category", "brand", "learned_at"):
-        op.create_index(op.f(f"ix_goods_name_{column}"), "goods_name", [column])
+    op.create_table(
+        "goods_name",
+        sa.Column("value", sa.String(length=64), nullable=False),
+        sa.Column("scheme", sa.String(length=32), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("value", "scheme", name=op.f("pk_goods_name")),
+    )
 
 
 def downgrade() -> None:
     op.drop_table("goods_name")
+    op.drop_table("goods")

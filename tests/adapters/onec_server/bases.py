@@ -120,7 +120,7 @@ def goods() -> list[Row]:
                 "Description": "Табак",
                 "Code": "00-1",
                 "IsFolder": True,
-                "Parent____Presentation": "",
+                "Parent_Key": ZEROS,
             }
         ),
         *(
@@ -129,7 +129,7 @@ def goods() -> list[Row]:
                     "Ref_Key": ref(700 + n),
                     "Description": f"Сигареты {n}",
                     "Code": f"00-00{n}",
-                    "Parent____Presentation": "Табак",
+                    "Parent_Key": ref(700),
                     "DeletionMark": n == 3,
                 }
             )
