@@ -32,6 +32,8 @@ VERSION = "DataVersion"
 # What the type of a reference of several types begins with.
 TYPES = "StandardODATA."
 REASON = "1C"
+# Greater whenever rows are read otherwise than before: all are asked for anew then.
+READING = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,9 @@ def enrol(
     if not product:
         return
     further = dict.fromkeys(number for number in numbers if number != numbers[0])
-    asked = EnrolHolder(
+    yield EnrolHolder(
         store=link.store,
-        keys=(),
+        keys=(key("card", told, link, version, owner.version),),
         product=product,
         names=(Ref(SCHEME, told), Ref("card", numbers[0]), *(Ref("track", number) for number in further)),
         name=owner.name,
@@ -136,13 +138,11 @@ def enrol(
         email=owner.email,
         birthday=owner.birthday,
     )
-    yield msgspec.structs.replace(asked, keys=(key(asked, told, version, owner.version),))
 
 
 def block(told: str, version: str, link: Link) -> BlockCard:
     """The end of a card that 1C has cancelled; one that nobody knows is refused, and stays unknown."""
-    asked = BlockCard(store=link.store, keys=(), card=Ref(SCHEME, told), reason=REASON)
-    return msgspec.structs.replace(asked, keys=(key(asked, told, version),))
+    return BlockCard(store=link.store, keys=(key("end", told, link, version),), card=Ref(SCHEME, told), reason=REASON)
 
 
 def goods(row: Node, link: Link) -> Iterator[LearnGoods]:
@@ -172,7 +172,10 @@ def store(row: Node) -> str:
     return f"{ref(row)} {text(row, 'Description')}"
 
 
-def key(asked: Command[Any], told: str, *versions: str) -> str:
-    """What names an ask: the object, its version, and what is made of it, which a changed mapping changes."""
-    digest = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]
-    return ":".join((SCHEME, told, *versions, digest))
+def key(what: str, told: str, link: Link, *versions: str) -> str:
+    """What names an ask: the object, its versions, and how it is read, which another mapping changes.
+
+    No digest of what was read: that would tell of people to whoever sees keys.
+    """
+    how = msgspec.json.encode([READING, *(link.options[name] for name in ("mapping", "product", "kinds"))])
+    return ":".join((SCHEME, what, told, *versions, hashlib.sha256(how).hexdigest()[:8]))

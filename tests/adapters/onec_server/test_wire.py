@@ -209,8 +209,8 @@ def test_a_card_that_is_no_more_is_blocked() -> None:
         assert isinstance(ask, BlockCard) and ask.card.value == ref(1)
 
 
-def test_an_ask_is_named_by_object_version_and_what_it_says() -> None:
-    """A to B and back to A is three asks; the same page again is none; another mapping asks again."""
+def test_an_ask_is_named_by_object_version_and_how_it_is_read() -> None:
+    """A to B and back to A is three asks; the same page again is none; another mapping or product asks again."""
     keys = [asked(card_row(**change))[0].keys[0] for change in ({}, {}, {"DataVersion": "AAAAAAAAB4E="})]
     assert keys[0] == keys[1] != keys[2]
     assert asked(card_row(), product="gold")[0].keys[0] not in keys
