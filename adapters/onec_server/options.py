@@ -12,7 +12,7 @@ from adapters.contract import InFile, Link
 from adapters.onec_server import mapping
 from adapters.onec_server.literals import is_name
 
-CARDS, GOODS, STORES = "cards", "goods", "stores"
+PARTS = CARDS, GOODS, STORES = "cards", "goods", "stores"
 MAX_PAGE = 500
 _FORM, _AS = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", "expected a GUID in lower case, as 1C writes it"
 _GUID = validate.Regexp(_FORM, error=_AS)
@@ -47,7 +47,7 @@ class OneCOptions(Schema):
     zone = fields.String(validate=_zone)
     session = fields.Boolean(load_default=True)
     allowed_only = fields.Boolean(load_default=False)
-    pull = fields.List(fields.String(validate=validate.OneOf((CARDS, GOODS, STORES))), load_default=lambda: [CARDS])
+    pull = fields.List(fields.String(validate=validate.OneOf(PARTS)), load_default=lambda: [CARDS])
     product = fields.String(load_default="", validate=validate.Length(0, 64))
     # From 1C's kinds of cards, by their GUIDs, to products of the chain.
     kinds = fields.Dict(keys=fields.String(validate=_GUID), values=fields.String(), load_default=dict)
@@ -67,6 +67,15 @@ class OneCOptions(Schema):
     def _cards_have_a_product(self, data: Map[str, Any], **kwargs: Any) -> None:
         if CARDS in data["pull"] and not (data["product"] or data["kinds"]):
             raise ValidationError("missing, expected the product of cards that 1C tells of, or kinds", "product")
+
+    @validates_schema
+    def _mapping_has_what_is_pulled(self, data: Map[str, Any], **kwargs: Any) -> None:
+        told = data["mapping"]
+        has = told.get("service", told)
+        missing = [name for name in data["pull"] if name not in has] if told else []
+        if missing or len(set(data["pull"])) < len(data["pull"]):
+            known = ", ".join(name for name in PARTS if name in has)
+            raise ValidationError(f"expected parts that the mapping has, each once: {known or 'none'}", "pull")
 
 
 def zone_of(link: Link) -> ZoneInfo:

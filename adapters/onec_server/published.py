@@ -6,7 +6,7 @@ like any other. docs/adapters/onec_server.md, "Services".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,15 +18,10 @@ from adapters.json_parsing import Node, parse_json
 from adapters.onec import queries
 from adapters.onec_server.answers import day, flag, text
 from adapters.onec_server.catalogues import MAX_NAME, MAX_NUMBER, MAX_VERSION, Person, block, enrol, is_email
-from adapters.onec_server.options import CARDS, MAX_PAGE, mapping_of
+from adapters.onec_server.options import MAX_PAGE, mapping_of
 from adapters.parsing import bad, parse_xml_text
 from processing.commands import Command
 from processing.errors import LinkRefused
-
-
-def parts(mapping: Mapping[str, Any]) -> Sequence[str]:
-    """What it can be asked for."""
-    return [CARDS] if "cards" in mapping["service"] else []
 
 
 def cards(listing: Mapping[str, Any], skip: int, top: int) -> Calling[list[Node]]:

@@ -19,7 +19,7 @@ from adapters.onec_server import catalogues, odata, published
 from adapters.onec_server.answers import ref
 from adapters.onec_server.catalogues import NOBODY, Person
 from adapters.onec_server.literals import any_of, guid
-from adapters.onec_server.options import CARDS, GOODS, STORES, mapping_of
+from adapters.onec_server.options import GOODS, STORES, mapping_of
 from processing.commands import BlockCard, Command, Identify
 from processing.errors import BadMessage, CardNotFound, NotYet
 
@@ -48,7 +48,9 @@ class Place(msgspec.Struct, frozen=True):
 
 def pull(job: Job, link: Link) -> Calling[None]:
     """A sweep over the link's catalogues, or a part of one. Errors: NotYet where more is to come."""
-    parts = _parts(link)
+    parts: Sequence[str] = link.options["pull"]
+    if not parts:
+        return
     place = msgspec.convert(job.state, Place) if job.state else Place(parts[0])
     if place.done_at:
         if job.at < datetime.fromisoformat(place.done_at) + timedelta(hours=link.options["sweep_hours"]):
@@ -76,17 +78,6 @@ def pull(job: Job, link: Link) -> Calling[None]:
         place = following
 
 
-def _parts(link: Link) -> Sequence[str]:
-    """What the link wants of what its mapping has; cards where that is nothing."""
-    mapping = mapping_of(link)
-    has = (
-        published.parts(mapping)
-        if "service" in mapping
-        else [name for name in (CARDS, GOODS, STORES) if name in mapping]
-    )
-    return [name for name in link.options["pull"] if name in has] or [CARDS]
-
-
 def _page(place: Place, link: Link) -> Calling[list[Node] | None]:
     """The next rows; ``None`` where the last row is not where it was."""
     mapping = mapping_of(link)
@@ -103,7 +94,7 @@ def _page(place: Place, link: Link) -> Calling[list[Node] | None]:
 def _after(place: Place, rows: Sequence[Node], parts: Sequence[str], link: Link) -> Place | None:
     """Where the sweep stands after these rows; the part is over when there are none. ``None``: all of it is."""
     if not rows:
-        left = parts[parts.index(place.part) + 1 :] if place.part in parts else ()
+        left = parts[parts.index(place.part) + 1 :]
         return Place(left[0]) if left else None
     is_service = "service" in mapping_of(link)
     return Place(

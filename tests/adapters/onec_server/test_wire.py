@@ -12,19 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from adapters.contract import HttpCall, HttpReply
+from adapters.contract import HttpCall, HttpReply, Job
 from adapters.json_parsing import Node, parse_json
 from adapters.onec_server import answers, catalogues, literals, published, sessions
 from adapters.onec_server.answers import accepted, code_of, document, rows
 from adapters.onec_server.catalogues import NOBODY
 from adapters.onec_server.mapping import Mapping
+from adapters.onec_server.options import OneCOptions
+from adapters.onec_server.pull import pull as pull_of
 from adapters.talks import listen
 from gateway.yaml_files import read_yaml
 from processing.commands import BlockCard, EnrolHolder
 from processing.errors import BadMessage, LinkDown, LinkRefused, Undelivered
 from tests.adapters.onec_server import one_c
 from tests.adapters.onec_server.bases import KIND, MAPPINGS, mapping
-from tests.adapters.onec_server.far_side import SERVICE, link
+from tests.adapters.onec_server.far_side import AT, SERVICE, link
 from tests.adapters.onec_server.one_c import PASSWORD, USER, OneC, parsed, ref
 
 FEW = settings(max_examples=30)
@@ -294,6 +296,17 @@ def test_every_mapping_that_is_shipped_is_sound(path: Any) -> None:
     told = read_yaml(path)
     assert Mapping().load(told)["mapping"] == path.stem
     assert link(path.stem).options["mapping"]["cards"]
+
+
+def test_only_what_the_mapping_has_is_pulled() -> None:
+    assert link("unf", pull=["goods", "cards"]).options["pull"] == ["goods", "cards"]
+    for pull in (["stores"], ["cards", "cards"]):
+        with pytest.raises(ValidationError, match="each once: cards, goods"):
+            link("unf", pull=pull)
+    with pytest.raises(ValidationError, match="each once: none"):
+        OneCOptions().load({"mapping": {**SERVICE, "service": {}}, "user": USER, "product": "guest"})
+    asks = pull_of(Job(AT), link("unf", pull=[]))
+    assert list(asks) == [], "a link may only tell"
 
 
 def test_a_mapping_says_what_is_wrong_with_it() -> None:
