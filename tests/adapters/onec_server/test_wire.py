@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 
 from adapters.contract import HttpCall, HttpReply, Job
 from adapters.json_parsing import Node, parse_json
-from adapters.onec_server import answers, catalogues, literals, published, sessions
+from adapters.onec_server import answers, catalogues, documents, literals, published, sessions
 from adapters.onec_server.answers import accepted, code_of, document, rows
 from adapters.onec_server.catalogues import NOBODY
 from adapters.onec_server.mapping import Mapping
@@ -26,7 +26,7 @@ from processing.commands import BlockCard, EnrolHolder
 from processing.errors import BadMessage, LinkDown, LinkRefused, Undelivered
 from tests.adapters.onec_server import one_c
 from tests.adapters.onec_server.bases import KIND, MAPPINGS, mapping
-from tests.adapters.onec_server.far_side import AT, SERVICE, link
+from tests.adapters.onec_server.far_side import AT, SERVICE, link, operation_told
 from tests.adapters.onec_server.one_c import PASSWORD, USER, OneC, parsed, ref
 
 FEW = settings(max_examples=30)
@@ -229,6 +229,21 @@ def test_contacts_that_are_none_leave_the_holder_as_is() -> None:
     )
     told = catalogues.person(row, owner)
     assert (told.name, told.phone, told.email, told.birthday) == ("Анна", None, None, None)
+
+
+def test_times_are_by_the_clock_of_the_infobase() -> None:
+    told = operation_told(17)
+    assert documents.local_time(told, link("ut11")) == datetime(2026, 5, 4, 19, 52, 31)
+    assert documents.local_time(told, link("ut11", zone="Asia/Vladivostok")) == datetime(2026, 5, 5, 2, 52, 31)
+
+
+def test_an_operation_is_told_as_what_it_took_and_what_it_brought() -> None:
+    """Of our unit and of wallets only: entries of partners balance them."""
+    told = operation_told(7)
+    own = link("ut11")
+    assert documents.movements(told, documents.ACCRUAL, own) == [(1, "30.00")]
+    assert documents.movements(told, documents.REDEMPTION, own) == [(1, "10.00")]
+    assert documents.movements(told, documents.ACCRUAL, link("ut11", unit="MILES")) == []
 
 
 # Sessions ---------------------------------------------------------------------------------------------------------
