@@ -770,10 +770,13 @@ class ReadWallets(Query[WalletsTold], frozen=True, tag=True, kw_only=True):
     """What a far side that keeps a copy is told of wallets: cards, holders in the clear, balances, all as of now.
 
     ``accounts`` are numbers of wallets, MAX_WALLETS at most; one that was merged leads to what it became part of, one
-    that nobody has is left out. Errors: BadMessage.
+    that nobody has is left out. With ``after`` it is the next ``limit`` wallets with cards behind this number instead.
+    Errors: BadMessage.
     """
 
-    accounts: tuple[int, ...]
+    accounts: tuple[int, ...] = ()
+    after: int | None = None
+    limit: int = 100
 
 
 class IssueToken(Query[TokenIssued], frozen=True, tag=True, kw_only=True):
