@@ -290,6 +290,8 @@ class Found:
     Of a file it is one document, known by the ``series`` of its lines. ``kind`` is what it counts as where it asks
     nothing, ``note`` what an operator should read about it, ``raw`` its lines as they came, for the exchange log.
     ``writes`` are done once all that was found before is booked.
+    ``may_be_refused``: of a pull, where one thing that the core refuses (a phone that is somebody else's) shall not
+    keep away what comes behind it: it is counted and told to operators, and the pull goes on.
     """
 
     asks: tuple[Ask[Any], ...] = ()
@@ -299,6 +301,7 @@ class Found:
     kind: str = ""
     series: Series | None = None
     raw: tuple[str, ...] = ()
+    may_be_refused: bool = False
 
 
 Call = HttpCall | SoapCall | FileWrite | FileRead
@@ -350,11 +353,13 @@ class Push:
 @dataclass(frozen=True, slots=True)
 class Session:
     """What a login has brought: headers for each call, for so many seconds; ``goodbye`` is sent at its end, also
-    after a failure. ``sign`` makes the headers that depend on the call: given it and the instant, without a clock."""
+    after a failure. ``sign`` makes the headers that depend on the call: given it and the instant, without a clock.
+    ``for_talk``: it is ended with the talk that began it, for the far side counts those who are there (licences)."""
 
     headers: Mapping[str, str]
     seconds: float
     goodbye: HttpCall | None = None
+    for_talk: bool = False
     sign: Callable[[HttpCall, datetime], Mapping[str, str]] | None = field(default=None, repr=False)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, 
 from processing import outbox
 from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
-from processing.errors import Busy, NotYet, Undelivered
+from processing.errors import BadMessage, Busy, NotYet, Refusal, Undelivered
 from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
 from processing.outbox import CLOSED, FILES, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
@@ -239,7 +240,8 @@ class Delivery:
             tried += 1
             turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
             began = datetime.now(UTC), time.monotonic()
-            told = lead(line, self._sessions, out.adapter.push.talk, _job(messages), Books(self._learn, self._read))
+            books = Books(partial(self._learn, link=lane.link), self._read)
+            told = lead(line, self._sessions, out.adapter.push.talk, _job(messages), books)
             attempt = self._attempt(line, began, told)
             if isinstance(told, Undelivered):
                 self._give_back(lane, out, messages, attempt, told)
@@ -278,14 +280,22 @@ class Delivery:
         began = datetime.now(UTC), time.monotonic()
         job = Job(began[0], lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
         state: bytes | None = None
+        notes: list[str] = []
 
         def learn(found: Found) -> None:
             nonlocal state
-            self._learn(found)
+            if found.note:
+                metrics.pull_notes.labels(lane.link).inc()
+                log.warning("pull_noted", link=lane.link, note=found.note)
+                notes.append(found.note)
+            notes.extend(self._learn(found, lane.link))
             if found.state is not None:
                 state = msgspec.json.encode(found.state)
 
         told = lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
+        if notes:
+            # What an operator should read counts more than the last answer.
+            line.heard = "\n".join(notes).encode()[:MAX_KEPT]
         attempt = self._attempt(line, began, told)
         if isinstance(told, Undelivered):
             # What was learned before the failure is booked: the next pull begins behind it.
@@ -343,11 +353,17 @@ class Delivery:
             is_over,
         )
 
-    def _learn(self, found: Found) -> None:
-        """Book what the far side has told. Errors: LoyaltyError."""
+    def _learn(self, found: Found, link: str) -> list[str]:
+        """Book what the far side has told; what the core has refused of it, in words. Errors: LoyaltyError."""
         commands = [ask for ask in found.asks if isinstance(ask, Command)]
-        for outcome in self._core.execute(commands):
-            must(outcome)
+        refused = []
+        for command, outcome in zip(commands, self._core.execute(commands), strict=True):
+            if not found.may_be_refused or not isinstance(outcome, Refusal | BadMessage):
+                must(outcome)
+                continue
+            metrics.pull_refusals.labels(link, outcome.code).inc()
+            refused.append(f"{outcome.code}: {type(command).__name__} {command.keys[0]}")
+        return refused
 
     def _read(self, query: Query[Any]) -> Result:
         """What the books answer. Errors: LoyaltyError."""

@@ -47,6 +47,8 @@ MAX_MESSAGES = 1_000
 # A session is renewed before its end.
 SESSION_MARGIN = 0.9
 UNAUTHORIZED, THROTTLED = 401, 429
+# How long the end of a session may keep a lane whose work is done; its lease outlives the talk by more.
+GOODBYE_SECONDS = 10.0
 # How long a talk waits for books that are busy.
 BUSY_SECONDS = 5.0
 # Of what was said and heard so much is kept with the attempt.
@@ -104,11 +106,16 @@ class Line:
     heard: bytes = b""
     # Since when the far side owes an answer, by the monotonic clock.
     waits_since: float | None = None
+    # One that ends with the talk.
+    session: Session | None = None
     turn: Turn | None = None
 
 
 class Sessions:
-    """One login a link, shared by threads and kept until it is nearly over; and the turns of those who share one."""
+    """One login a link, shared by threads and kept until it is nearly over; or one a talk, where that is wanted.
+
+    ``turns`` are those of logins that several links share.
+    """
 
     def __init__(self, turns: Turns | None = None) -> None:
         self._turns = turns or Turns()
@@ -119,8 +126,8 @@ class Sessions:
     def of(self, line: Line) -> Session | None:
         """The link's session, after a login where there is none; ``None`` where none is needed."""
         out = line.out
-        if out.adapter.login is None:
-            return None
+        if out.adapter.login is None or line.session is not None:
+            return line.session
         with self._lock:
             lock = self._locks.setdefault(out.link.code, threading.Lock())
         with lock:
@@ -132,7 +139,10 @@ class Sessions:
                 _leave(out, kept[0], line.transport)
             talk = out.adapter.login(out.secrets, out.link)
             session = talk if isinstance(talk, Session) else listen(talk, lambda call: _say(line, call, None, True))
-            self._kept[out.link.code] = session, time.monotonic() + session.seconds * SESSION_MARGIN
+            if session.for_talk:
+                line.session = session
+            else:
+                self._kept[out.link.code] = session, time.monotonic() + session.seconds * SESSION_MARGIN
             return session
 
     @contextmanager
@@ -146,11 +156,19 @@ class Sessions:
             line.deadline += waited
             yield
 
-    def drop(self, link: str, session: Session | None) -> None:
+    def drop(self, line: Line, session: Session | None) -> None:
         """The far side knows this session no more."""
+        link = line.out.link.code
         kept = self._kept.get(link)
         if kept is not None and kept[0] is session:
             self._kept.pop(link, None)
+        line.session = None
+
+    def leave(self, line: Line) -> None:
+        """The talk is over, and with it a session that was for it alone."""
+        if line.session is not None:
+            _leave(line.out, line.session, line.transport)
+            line.session = None
 
     def end(self, links: Mapping[str, Outgoing]) -> None:
         """Say goodbye where the far side counts sessions."""
@@ -166,7 +184,7 @@ def _leave(out: Outgoing, session: Session, transport: Transport) -> None:
     """Say goodbye, where one is said; a far side that does not hear it ends the session by itself."""
     if session.goodbye is not None:
         try:
-            transport.call(session.goodbye, session, time.monotonic() + out.policy.call_seconds)
+            transport.call(session.goodbye, session, time.monotonic() + GOODBYE_SECONDS)
         except Undelivered as error:
             log.warning("goodbye_failed", link=out.link.code, reason=error.message)
 
@@ -213,7 +231,7 @@ def _shown(told: Call | Reply) -> bytes:
 class Books:
     """The books as talks meet them: ``learn`` takes what a talk has found, ``read`` answers what it asks."""
 
-    learn: Callable[[Found], None]
+    learn: Callable[[Found], object]
     read: Callable[[Query[Any]], Result]
 
 
@@ -234,7 +252,7 @@ def lead(
             return None
         reply = _say(line, told, session)
         if isinstance(reply, HttpReply) and reply.status == UNAUTHORIZED and session is not None:
-            sessions.drop(line.out.link.code, session)
+            sessions.drop(line, session)
             reply = _say(line, told, sessions.of(line))
         return reply
 
@@ -252,6 +270,8 @@ def lead(
     except Exception as error:
         log.error("push_failed", link=line.out.link.code, reason=type(error).__name__, trace=trace(error))
         return Bug(type(error).__name__)
+    finally:
+        sessions.leave(line)
     if done is not None and not 0 < done <= len(job.messages):
         return Bug(f"{done} of {len(job.messages)} messages")
     return done
@@ -267,6 +287,7 @@ def try_once(out: Outgoing, now: datetime) -> bytes:
         with sessions.turn(line):
             listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
     finally:
+        sessions.leave(line)
         sessions.end({out.link.code: out})
         transport.close()
     return line.heard

@@ -11,7 +11,6 @@ MAX_WALLETS = 16
 MAX_PRODUCTS = 64
 # What of a person is told to iiko, and what may be learned from it. The phone names a guest and is always told.
 PERSON = ("name", "email", "birthday")
-LEARNED = ("name", "birthday")
 UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 # Statuses of the filters of webhooks (docs/adapters/iiko-cloud.md, "Webhooks").
 TABLE_STATUSES = ("New", "Bill", "Closed", "Deleted")
@@ -77,7 +76,7 @@ class IikoCloudOptions(Schema):
     )
     wallets = fields.List(fields.Nested(WalletOptions), required=True, validate=validate.Length(1, MAX_WALLETS))
     person = some_of(PERSON, load_default=lambda: ["name"])
-    learn = some_of(LEARNED, load_default=list)
+    learn = some_of(PERSON, load_default=list)
     webhooks = fields.Nested(WebhookOptions, load_default=None, allow_none=True)
     call_every_seconds = a_whole(1, 10, 1)
     timeout_seconds = a_whole(1, 60, 15)

@@ -62,7 +62,7 @@ def _look_after(wallet: WalletTold, state: State, link: Link) -> Calling[State]:
     if guest is None:
         return state
     if learned := _learned(guest, wallet, link):
-        yield Found(learned)
+        yield Found(learned, may_be_refused=True)
     if not any(_differ(wallet, guest, shown, link) for shown in wallets_of(link.options)):
         return state
     place = Place(*state["places"].get(str(wallet.account), (0, "")))

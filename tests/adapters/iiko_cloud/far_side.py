@@ -30,9 +30,7 @@ def link(**options: Any) -> Link:
 
 
 def card(number: str, status: str = "active", product: str = "guest") -> WalletCard:
-    return WalletCard(
-        card_id=int(number), number=number, product=product, status=status, issued_at=AT, expires_at=None
-    )
+    return WalletCard(card_id=int(number), number=number, product=product, status=status, issued_at=AT, expires_at=None)
 
 
 def wallet(account: int = 17, points: int = 150_50, *cards: WalletCard, **person: Any) -> WalletTold:

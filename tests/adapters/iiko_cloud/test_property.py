@@ -169,4 +169,3 @@ def test_what_others_move_there_is_booked_once_and_both_end_alike(
     assert guest.wallets[BONUS] == Decimal(world.points) / 100
     others = [row for row in guest.rows if "tillgate" not in row.comment]
     assert len(world.known) <= len(others)
-
