@@ -21,7 +21,7 @@ from processing.commands import Accrue, Amount, Redeem, Ref
 from processing.errors import BadReply
 
 PAGE, MAX_PAGES = 100, 20
-MAX_COMMENT = 4_000
+MAX_COMMENT, MAX_ORDER = 4_000, 20
 # How far their clock may be from ours.
 CLOCKS_APART = timedelta(hours=1)
 Fact = Accrue | Redeem
@@ -115,7 +115,7 @@ def _read(row: Node) -> Movement:
         row.get("walletId").text().lower(),
         moved(row),
         row.get("comment").text(MAX_COMMENT),
-        row.get("orderNumber").text(),
+        re.sub(r"\W", "", row.get("orderNumber").text())[:MAX_ORDER],
         day(row.get("whenCreated").text(), row.get("whenCreated").where),
     )
 
