@@ -149,15 +149,14 @@ def _written(born: date | None) -> str:
 def set_cards(guest: Guest, wallet: WalletTold, link: Link) -> Calling[None]:
     """Usable cards are added, then those that are usable no more are taken away; those of others stay.
 
-    The only card of a guest without a phone stays too: iiko does not let go of it.
+    The last one is left: of somebody without a phone iiko does not let it go, and by it an erased holder is found.
     """
     wanted = [card.number for card in usable(wallet, link)]
     for number in wanted:
         if number not in guest.cards:
             told = {"customerId": guest.id, "cardTrack": number, "cardNumber": number}
             yield from write(LOYALTY + "customer/card/add", told | organization(link), link)
-    has_others = bool(guest.phone or wanted)
-    for track in _gone(guest, wallet) if has_others else ():
+    for track in _gone(guest, wallet) if wanted else ():
         told = {"customerId": guest.id, "cardTrack": track}
         yield from write(LOYALTY + "customer/card/remove", told | organization(link), link)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,6 @@ import pytest
 
 from adapters import webhook
 from adapters.contract import Call, Calling, HttpCall, HttpReply, Job, Link, Pace, Push, Reply, Session, checked, http
-from gateway import turns
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide
 from gateway.talks import Books, Line, Outgoing, Sessions, lead
@@ -92,7 +92,7 @@ def test_calls_of_a_login_keep_their_distance_whoever_makes_them() -> None:
         assert lead(speaks(far, code), sessions, thrice, Job(AT), BOOKS) is None
     instants = [at for at, _ in far.calls]
     assert [path for _, path in far.calls] == ["login", "call0", "call1", "call2"] * 2
-    assert [later - at for at, later in zip(instants, instants[1:], strict=False)] == [2] * 7
+    assert [later - at for at, later in pairwise(instants)] == [2] * 7
 
 
 def test_time_that_has_passed_is_not_waited_for() -> None:
@@ -106,8 +106,7 @@ def test_time_that_has_passed_is_not_waited_for() -> None:
     assert clock.waits == [2]
 
 
-def test_one_that_is_throttled_rests_with_all_its_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "MOST_TURN_SECONDS", 10)
+def test_one_that_is_throttled_rests_with_all_its_links() -> None:
     for headers, seconds in (({}, THROTTLED_SECONDS), ({"retry-after": "90"}, 90)):
         clock = Clock()
         far, sessions = Far(clock, [200, 429], headers=headers), sessions_of(clock)

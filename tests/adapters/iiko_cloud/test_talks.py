@@ -144,7 +144,7 @@ def test_a_card_that_is_blocked_takes_the_balance_with_it() -> None:
     far = cloud(wallet(17, 150_50, card("7701000017", "blocked")))
     guest = known(far, "150.50")
     assert said(far, message(1, "card_changed")).error is None
-    assert far.balance() == 0 and not guest.cards
+    assert far.balance() == 0 and guest.cards, "by its last card a guest is found"
 
 
 def test_wallets_and_units_that_are_none_of_iikos_cost_nothing() -> None:
@@ -194,10 +194,15 @@ def test_a_bearer_card_is_a_guest_without_a_phone() -> None:
     assert guest.phone == "+79990001122" and guest.person == {"name": "Anna Petrova"}
 
 
-def test_the_only_card_of_somebody_without_a_phone_is_left() -> None:
-    far = cloud(wallet(17, 0, card("7701000017", "closed"), holder_id=0))
+def test_cards_come_and_go_and_the_last_one_is_left() -> None:
+    old, new = card("7701000016", "closed"), card("7701000017")
+    far = cloud(wallet(17, 0, old, new, holder_id=0))
     guest = known(far)
-    assert said(far, message(1, "card_changed")).error is None and guest.cards
+    guest.cards = {old.number: "another track", "a card of others": "x"}
+    assert said(far, message(1, "card_changed")).error is None
+    assert guest.cards == {new.number: new.number, "a card of others": "x"}
+    far.wallets_of_ours = (wallet(17, 0, old, card(new.number, "closed"), holder_id=0),)
+    assert said(far, message(2, "card_changed")).error is None and new.number in guest.cards
 
 
 def test_parts_of_a_name_that_iiko_has_beside_ours_stay() -> None:
