@@ -188,6 +188,7 @@ SCOPES: dict[str, str] = {
     "adjust:approve": "decide on corrections of others",
     "holders:read": "read holders and consents, masked",
     "holders:write": "register, update, merge and erase holders, give and withdraw consents",
+    "goods:write": "tell what tills call goods",
     "personal:read": "see names, phones, e-mails and birthdays in the clear",
     "codes:write": "send and check confirmation codes",
     "chain:read": "partners, stores, units, products, links",

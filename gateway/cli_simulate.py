@@ -111,8 +111,13 @@ def compare(asked: Asked) -> Compared:
         folder = stack.enter_context(TemporaryDirectory(prefix="tillgate-simulation-"))
         source, chain, active, document, is_blind = _source(asked, str(Path(folder) / "order.db"))
         before = active.get(document.code, ProgrammeDocument(code=document.code, unit=document.unit))
+        live = existing(url) if (url := _url(asked)) else None
         new, now = (
-            Run(stack.enter_context(scratch(chain, {**active, each.code: each}, source.starts_at)), each, asked.keeps)
+            Run(
+                stack.enter_context(scratch(chain, {**active, each.code: each}, source.starts_at, live)),
+                each,
+                asked.keeps,
+            )
             for each in (document, before)
         )
         started = time.perf_counter()
@@ -147,9 +152,14 @@ def _birthday_rules(document: ProgrammeDocument) -> Iterator[str]:
 Found = tuple[FileSource | BooksSource, Chain, Mapping[str, ProgrammeDocument], ProgrammeDocument, bool]
 
 
+def _url(asked: Asked) -> str | None:
+    """The books that are asked, if any."""
+    return asked.database_url or ("sqlite:///tillgate.db" if asked.since else None)
+
+
 def _source(asked: Asked, kept: str) -> Found:
     """Where receipts come from, the chain, what is active in it, the new version; and whether birthdays are unknown."""
-    url = asked.database_url or ("sqlite:///tillgate.db" if asked.since else None)
+    url = _url(asked)
     if url is None:
         chain = load_chain(asked.config)
         files = sorted((Path(asked.config) / "programmes").glob("*.yaml"))

@@ -29,6 +29,7 @@ from processing.results import (
     Exchanged,
     Explained,
     GiftCardSold,
+    GoodsLearned,
     HoldCaptured,
     HolderEnrolled,
     HolderErased,
@@ -75,6 +76,8 @@ MAX_WINDOW_SECONDS = 86_400
 MAX_PAGE = 500
 # Of one ReadWallets.
 MAX_WALLETS = 1_000
+# Of one LearnGoods.
+MAX_GOODS = 500
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -645,6 +648,27 @@ class DecideAdjustment(Command[AdjustmentDecided], frozen=True, tag=True, kw_onl
     approve: bool
 
 
+# Goods -----------------------------------------------------------------------------------------------------
+
+
+class Goods(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that is sold: ``names`` are what tills may call it (``Line.goods``), the first the office's own."""
+
+    names: tuple[str, ...]
+    category: str = ""
+    brand: str = ""
+
+
+class LearnGoods(Command[GoodsLearned], frozen=True, tag=True, kw_only=True):
+    """What the office knows of goods: for sets of programmes each name means all names, category and brand.
+
+    A name that was told before is this thing's from now on; nothing is forgotten. What is in no set of a programme is
+    kept and does nothing. Errors: TooLarge, BadMessage.
+    """
+
+    goods: tuple[Goods, ...]
+
+
 # Queries ---------------------------------------------------------------------------------------------------
 
 
@@ -818,6 +842,7 @@ AnyCommand = (
     | TopUp
     | Adjust
     | DecideAdjustment
+    | LearnGoods
 )
 AnyQuery = (
     Identify

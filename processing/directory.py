@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import Connection, Table, and_, func, insert, select, update
 
-from processing import audit, tables
+from processing import audit, catalogue, tables
 from processing.audit import Audited
 from processing.chain import Chain, Product
 from processing.database import Database
@@ -88,6 +88,8 @@ class Directory:
     timeline: dict[str, tuple[tuple[datetime, ActiveProgramme], ...]]
     # When the next version starts; None: none is waiting.
     changes_at: datetime | None = None
+    # Until when goods were learned that the programmes know; None: there are none.
+    goods_at: datetime | None = None
 
     def at(self, now: datetime) -> Directory:
         """The same with the programmes that are active then."""
@@ -177,9 +179,13 @@ def load(connection: Connection, now: datetime) -> Directory:
     }
     timeline: dict[str, tuple[tuple[datetime, ActiveProgramme], ...]] = {}
     versions: dict[int, str] = {}
-    for version in versions_of(connection):
+    # Asked first: what is learned while the others are read is taken up by the next look.
+    goods_at = catalogue.newest(connection)
+    known = versions_of(connection)
+    things = catalogue.named_by(connection, [version.document for version in known]) if goods_at else ()
+    for version in known:
         versions[version.id] = version.code
-        active = ActiveProgramme(version.id, Programme(version.document))
+        active = ActiveProgramme(version.id, Programme(version.document, things))
         timeline[version.code] = (*timeline.get(version.code, ()), (version.starts_at, active))
     account = tables.account
     system = connection.execute(select(account).where(account.c.partner_id.is_not(None))).all()
@@ -192,6 +198,7 @@ def load(connection: Connection, now: datetime) -> Directory:
         partners={row.id: row.code for row in connection.execute(select(tables.partner))},
         versions=versions,
         timeline=timeline,
+        goods_at=goods_at,
         **_active(timeline, now),
     )
 

@@ -19,9 +19,11 @@ import structlog
 from processing import (
     accounts,
     cards,
+    catalogue,
     codes,
     enrolment,
     gift_cards,
+    goods,
     holders,
     holds,
     ledger,
@@ -52,6 +54,7 @@ from processing.commands import (
     Exchange,
     GiveConsent,
     IssueCard,
+    LearnGoods,
     MergeHolders,
     PayOut,
     PlaceHold,
@@ -121,6 +124,7 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
     TopUp: accounts.top_up,
     Adjust: accounts.adjust,
     DecideAdjustment: accounts.decide_adjustment,
+    LearnGoods: goods.learn_goods,
 }
 
 MAX_BATCH = 256
@@ -179,7 +183,8 @@ class Core:
         return [Busy("the database cannot be read, repeat") for _ in asked]
 
     def refresh(self) -> None:
-        """Take up programmes whose time has come, and now and then versions that others have activated.
+        """Take up programmes whose time has come, and now and then versions that others have activated and goods
+        that they have learned.
 
         An operation stores the version that decided it, so that some seconds between processes harm nobody.
         """
@@ -192,7 +197,8 @@ class Core:
         self._looks_at = time.monotonic() + REFRESH_SECONDS
         try:
             with work.database.reading() as connection:
-                if newest_version(connection) not in work.directory.versions:
+                is_known = newest_version(connection) in work.directory.versions
+                if not is_known or catalogue.newest(connection) != work.directory.goods_at:
                     self.work = replace(work, directory=load(connection, now))
         except Exception as error:
             # Whoever comes for an answer will hear of it.

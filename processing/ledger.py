@@ -581,6 +581,7 @@ UPSERTED = frozenset(
         tables.confirmation_code,
         tables.person,
         tables.membership,
+        tables.goods_name,
     }
 )
 # Sums that nobody has to read to add to them.

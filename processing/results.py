@@ -662,6 +662,14 @@ class PinSet(Result, frozen=True, tag=True, kw_only=True):
     at: datetime
 
 
+class GoodsLearned(Result, frozen=True, tag=True, kw_only=True):
+    """So many goods, and names of them."""
+
+    goods: int
+    names: int
+    at: datetime
+
+
 class HolderRegistered(Result, frozen=True, tag=True, kw_only=True):
     """``card`` is the number of the card."""
 
@@ -800,6 +808,7 @@ AnyStoredResult = (
     | ToppedUp
     | Adjusted
     | AdjustmentDecided
+    | GoodsLearned
 )
 AnyRead = (
     Identified

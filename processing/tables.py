@@ -688,6 +688,17 @@ series_block = Table(
     Column("checksums", LargeBinary, nullable=False),
 )
 
+# What tills call goods: each name with the thing's first one, its category and brand (processing/goods.py).
+goods_name = Table(
+    "goods_name",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("thing", String(128), nullable=False, index=True),
+    Column("category", String(128), nullable=False, index=True),
+    Column("brand", String(128), nullable=False, index=True),
+    Column("learned_at", Instant, nullable=False, index=True),
+)
+
 api_client = Table(
     "api_client",
     metadata,

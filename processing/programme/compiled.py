@@ -210,6 +210,15 @@ class Active:
     points: Stack
 
 
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """What was learned of one thing that is sold: what tills call it, and what it is."""
+
+    names: tuple[str, ...]
+    category: str
+    brand: str
+
+
 @dataclass(slots=True, eq=False)
 class Sets:
     """The named sets of goods, by what may be in them."""
@@ -221,12 +230,22 @@ class Sets:
     _known: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, init=False)
 
     @classmethod
-    def among(cls, goods: Mapping[str, Any]) -> Sets:
+    def among(cls, goods: Mapping[str, Any], things: Sequence[Thing] = ()) -> Sets:
+        """Sets of these members; a thing is in a set when any of its names, its category or its brand is."""
         found: tuple[dict[str, set[str]], ...] = ({}, {}, {})
         for name, some in goods.items():
             for kept, members in zip(found, (some.codes, some.categories, some.brands), strict=True):
                 for member in members:
                     kept.setdefault(member, set()).add(name)
+        codes, categories, brands = found
+        nothing: set[str] = set()
+        learned: dict[str, set[str]] = {}
+        for thing in things:
+            names = categories.get(thing.category, nothing) | brands.get(thing.brand, nothing)
+            names = names.union(*(codes.get(name, nothing) for name in thing.names))
+            learned.update(dict.fromkeys(thing.names, names) if names else {})
+        for name, names in learned.items():
+            codes[name] = codes.get(name, nothing) | names
         return cls(*({member: frozenset(names) for member, names in kept.items()} for kept in found))
 
     def of(self, line: Line) -> frozenset[str]:
@@ -246,11 +265,11 @@ class Sets:
 class Programme:
     """A version of a programme, ready to be asked; immutable but for what it remembers of stores, days and goods."""
 
-    def __init__(self, document: ProgrammeDocument) -> None:
-        self.document = document
+    def __init__(self, document: ProgrammeDocument, things: Sequence[Thing] = ()) -> None:
+        self.document, self.things = document, things
         self.code, self.unit = document.code, document.unit
         self.point_price_millionths = document.point_price_millionths
-        self.sets = Sets.among(document.goods)
+        self.sets = Sets.among(document.goods, things)
         self.discount_rules = tuple(Rule.of(said, n) for n, said in enumerate(document.discounts.rules))
         self.points_rules = tuple(Rule.of(said, n) for n, said in enumerate(document.points.rules))
         self._active: dict[tuple[str, date], Active] = {}

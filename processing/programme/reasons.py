@@ -134,10 +134,10 @@ def _alone(programme: Programme, said: Said, receipt: Receipt, part: Part, momen
         alone = msgspec.structs.replace(
             document, discounts=msgspec.structs.replace(document.discounts, rules=(own,), groups=())
         )
-        asked = msgspec.structs.replace(part, programme=Programme(alone))
+        asked = msgspec.structs.replace(part, programme=Programme(alone, programme.things))
         return "beaten" if decide(receipt, [asked], moment, is_final).discount_minor else "nothing"
     alone = msgspec.structs.replace(document, points=msgspec.structs.replace(document.points, rules=(own,), groups=()))
-    asked = msgspec.structs.replace(part, programme=Programme(alone))
+    asked = msgspec.structs.replace(part, programme=Programme(alone, programme.things))
     if decide(receipt, [asked], moment, is_final).earnings[0].amount:
         return "beaten"
     unpaid = msgspec.structs.replace(asked, redeemed_minor=0)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import inspect, select, update
 
-from processing import migrate, tables
+from processing import catalogue, migrate, tables
 from processing.chain import Chain
 from processing.database import Database
 from processing.directory import sync
@@ -64,6 +64,8 @@ def _filled(
     migrate.upgrade(database)
     known = live.work.directory
     sync(database, chain_of(known), {code: each.programme.document for code, each in known.programmes.items()})
+    with live.work.database.reading() as known_goods, database.transaction() as connection:
+        catalogue.copy(known_goods, connection)
     directory = sync(database, chain, programmes)
     _number_behind(database, live.work.database)
     with database.transaction() as connection:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import event
 
-from processing import chores, migrate, tables
+from processing import catalogue, chores, migrate, tables
 from processing.allocation import GOODS
 from processing.chain import Chain
 from processing.commands import Amount, CardUse, Line, PostReceipt, Quote, Receipt, Ref, ReturnReceipt
@@ -56,10 +56,21 @@ class Travelling:
 
 
 @contextlib.contextmanager
-def scratch(chain: Chain, programmes: Mapping[str, ProgrammeDocument], starts_at: datetime) -> Iterator[Core]:
-    """A core on empty books of this chain, in a file that is gone afterwards; its keys are known to nobody else."""
+def scratch(
+    chain: Chain,
+    programmes: Mapping[str, ProgrammeDocument],
+    starts_at: datetime,
+    live: Database | None = None,
+) -> Iterator[Core]:
+    """A core on empty books of this chain, in a file that is gone afterwards; its keys are known to nobody else.
+
+    Goods are those that the ``live`` books have learned.
+    """
     with scratch_file("tillgate-simulation-", starts_at) as database:
         migrate.upgrade(database)
+        if live is not None:
+            with live.reading() as source, database.transaction() as connection:
+                catalogue.copy(source, connection)
         directory = sync(database, chain, programmes)
         with database.transaction() as connection:
             vault = load_vault(connection, MasterKeys(new_key(), new_key()))
