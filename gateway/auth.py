@@ -189,6 +189,7 @@ SCOPES: dict[str, str] = {
     "holders:read": "read holders and consents, masked",
     "holders:write": "register, update, merge and erase holders, give and withdraw consents",
     "goods:write": "tell what tills call goods",
+    "subscriptions:write": "keep where an outside system wants to be told of something",
     "personal:read": "see names, phones, e-mails and birthdays in the clear",
     "codes:write": "send and check confirmation codes",
     "chain:read": "partners, stores, units, products, links",

@@ -54,6 +54,8 @@ from processing.results import (
     Redeemed,
     Result,
     Statement,
+    Subscribed,
+    SubscriptionTold,
     TokenIssued,
     ToppedUp,
     Transactions,
@@ -669,6 +671,22 @@ class LearnGoods(Command[GoodsLearned], frozen=True, tag=True, kw_only=True):
     goods: tuple[Goods, ...]
 
 
+# Outside systems -------------------------------------------------------------------------------------------
+
+
+class Subscribe(Command[Subscribed], frozen=True, tag=True, kw_only=True):
+    """Where an outside system wants to be told of something, kept in the place of what it said before.
+
+    ``subscriber`` is its name in the store. ``secret`` is what it wants to be shown, ``wishes`` are its own words about
+    what it wants to hear. An empty ``address`` ends it. Errors: BadMessage.
+    """
+
+    subscriber: str
+    address: str = ""
+    secret: str = ""
+    wishes: str = ""
+
+
 # Queries ---------------------------------------------------------------------------------------------------
 
 
@@ -803,6 +821,13 @@ class ReadWallets(Query[WalletsTold], frozen=True, tag=True, kw_only=True):
     limit: int = 100
 
 
+class ReadSubscription(Query[SubscriptionTold], frozen=True, tag=True, kw_only=True):
+    """What a subscriber of the store has said last, with its secret: for its own adapter. Errors: ForeignStore."""
+
+    store: str
+    subscriber: str
+
+
 class IssueToken(Query[TokenIssued], frozen=True, tag=True, kw_only=True):
     """A signed name of the card for a QR code, good for a few minutes. Errors: CardNotFound."""
 
@@ -843,6 +868,7 @@ AnyCommand = (
     | Adjust
     | DecideAdjustment
     | LearnGoods
+    | Subscribe
 )
 AnyQuery = (
     Identify
@@ -862,5 +888,6 @@ AnyQuery = (
     | ReadTransactions
     | ReadTurnover
     | ReadWallets
+    | ReadSubscription
     | IssueToken
 )

@@ -582,6 +582,7 @@ UPSERTED = frozenset(
         tables.person,
         tables.membership,
         tables.goods_name,
+        tables.subscriber,
     }
 )
 # Sums that nobody has to read to add to them.

@@ -26,6 +26,7 @@ from processing.commands import (
     ReadOperation,
     ReadReceipt,
     ReadStatement,
+    ReadSubscription,
     ReadTransactions,
     ReadTurnover,
     ReadWallets,
@@ -45,6 +46,7 @@ from processing.records import read_hold, read_operation, read_receipt
 from processing.results import Result
 from processing.statements import read_statement
 from processing.stores import read_chain
+from processing.subscribers import read_subscription
 from processing.transactions import read_transactions
 from processing.wallets import read_wallets
 
@@ -67,6 +69,7 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadTransactions: read_transactions,
     ReadTurnover: read_turnover,
     ReadWallets: read_wallets,
+    ReadSubscription: read_subscription,
     IssueToken: issue_token,
 }
 """All but Identify, whose cards are read together."""

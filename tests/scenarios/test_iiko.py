@@ -643,13 +643,25 @@ def test_a_receipt_of_the_till_is_a_transaction_with_its_order_and_counts(shop: 
 
 
 @ON_SQLITE
-def test_commands_are_done_and_webhooks_are_not_sent(shop: Shop) -> None:
+def test_commands_are_done_and_settings_of_webhooks_are_kept(shop: Shop) -> None:
     told = shop.ask("api/1/commands/status", organizationId=ORGANIZATION, correlationId=NOBODY)
     assert told.told == {"state": "Success"}
     assert shop.ask("api/1/webhooks/settings", organizationId=ORGANIZATION).told["webHooksUri"] is None
-    update = {"organizationId": ORGANIZATION, "webHooksUri": "https://example.org/iiko"}
-    assert shop.ask("api/1/webhooks/update_settings", **update).status == 400
-    assert shop.ask("api/1/webhooks/update_settings", **update | {"webHooksUri": ""}).status == 200
+    update = {
+        "organizationId": ORGANIZATION,
+        "webHooksUri": "https://example.org/iiko",
+        "authToken": "a token of the site",
+        "webHooksFilter": {"tableOrderFilter": {"orderStatuses": ["Closed"], "errors": True}},
+    }
+    for _ in range(2):
+        assert shop.ask("api/1/webhooks/update_settings", **update).status == 200
+        told = shop.ask("api/1/webhooks/settings", organizationId=ORGANIZATION).told
+        assert {name: told[name] for name in update if name != "organizationId"} == {
+            name: value for name, value in update.items() if name != "organizationId"
+        }
+    assert shop.ask("api/1/webhooks/update_settings", **update | {"webHooksUri": "ftp://x"}).status == 400
+    assert shop.ask("api/1/webhooks/update_settings", organizationId=ORGANIZATION, webHooksUri="").status == 200
+    assert shop.ask("api/1/webhooks/settings", organizationId=ORGANIZATION).told["webHooksUri"] is None
 
 
 # The log ----------------------------------------------------------------------------------------------------
