@@ -1,4 +1,4 @@
-"""iiko's Cloud API, which we call: balances into wallets of iikoCard. docs/adapters/iiko-cloud.md.
+"""iiko's Cloud API, which we call: balances into wallets of iikoCard. docs/adapters/iiko_cloud.md.
 
 ``options`` what a link may set, ``calls`` a call and its answer, ``login`` tokens, ``webhooks`` what iiko shall send,
 ``guests`` whom it knows, ``movements`` its report, ``push`` our messages -> its wallets, ``pull`` whether they agree.

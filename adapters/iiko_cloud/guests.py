@@ -1,6 +1,6 @@
 """Guests of iiko: found by the names that a wallet of ours has, made where there are none, their cards and person.
 
-A refusal with the codes of "not found" is an absence, any other is not (docs/adapters/iiko-cloud.md, "Guests").
+A refusal with the codes of "not found" is an absence, any other is not (docs/adapters/iiko_cloud.md, "Guests").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The report of a guest's transactions: which movements are ours, and what others have moved.
 
 Nothing in the API says that a top-up was done already but its ``comment``, which names the message that caused it
-(docs/adapters/iiko-cloud.md, "A movement happens once").
+(docs/adapters/iiko_cloud.md, "A movement happens once").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a link to the iiko Cloud API may set. Table with reasons: docs/adapters/iiko-cloud.md, "Options"."""
+"""What a link to the iiko Cloud API may set. Table with reasons: docs/adapters/iiko_cloud.md, "Options"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_PRODUCTS = 64
 # What of a person is told to iiko, and what may be learned from it. The phone names a guest and is always told.
 PERSON = ("name", "email", "birthday")
 UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
-# Statuses of the filters of webhooks (docs/adapters/iiko-cloud.md, "Webhooks").
+# Statuses of the filters of webhooks (docs/adapters/iiko_cloud.md, "Webhooks").
 TABLE_STATUSES = ("New", "Bill", "Closed", "Deleted")
 DELIVERY_STATUSES = (
     "Unconfirmed",

@@ -1,7 +1,7 @@
 """Looking after what iiko has: guests of ours one after another, a few each time, and whether their wallets agree.
 
 There is no list of guests in the API; whom we know is looked up, and a guest whose wallets show what ours do costs one
-call. What others have moved since is booked or told (docs/adapters/iiko-cloud.md, "Reconciliation").
+call. What others have moved since is booked or told (docs/adapters/iiko_cloud.md, "Reconciliation").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Messages of the outbox -> guests, cards and wallets of iikoCard. Each looks first at what is there.
 
 A wallet is written only where it shows another balance than ours and no movement in its report is this message's
-(docs/adapters/iiko-cloud.md, "A movement happens once").
+(docs/adapters/iiko_cloud.md, "A movement happens once").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""iiko's cloud in memory, as docs/adapters/iiko-cloud.md tells it, with the quirks that people report of it.
+"""iiko's cloud in memory, as docs/adapters/iiko_cloud.md tells it, with the quirks that people report of it.
 
 400 for whom nobody knows, 401 for tokens that are over and for paths that there are not, guests who are not to be seen
 at once, top-ups that count twice when they are said twice. Nothing here sleeps: each call takes a second of its own
