@@ -9,31 +9,12 @@ from __future__ import annotations
 import json
 
 from adapters.contract import Adapter, Link, Pace, WireRequest, WireResponse
+from adapters.iiko import PRIVATE
 from adapters.iiko_cloud.login import OF_THE_LOGIN, login
 from adapters.iiko_cloud.options import IikoCloudOptions
 from adapters.iiko_cloud.pull import pull
 from adapters.iiko_cloud.push import PUSH
 from processing.errors import LoyaltyError
-
-# Names of keys in any case.
-PRIVATE = (
-    "apiLogin",
-    "apiKey",
-    "clientSecret",
-    "token",
-    "authToken",
-    "phone",
-    "email",
-    "name",
-    "surName",
-    "middleName",
-    "birthday",
-    "userData",
-    "cardTrack",
-    "cardNumber",
-    "track",
-    "number",
-)
 
 
 def refuse(error: LoyaltyError, request: WireRequest, link: Link) -> WireResponse:

@@ -16,7 +16,7 @@ from adapters.contract import Calling, Link
 from adapters.iiko_cloud.calls import LOYALTY, ask
 from adapters.iiko_cloud.guests import Guest, organization
 from adapters.json_parsing import Node
-from adapters.parsing import bad, day
+from adapters.parsing import bad, day, identifier
 from processing.commands import Accrue, Amount, Redeem, Ref
 from processing.errors import BadReply
 
@@ -92,7 +92,8 @@ def behind(guest: Guest, place: Place, link: Link) -> Calling[tuple[list[Movemen
         read = rows(answer)
         found += read
         if read:
-            place = Place(answer.get("lastRevision").integer(), answer.get("lastTransactionId").text())
+            revision = identifier(answer.get("lastRevision").text(), "lastRevision")
+            place = Place(revision, answer.get("lastTransactionId").text())
         if len(read) < PAGE:
             break
     return found, place
