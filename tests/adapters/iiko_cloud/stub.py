@@ -25,7 +25,7 @@ BONUS, GIFT = "0f3c6c2e-7a54-4f8b-9a3b-0d5b2f7a1c01", "7d9f2b1a-44c0-4e7d-9a6e-8
 PROGRAMME = "4d9838c5-d54e-4d02-8298-cee0485c0ac4"
 API_LOGIN = "an api login of iikoWeb"
 LOYALTY = "/api/1/loyalty/iiko/"
-# Revisions are int64.
+# Revisions are int64, and two movements may share one.
 FIRST_REVISION = 2**62
 SPACE = uuid.UUID("6d5b8f6e-2f2c-5c7f-9f0e-7a3f1d0c8e21")
 
@@ -229,9 +229,8 @@ class Iiko(FarSide):
         guest.wallets[wallet] = before + amount
         place = sum(len(each.rows) for each in self.guests) + 1
         made = str(uuid.uuid5(SPACE, f"row {place}"))
-        guest.rows.append(
-            Row(wallet, amount, comment, before, AT + timedelta(seconds=self.now), made, FIRST_REVISION + place)
-        )
+        at, revision = AT + timedelta(seconds=self.now), FIRST_REVISION + place // 2
+        guest.rows.append(Row(wallet, amount, comment, before, at, made, revision))
 
     def _by_date(self, told: Told) -> Told:
         begin, end = (datetime.fromisoformat(told[name] + "+00:00") for name in ("dateFrom", "dateTo"))
@@ -241,7 +240,11 @@ class Iiko(FarSide):
         return {"transactions": shown, "pageSize": told["pageSize"], "pageNumber": told["pageNumber"]}
 
     def _by_revision(self, told: Told) -> Told:
-        rows = [row for row in self.guest(told["customerId"]).rows if row.revision > told["revision"]]
+        """Behind the revision; with the last transaction also those of the revision that come after it."""
+        rows, last_id = self.guest(told["customerId"]).rows, told.get("lastTransactionId")
+        seen = [row.id for row in rows].index(last_id) + 1 if last_id else 0
+        least = told["revision"] if last_id else told["revision"] + 1
+        rows = [row for row in rows[seen:] if row.revision >= least]
         shown = rows[: told["pageSize"]]
         last = shown[-1] if shown else None
         return {

@@ -254,6 +254,18 @@ def _row(n: int) -> dict[str, Any]:
     return {"id": f"row {n}", "walletId": BONUS, "comment": "", "whenCreated": "2026-05-04 12:00:00.000"}
 
 
+def test_a_report_by_revision_is_read_to_its_end_and_gone_on_with() -> None:
+    far = cloud(wallet(17, 0))
+    guest = known(far, "1000")
+    for _ in range(230):
+        far.move(guest, BONUS, Decimal("-0.5"), "coffee")
+    booking = [WALLET | {"book_from": "2026-05-01"}]
+    run = pulled(far, wallets=booking)
+    assert far.calls == [INFO, *[BY_REVISION] * 3] and len(run.asks) == 231
+    far.move(guest, BONUS, Decimal("-0.5"), "coffee")
+    assert len(pulled(far, run.state, wallets=booking).asks) == 1
+
+
 # Looking after guests
 
 
