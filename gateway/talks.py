@@ -104,7 +104,7 @@ class Line:
     deadline: float
     said: bytes = b""
     heard: bytes = b""
-    # Since when the far side owes an answer, by the monotonic clock.
+    # Since when the far side owes an answer, or others have the login, by the monotonic clock.
     waits_since: float | None = None
     # One that ends with the talk.
     session: Session | None = None
@@ -152,7 +152,9 @@ class Sessions:
             yield
             return
         line.turn = self._turns.of(line.out.login)
+        line.waits_since = time.monotonic()
         with line.turn.talk() as waited:
+            line.waits_since = None
             line.deadline += waited
             yield
 

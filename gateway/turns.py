@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 from processing.errors import NotYet
 
-# So long a talk waits for another one of its login; then it is another lane's turn.
-MOST_TURN_SECONDS = 10.0
+# So long a talk waits for another one of its login; then it comes again, that many seconds later.
+MOST_TURN_SECONDS, AGAIN_SECONDS = 2.0, 15.0
 # How long nobody speaks under a login that was throttled and not told until when.
 THROTTLED_SECONDS = 30.0
 
@@ -34,7 +34,7 @@ class Turn:
         """The login is this talk's; how many seconds it has waited for it. Errors: NotYet where others have it."""
         began = self._clock()
         if not self._talk.acquire(timeout=most):
-            raise NotYet("others speak under this login", most)
+            raise NotYet("others speak under this login", AGAIN_SECONDS)
         try:
             now = self._clock()
             if self._next_at - now > most:

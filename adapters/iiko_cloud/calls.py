@@ -1,6 +1,6 @@
 """A call of the Cloud API and its answer: JSON whose numbers are exact, and refusals by their codes.
 
-All calls are POST, also those that read (docs/adapters/iiko_cloud.md, "Calls").
+All calls are POST, also those that read (docs/adapters/iiko_cloud.md, "Errors").
 """
 
 from __future__ import annotations

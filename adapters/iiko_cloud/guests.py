@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+
+from msgspec.structs import replace
 
 from adapters.contract import Calling, Link
 from adapters.iiko_cloud.calls import LOYALTY, Refused, ask, write
@@ -24,9 +26,9 @@ ABSENT = frozenset(
         "Transport_WrongCustomerId",
     }
 )
-ACTIVE = "active"
+ACTIVE, EXPIRED = "active", "expired"
 # Cards of these statuses pay nowhere, and iiko shall not know them.
-GONE = frozenset({"blocked", "closed", "replaced", "expired"})
+GONE = frozenset({"blocked", "closed", "replaced", EXPIRED})
 # So many cards of a wallet are looked up, the newest first.
 MAX_LOOKED_UP = 3
 # A guest who was just made is looked at so often, and then again in so many seconds.
@@ -45,6 +47,16 @@ class Guest:
     phone: str
     email: str
     birthday: date | None
+
+
+def as_of(wallet: WalletTold, at: datetime) -> WalletTold:
+    """The wallet with cards that are past their time called so: nothing tells of it when that comes."""
+    cards = tuple(replace(card, status=EXPIRED) if _is_over(card, at) else card for card in wallet.cards)
+    return replace(wallet, cards=cards)
+
+
+def _is_over(card: WalletCard, at: datetime) -> bool:
+    return card.status == ACTIVE and card.expires_at is not None and card.expires_at <= at
 
 
 def cards_of(wallet: WalletTold, link: Link) -> list[WalletCard]:

@@ -21,7 +21,7 @@ WEBHOOK_TOKEN = "webhook_token"  # noqa: S105  # likewise
 # What makes two links the same login.
 OF_THE_LOGIN = frozenset({API_LOGIN, API_KEY, APP_ID, CLIENT_SECRET})
 V1, V2 = "/api/1/access_token", "/api/v2/access_token"
-# Tokens live an hour; one is kept no longer than this (docs/adapters/iiko_cloud.md, "Signing in").
+# Tokens live an hour; one is kept no longer than this (docs/adapters/iiko_cloud.md, "Signing in and pace").
 MOST_SECONDS = 55 * 60
 MAX_TOKEN = 8_000
 

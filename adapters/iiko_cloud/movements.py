@@ -76,7 +76,7 @@ def since(guest: Guest, begin: datetime, end: datetime, link: Link) -> Calling[l
         answer = yield from ask(LOYALTY + "customer/transactions/by_date", {**told, "pageNumber": page}, link)
         read = rows(answer)
         found += read
-        if len(read) < PAGE:
+        if _is_last(answer, read):
             return found
     raise BadReply(f"more than {MAX_PAGES * PAGE} transactions of a guest")
 
@@ -94,9 +94,16 @@ def behind(guest: Guest, place: Place, link: Link) -> Calling[tuple[list[Movemen
         if read:
             revision = identifier(answer.get("lastRevision").text(), "lastRevision")
             place = Place(revision, answer.get("lastTransactionId").text())
-        if len(read) < PAGE:
+        if _is_last(answer, read):
             break
     return found, place
+
+
+def _is_last(answer: Node, read: list[Movement]) -> bool:
+    """Whether the page is not full; the far side may make them smaller, and says so."""
+    told = answer.get("pageSize")
+    size = told.integer() if told.value is not None else PAGE
+    return len(read) < (size if 0 < size < PAGE else PAGE)
 
 
 def rows(answer: Node) -> list[Movement]:

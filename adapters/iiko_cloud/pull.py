@@ -36,10 +36,10 @@ def pull(job: Job, link: Link) -> Calling[None]:
     if link.options["webhooks"]:
         yield from _check_webhooks(link)
     told = yield from read(ReadWallets(after=state["after"], limit=link.options["guests_per_pull"]))
-    for wallet in told.wallets:
+    for wallet in (guests.as_of(each, job.at) for each in told.wallets):
         state = {**state, "after": wallet.account}
         if guests.cards_of(wallet, link):
-            state = yield from _look_after(wallet, state, link)
+            state = yield from _look_after(job, wallet, state, link)
         yield Found(state=state)
     if len(told.wallets) < link.options["guests_per_pull"]:
         yield Found(state={**state, "after": 0})
@@ -56,7 +56,7 @@ def _check_webhooks(link: Link) -> Calling[None]:
         yield Found(note="webhooks: iiko has other settings, and the login may not change them")
 
 
-def _look_after(wallet: WalletTold, state: State, link: Link) -> Calling[State]:
+def _look_after(job: Job, wallet: WalletTold, state: State, link: Link) -> Calling[State]:
     """One guest, and the state with where their report was left."""
     guest = yield from guests.find(wallet, link)
     if guest is None:
@@ -67,8 +67,9 @@ def _look_after(wallet: WalletTold, state: State, link: Link) -> Calling[State]:
         return state
     place = Place(*state["places"].get(str(wallet.account), (0, "")))
     moved, place = yield from movements.behind(guest, place, link)
-    yield from _reconcile(wallet, guest, moved, link)
-    places = {**state["places"], str(wallet.account): [place.revision, place.last]}
+    yield from _reconcile(job, wallet, guest, moved, link)
+    others = {name: at for name, at in state["places"].items() if name != str(wallet.account)}
+    places = {**others, str(wallet.account): [place.revision, place.last]}
     return {**state, "places": dict(list(places.items())[-MAX_PLACES:])}
 
 
@@ -87,19 +88,19 @@ def _learned(guest: Guest, wallet: WalletTold, link: Link) -> tuple[EnrolHolder,
 
 
 def _differ(wallet: WalletTold, guest: Guest, shown: Mapping[str, Any], link: Link) -> bool:
-    """Whether the wallet there shows neither what can be spent here nor what is here: a hold is no difference."""
-    there = guest.balances.get(shown["id"], 0)
+    """Whether the wallet there shows neither what can be spent here nor that with what is held."""
+    there, ours = guest.balances.get(shown["id"], 0), spendable(wallet, shown["unit"], link)
     has = sum(balance.balance for balance in wallet.balances if balance.unit == shown["unit"])
-    return there not in (spendable(wallet, shown["unit"], link), has)
+    return there != ours and not (there == has and guests.usable(wallet, link))
 
 
-def _reconcile(wallet: WalletTold, guest: Guest, moved: Sequence[Movement], link: Link) -> Calling[None]:
+def _reconcile(job: Job, wallet: WalletTold, guest: Guest, moved: Sequence[Movement], link: Link) -> Calling[None]:
     """Book what others have moved; what differs nevertheless is told."""
     for shown in wallets_of(link.options):
         if booked := movements.facts(moved, shown, wallet.account, link):
             yield Found(booked)
     told = yield from read(ReadWallets(accounts=(wallet.account,)))
-    for now in told.wallets:
+    for now in (guests.as_of(each, job.at) for each in told.wallets):
         for shown in wallets_of(link.options):
             if _differ(now, guest, shown, link):
                 yield Found(note=_note(now, guest, shown, movements.foreign(moved, shown["id"]), link))

@@ -31,12 +31,13 @@ def push(job: Job, link: Link) -> Calling[None]:
     if message.kind == TEST:
         yield from _check_organization(link)
         return
-    wallet = yield from _wallet(message)
+    wallet = yield from _wallet(job, message)
     if wallet is None or not guests.cards_of(wallet, link):
         return
     guest = yield from guests.find(wallet, link)
     if message.kind == HOLDER_CHANGED and message.body.get("change") == ERASED:
-        if guest is not None:
+        # A wallet that has a holder is somebody else's by now: the erased one's was merged into it.
+        if guest is not None and not wallet.holder_id:
             yield from guests.forget(guest, link)
     elif guest is not None or _is_worth_a_guest(message, wallet, link):
         yield from _say(job, message, wallet, guest or (yield from guests.make(wallet, link)), link)
@@ -73,13 +74,13 @@ def _check_organization(link: Link) -> Calling[None]:
         raise LinkRefused("the login does not know the link's organization")
 
 
-def _wallet(message: Message) -> Calling[WalletTold | None]:
+def _wallet(job: Job, message: Message) -> Calling[WalletTold | None]:
     """The wallet that the message is about, as it is now; none where nobody has it. Errors: LinkRefused."""
     account = message.body.get("account")
     if type(account) is not int or account <= 0:
         raise LinkRefused(f"{message.kind}: expected the number of a wallet as account")
     told = yield from read(ReadWallets(accounts=(account,)))
-    return told.wallets[0] if told.wallets else None
+    return guests.as_of(told.wallets[0], job.at) if told.wallets else None
 
 
 # Balances ---------------------------------------------------------------------------------------------------
@@ -108,7 +109,7 @@ def _level(
         return
     if booked := movements.facts(moved, shown, wallet.account, link):
         yield Found(booked)
-        ours = spendable((yield from _wallet(message)) or wallet, shown["unit"], link)
+        ours = spendable((yield from _wallet(job, message)) or wallet, shown["unit"], link)
     if ours != there:
         yield from _move(ours - there, message, guest, shown, link)
 

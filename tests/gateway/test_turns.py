@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -15,7 +17,7 @@ from adapters.contract import Call, Calling, HttpCall, HttpReply, Job, Link, Pac
 from gateway.delivery_policy import DeliverySettings
 from gateway.far_side import FarSide
 from gateway.talks import Books, Line, Outgoing, Sessions, lead
-from gateway.turns import THROTTLED_SECONDS, Turn, Turns
+from gateway.turns import AGAIN_SECONDS, THROTTLED_SECONDS, Turn, Turns
 from gateway.worker import login_of
 from processing.errors import LinkDown, NotYet
 from tests.adapters.iiko_cloud.stub import AT
@@ -122,9 +124,27 @@ def test_who_finds_another_talk_comes_again_and_burns_no_attempt() -> None:
     turn = Clock().turn()
     with turn.talk(), pytest.raises(NotYet) as told, turn.talk(0):
         raise AssertionError
-    assert told.value.retry_seconds == 0
+    assert told.value.retry_seconds == AGAIN_SECONDS
     with turn.talk(0):
         pass
+
+
+def test_who_waits_for_a_turn_takes_no_place_of_those_who_could_speak() -> None:
+    """Delivery counts such a thread among the slow ones."""
+    clock = Clock()
+    line, sessions = speaks(Far(clock)), sessions_of(clock)
+
+    class Watched(Turn):
+        @contextmanager
+        def talk(self, most: float = 0) -> Iterator[float]:
+            assert line.waits_since is not None
+            yield 3
+            assert line.waits_since is None
+
+    sessions._turns._turns["one login"] = Watched(lambda: clock.at, clock.sleep)
+    until = line.deadline
+    assert lead(line, sessions, thrice, Job(AT), BOOKS) is None
+    assert line.deadline == until + 3, "the time of the talk begins with its turn"
 
 
 def test_threads_share_one_login_and_never_speak_at_once() -> None:

@@ -102,14 +102,24 @@ class Known(Chain):
 
 
 class ChangeTalks(Talks):
-    """Cards come and go and a balance is charged off; a name is told; an erased holder is deleted."""
+    """Cards come and go and a balance is charged off; a name is told."""
 
     far_side, examples = Known, 10
     pushes = (
         Job(AT, messages=(message(2, "card_changed"),)),
         Job(AT, messages=(message(3, "holder_changed", change="registered"),)),
-        Job(AT, messages=(message(4, "holder_changed", change="erased"),)),
     )
+
+
+class Erased(Known):
+    """Whose holder was erased: the wallet is nobody's, and its card leads to the guest."""
+
+    wallets_of_ours = (wallet(17, 0, card("7701000002"), holder_id=0),)
+
+
+class FarewellTalks(Talks):
+    far_side, examples = Erased, 5
+    pushes = (Job(AT, messages=(message(4, "holder_changed", change="erased"),)),)
 
 
 class Others(Chain):

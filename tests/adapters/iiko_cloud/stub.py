@@ -235,9 +235,10 @@ class Iiko(FarSide):
     def _by_date(self, told: Told) -> Told:
         begin, end = (datetime.fromisoformat(told[name] + "+00:00") for name in ("dateFrom", "dateTo"))
         rows = [row for row in self.guest(told["customerId"]).rows if begin <= row.at <= end]
-        first = told["pageNumber"] * told["pageSize"]
-        shown = [_row(row) for row in rows[first : first + told["pageSize"]]]
-        return {"transactions": shown, "pageSize": told["pageSize"], "pageNumber": told["pageNumber"]}
+        size = min(told["pageSize"], self.rows_in_page)
+        first = told["pageNumber"] * size
+        shown = [_row(row) for row in rows[first : first + size]]
+        return {"transactions": shown, "pageSize": size, "pageNumber": told["pageNumber"]}
 
     def _by_revision(self, told: Told) -> Told:
         """Behind the revision; with the last transaction also those of the revision that come after it."""
@@ -245,13 +246,14 @@ class Iiko(FarSide):
         seen = [row.id for row in rows].index(last_id) + 1 if last_id else 0
         least = told["revision"] if last_id else told["revision"] + 1
         rows = [row for row in rows[seen:] if row.revision >= least]
-        shown = rows[: told["pageSize"]]
+        size = min(told["pageSize"], self.rows_in_page)
+        shown = rows[:size]
         last = shown[-1] if shown else None
         return {
             "transactions": [_row(row) for row in shown],
             "lastRevision": last.revision if last else told["revision"],
             "lastTransactionId": last.id if last else None,
-            "pageSize": told["pageSize"],
+            "pageSize": size,
         }
 
     # What has become of it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -140,6 +141,22 @@ def test_what_cannot_be_spent_is_not_shown() -> None:
         assert far.balance() == Decimal(shows)
 
 
+def test_a_card_that_is_past_its_time_pays_no_more() -> None:
+    for ends_at, shows in ((AT, 0), (AT + timedelta(seconds=1), Decimal("150.5"))):
+        told = replace(card("7701000017"), expires_at=ends_at)
+        far = cloud(wallet(17, 150_50, told))
+        known(far, "10")
+        assert said(far, message(1)).error is None and far.balance() == shows
+
+
+def test_an_erased_holder_whose_wallet_is_somebody_else_s_by_now_takes_nobody_with_them() -> None:
+    far = cloud()
+    guest = known(far)
+    assert said(far, message(1, "holder_changed", change="erased")).error is None and not guest.is_deleted
+    far.wallets_of_ours = (wallet(17, 0, holder_id=0),)
+    assert said(far, message(1, "holder_changed", change="erased")).error is None and guest.is_deleted
+
+
 def test_a_card_that_is_blocked_takes_the_balance_with_it() -> None:
     far = cloud(wallet(17, 150_50, card("7701000017", "blocked")))
     guest = known(far, "150.50")
@@ -264,6 +281,13 @@ def test_a_report_by_revision_is_read_to_its_end_and_gone_on_with() -> None:
     assert far.calls == [INFO, *[BY_REVISION] * 3] and len(run.asks) == 231
     far.move(guest, BONUS, Decimal("-0.5"), "coffee")
     assert len(pulled(far, run.state, wallets=booking).asks) == 1
+    small = cloud(wallet(17, 0), rows_in_page=7)
+    for n in range(20):
+        small.move(known(small) if not n else small.guests[0], BONUS, Decimal(1), "tea")
+    assert len(pulled(small, wallets=booking).asks) == 20, "pages as small as the far side makes them"
+    small.move(small.guests[0], BONUS, Decimal(1), f"tillgate {message(1).id}")
+    said(small, message(1))
+    assert small.balance() == 21 and small.calls[-3:] == [BY_DATE] * 3
 
 
 # Looking after guests
