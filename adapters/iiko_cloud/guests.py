@@ -15,7 +15,7 @@ from adapters.contract import Calling, Link
 from adapters.iiko_cloud.calls import LOYALTY, Refused, ask, write
 from adapters.json_parsing import Node
 from adapters.parsing import bad, day
-from processing.errors import NotYet
+from processing.errors import BadMessage, NotYet
 from processing.results import WalletCard, WalletTold
 
 ABSENT = frozenset(
@@ -71,10 +71,12 @@ def usable(wallet: WalletTold, link: Link) -> list[WalletCard]:
 
 
 def find(wallet: WalletTold, link: Link) -> Calling[Guest | None]:
-    """Whoever has the wallet's phone or one of its cards."""
-    names = [("phone", wallet.phone)] if wallet.phone else []
-    names += [("cardNumber", card.number) for card in cards_of(wallet, link)[:MAX_LOOKED_UP]]
-    for kind, name in names:
+    """Whoever has one of the wallet's cards, or its phone.
+
+    Cards first: a bearer card's guest stays the one, also when its holder registers with a phone that iiko has seen.
+    """
+    names = [("cardNumber", card.number) for card in cards_of(wallet, link)[:MAX_LOOKED_UP]]
+    for kind, name in (*names, *([("phone", wallet.phone)] if wallet.phone else [])):
         found = yield from look({"type": kind, kind: name}, link)
         if found is not None:
             return found
@@ -101,7 +103,6 @@ def _read(told: Node) -> Guest:
     found = told.get("id").text()
     if not found:
         raise bad("id", "", "the guest's id")
-    born = told.get("birthday").text()
     return Guest(
         found,
         {each.get("number").text(): each.get("track").text() for each in rows(told, "cards")},
@@ -109,8 +110,16 @@ def _read(told: Node) -> Guest:
         " ".join(filter(None, (told.get(name).text(MAX_TEXT) for name in ("name", "middleName", "surname")))),
         told.get("phone").text(),
         told.get("email").text(MAX_TEXT),
-        day(born, "birthday") if born else None,
+        _born(told.get("birthday")),
     )
+
+
+def _born(told: Node) -> date | None:
+    """A day that nobody can read is not worth a guest."""
+    try:
+        return day(told.text(), told.where) if told else None
+    except BadMessage:
+        return None
 
 
 def rows(told: Node, name: str) -> list[Node]:

@@ -81,7 +81,7 @@ class IikoCloudOptions(Schema):
     call_every_seconds = a_whole(1, 10, 1)
     timeout_seconds = a_whole(1, 60, 15)
     look_back_days = a_whole(1, 366, 31)
-    guests_per_pull = a_whole(1, 500, 8)
+    guests_per_pull = a_whole(1, 500, 5)
 
     @validates_schema
     def _wallets_differ(self, data: Mapping[str, Any], **kwargs: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.contract import Calling, Found, Job, Link, read
 from adapters.iiko_cloud import guests, movements
-from adapters.iiko_cloud.calls import ask
+from adapters.iiko_cloud.calls import Refused, ask
 from adapters.iiko_cloud.guests import Guest, organization
 from adapters.iiko_cloud.movements import Movement, Place
 from adapters.iiko_cloud.options import wallets_of
@@ -57,8 +57,15 @@ def _check_webhooks(link: Link) -> Calling[None]:
 
 
 def _look_after(job: Job, wallet: WalletTold, state: State, link: Link) -> Calling[State]:
-    """One guest, and the state with where their report was left."""
-    guest = yield from guests.find(wallet, link)
+    """One guest, and the state with where their report was left. One whom iiko refuses by name does not hold up the
+    others."""
+    try:
+        guest = yield from guests.find(wallet, link)
+    except Refused as refusal:
+        if not refusal.codes:
+            raise
+        yield Found(note=f"wallet {wallet.account}: {refusal.message}")
+        return state
     if guest is None:
         return state
     if learned := _learned(guest, wallet, link):

@@ -172,6 +172,9 @@ class Iiko(FarSide):
             made = str(uuid.uuid5(SPACE, str(len(self.guests))))
             found = Person(made, self.now + self.lag_seconds, wallets=dict.fromkeys(self.wallets, Decimal(0)))
             self.guests.append(found)
+        owner = self._known({"phone": told.get("phone")})
+        if owner is not None and owner is not found:
+            raise No("Transport_WrongRequest", "Customer_PhoneExists")
         found.phone = told.get("phone") or found.phone
         if told.get("cardNumber"):
             found.cards[told["cardNumber"]] = told["cardTrack"]

@@ -24,7 +24,7 @@ from processing.commands import Accrue, EnrolHolder, Redeem
 from processing.errors import BadReply, LinkDown, LinkRefused, NotYet
 from processing.results import Balance, WalletTold
 from tests.adapters.iiko_cloud.far_side import SECRETS, WALLET, WEBHOOKS, Chain, card, link, message, wallet
-from tests.adapters.iiko_cloud.stub import AT, BONUS, GIFT, LOYALTY, ORGANIZATION, Person
+from tests.adapters.iiko_cloud.stub import AT, BONUS, GIFT, LOYALTY, ORGANIZATION, No, Person
 
 INFO, TOP_UP, CHARGE_OFF = (LOYALTY + "customer/" + name for name in ("info", "wallet/topup", "wallet/chargeoff"))
 BY_DATE, BY_REVISION = (LOYALTY + f"customer/transactions/by_{name}" for name in ("date", "revision"))
@@ -211,6 +211,18 @@ def test_a_bearer_card_is_a_guest_without_a_phone() -> None:
     assert guest.phone == "+79990001122" and guest.person == {"name": "Anna Petrova"}
 
 
+def test_a_phone_that_somebody_else_has_there_makes_nobody_rich_twice() -> None:
+    """A bearer card's guest keeps the balance; a person merges the two."""
+    far = cloud(wallet(17, 150_50, holder_id=0))
+    said(far, message(1))
+    site = known(far, told=wallet(18, 0, card("7701000099")))
+    far.wallets_of_ours = (wallet(),)
+    error = said(far, message(2, "holder_changed", change="registered")).error
+    assert isinstance(error, LinkRefused) and "Customer_PhoneExists" in error.message
+    assert said(far, message(3)).error is None
+    assert site.wallets[BONUS] == 0 and sum(each.wallets[BONUS] for each in far.guests) == Decimal("150.5")
+
+
 def test_cards_come_and_go_and_the_last_one_is_left() -> None:
     old, new = card("7701000016", "closed"), card("7701000017")
     far = cloud(wallet(17, 0, old, new, holder_id=0))
@@ -329,6 +341,20 @@ def test_a_difference_is_told_with_what_others_have_moved() -> None:
     (again,) = notes(pulled(far, run.state))
     assert again == "wallet 17: 100.00 BONUS here, 79.75 at iiko", "what was told once is behind the place"
     assert "Anna" not in told and "7999" not in told
+
+
+def test_a_guest_who_is_refused_by_name_does_not_hold_up_the_others() -> None:
+    far = cloud(wallet(17, 0), wallet(18, 0))
+    far.paths[INFO] = lambda told: _refused_once(far, told)
+    run = pulled(far)
+    assert run.error is None and run.state["after"] == 0 and len(far.calls) > 1
+    assert notes(run) == ["wallet 17: customer/info: Card_IsDamaged, Transport_Other"]
+
+
+def _refused_once(far: Chain, told: Any) -> Any:
+    if told.get("cardNumber") == "7701000017":
+        raise No("Transport_Other", "Card_IsDamaged")
+    return far._info(told)
 
 
 def test_a_hold_is_no_difference() -> None:
