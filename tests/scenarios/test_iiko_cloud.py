@@ -127,6 +127,39 @@ def test_receipts_here_are_seen_there_once_whatever_the_line_does(shop: Shop) ->
     assert len(shop.movements()) == 1 + 5 and shop.states() == {"delivered"}
 
 
+def test_of_changes_while_the_login_is_throttled_the_balance_is_said_once(shop: Shop) -> None:
+    card = shop.books.card(points=100_00)
+    shop.cloud.iiko.throttled = 1
+    shop.deliver()
+    for number in range(3):
+        shop.books.done(post(f"r{number}", use(card, earn=5_00)))
+    for _ in range(2):
+        shop.deliver()
+    assert shop.movements() == [115] and shop.states() == {"delivered"}
+
+
+def test_a_token_that_lives_a_second_is_renewed_once_for_a_call(shop: Shop) -> None:
+    shop.cloud.iiko.token_seconds = 1
+    card = shop.books.card(points=100_00)
+    for number in range(2):
+        shop.deliver()
+        shop.books.done(post(f"r{number}", use(card, earn=5_00)))
+    shop.deliver()
+    assert shop.movements() == [100, 5, 5] and shop.states() == {"delivered"}
+    logins = sum("access_token" in path for path in shop.cloud.iiko.calls)
+    assert logins <= len(shop.cloud.iiko.calls) / 2
+
+
+def test_a_401_that_no_login_helps_against_is_no_spin(shop: Shop) -> None:
+    """A right that is missing, or a path that is gone, looks like a token that is over."""
+    shop.cloud.iiko.paths.clear()
+    shop.books.card(points=100_00)
+    shop.deliver()
+    pushed = [path.rpartition("/")[2] for path in shop.cloud.iiko.calls]
+    assert pushed.count("access_token") <= 4 and len(pushed) <= 8
+    assert "dead" in shop.states()
+
+
 def test_a_person_comes_is_blocked_and_is_forgotten(shop: Shop) -> None:
     card = shop.books.card(points=50_00)
     named = Ref("card", card)
