@@ -127,11 +127,8 @@ def _show(connection: Connection, database: Database, database_url: str, message
 
 
 def _tell(database: Database, database_url: str, tried: list[steering.Tried]) -> None:
-    """Each attempt, and what was said and heard last, without what any adapter calls private."""
-    from adapters.registry import BUILT_IN
+    """Each attempt, and what was said and heard last, masked."""
     from gateway.delivery import opened
-
-    private = frozenset[str]().union(*(adapter.private for adapter in BUILT_IN))
 
     with database.transaction() as writing:
         vault = load_vault(writing, load_keys(os.environ, database_url))
@@ -140,7 +137,7 @@ def _tell(database: Database, database_url: str, tried: list[steering.Tried]) ->
         click.echo(f"  {each.at:%Y-%m-%d %H:%M:%S} UTC  {each.outcome}  {each.detail or ''}  {took}  {each.worker}")
         for name, kept in (("out", each.request), ("in", each.answer)):
             if kept is not None:
-                click.echo(f"    {name}: {mask(opened(vault, kept), private)[:2000]}")
+                click.echo(f"    {name}: {mask(opened(vault, kept), frozenset())[:2000]}")
 
 
 @queue.command("looks")

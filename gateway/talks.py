@@ -33,6 +33,7 @@ from adapters.contract import (
 )
 from adapters.talks import listen
 from gateway.delivery_policy import FAILED, DeliverySettings
+from gateway.mask import mask
 from gateway.transport_files import Shelf
 from gateway.turns import Turn, Turns
 from processing.commands import Query
@@ -192,8 +193,7 @@ def _leave(out: Outgoing, session: Session, transport: Transport) -> None:
 
 
 def _say(line: Line, call: Call, session: Session | None, is_login: bool = False) -> Reply:
-    """Of a login neither what is said nor what is heard is kept but for its first line: secrets travel there."""
-    line.said, line.heard = _kept(call, is_login), b""
+    line.said, line.heard = _kept(call, line.out.adapter.private, is_login), b""
     line.waits_since = time.monotonic()
     try:
         if line.turn is not None and line.out.adapter.pace is not None:
@@ -201,14 +201,19 @@ def _say(line: Line, call: Call, session: Session | None, is_login: bool = False
         reply = line.transport.call(call, session, line.deadline)
     finally:
         line.waits_since = None
-    line.heard = _kept(reply, is_login)
+    line.heard = _kept(reply, line.out.adapter.private, is_login)
     if line.turn is not None and isinstance(reply, HttpReply) and reply.status == THROTTLED:
         line.turn.rest(retry_seconds(reply.headers))
     return reply
 
 
-def _kept(told: Call | Reply, is_login: bool) -> bytes:
-    return _shown(told).partition(b"\n")[0] if is_login else _shown(told)
+def _kept(told: Call | Reply, private: frozenset[str], is_login: bool) -> bytes:
+    """What stays with the attempt. Of a login the first line, for secrets travel below it; of adapters that speak of
+    people what they do not call private, so that there is nobody to forget."""
+    shown = _shown(told)
+    if is_login:
+        return shown.partition(b"\n")[0]
+    return mask(shown, private).encode() if private else shown
 
 
 def _shown(told: Call | Reply) -> bytes:

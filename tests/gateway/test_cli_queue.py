@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
-from adapters.contract import HttpReply
 from gateway import metrics
 from gateway.cli import main
 from processing import steering
@@ -66,14 +65,6 @@ def test_a_message_is_shown_with_its_story(desk: Desk, run) -> None:  # type: ig
     told = run("show", "crm", "--message", str(desk.rows()[0].id))
     assert "link_down  HTTP 503" in told and "out: POST /events" in told and "in: HTTP 503" in told
     assert "no message 5" in run("show", "crm", "--message", "5", code=1)
-
-
-def test_what_adapters_call_private_is_hidden_in_the_story(desk: Desk, run) -> None:  # type: ignore[no-untyped-def]
-    cards(desk.books, 1)
-    desk.far.call = lambda *args: HttpReply(503, {}, b'{"name": "Anna", "apiLogin": "secret", "sum": 5}')  # type: ignore[method-assign]
-    desk.delivery.run_once()
-    told = run("show", "crm", "--message", str(desk.rows()[0].id))
-    assert '"sum": 5' in told and "Anna" not in told and "secret" not in told
 
 
 def test_what_came_of_asking_for_news_is_shown(desk: Desk, run) -> None:  # type: ignore[no-untyped-def]
