@@ -31,7 +31,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 from zoneinfo import ZoneInfo
 
-from marshmallow import Schema
+from marshmallow import Schema, fields
 
 from processing.commands import Ask, Query, Ref
 from processing.errors import LinkDown, LinkRefused, LoyaltyError
@@ -431,6 +431,22 @@ class Adapter:
     login: Login | None = None
     pace: Pace | None = None
     files: tuple[FileFace, ...] = ()
+
+
+class FromFile(dict[str, Any]):
+    """What the gateway has read of a file for an option, and checked."""
+
+
+class InFile(fields.Nested):
+    """An option that is a mapping of many lines: a link may name a file of ``folder`` instead, by its name without
+    ``.yaml``. The gateway reads it, and tells what is wrong with it by the file's own lines."""
+
+    def __init__(self, schema: type[Schema], folder: str, **settings: Any) -> None:
+        super().__init__(schema, **settings)
+        self.folder = folder
+
+    def _deserialize(self, value: Any, *args: Any, **settings: Any) -> Any:
+        return value if isinstance(value, FromFile) else super()._deserialize(value, *args, **settings)
 
 
 def http(call: HttpCall) -> Calling[HttpReply]:

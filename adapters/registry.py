@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters import frontol, iiko, iiko_cloud, onec, onec_soap, rkeeper, webhook
+from adapters import frontol, iiko, iiko_cloud, onec, onec_server, onec_soap, rkeeper, webhook
 from adapters.contract import Adapter
 from processing.errors import ConfigError
 
@@ -11,6 +11,7 @@ BUILT_IN: tuple[Adapter, ...] = (
     iiko.ADAPTER,
     iiko_cloud.ADAPTER,
     onec.ADAPTER,
+    onec_server.ADAPTER,
     onec_soap.ADAPTER,
     rkeeper.ADAPTER,
     webhook.ADAPTER,

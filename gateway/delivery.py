@@ -278,7 +278,8 @@ class Delivery:
         lane = turn.lane
         turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
         began = datetime.now(UTC), time.monotonic()
-        job = Job(began[0], lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
+        at = self._database.clock(began[0])
+        job = Job(at, lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
         state: bytes | None = None
         notes: list[str] = []
 

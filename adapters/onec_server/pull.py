@@ -1,0 +1,142 @@
+"""The pull: catalogues of 1C, page by page, from where the last page has ended.
+
+1C has no next-link, and cannot compare references: pages are skipped to. So each page begins with the last row of the
+one before; where that is another row, something was put in or taken out in front of it, and the catalogue is read from
+its beginning, whose repetition asks for nothing new. docs/adapters/onec_server.md, "What is pulled".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from adapters.contract import Calling, Found, Job, Link
+from adapters.json_parsing import Node
+from adapters.onec_server import catalogues, odata, published
+from adapters.onec_server.answers import ref
+from adapters.onec_server.catalogues import NOBODY, Person
+from adapters.onec_server.literals import any_of, guid
+from adapters.onec_server.options import CARDS, GOODS, STORES, mapping_of
+from processing.commands import Command
+from processing.errors import NotYet
+
+# Small answers first; a page that failed is asked for so again.
+FIRST_PAGE = 20
+# Owners are asked for by their GUIDs, so many in an address that every web server takes.
+OWNERS = 20
+# A talk has the link's call_seconds: what is left is asked for in the next one, which comes at once.
+MOST_CALLS = 30
+# So often a catalogue that changes in front of us is begun anew in a sweep.
+MOST_AGAIN = 3
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a sweep stands: the part, how many of its rows are done, the last of them. ``done_at``: it is over."""
+
+    part: str = ""
+    skip: int = 0
+    last: str = ""
+    page: int = FIRST_PAGE
+    again: int = 0
+    done_at: str = ""
+
+
+def pull(job: Job, link: Link) -> Calling[None]:
+    """A sweep over the link's catalogues, or a part of one. Errors: NotYet where more is to come."""
+    parts = _parts(link)
+    place = msgspec.convert(job.state, Place) if job.state else Place(parts[0])
+    if place.done_at:
+        if job.at < datetime.fromisoformat(place.done_at) + timedelta(hours=link.options["sweep_hours"]):
+            return
+        place = Place(parts[0])
+    if place.part not in parts:  # of a configuration before this one
+        place = Place(parts[0])
+    if job.attempt > 1:
+        place = msgspec.structs.replace(place, page=FIRST_PAGE)
+    calls = 0
+    while True:
+        if calls >= MOST_CALLS:
+            raise NotYet("there is more", 0)
+        rows = yield from _page(place, link)
+        if rows is None:
+            place, calls = Place(place.part, again=place.again + 1), calls + 1
+            continue
+        asks, note, more = yield from _read(place.part, rows, link)
+        calls += 1 + more
+        following = _after(place, rows, parts, link)
+        done = following or Place(done_at=job.at.isoformat())
+        yield Found(tuple(asks), state=msgspec.to_builtins(done), note=note, may_be_refused=True)
+        if following is None:
+            return
+        place = following
+
+
+def _parts(link: Link) -> Sequence[str]:
+    """What the link wants of what its mapping has; cards where that is nothing."""
+    mapping = mapping_of(link)
+    has = (
+        published.parts(mapping)
+        if "service" in mapping
+        else [name for name in (CARDS, GOODS, STORES) if name in mapping]
+    )
+    return [name for name in link.options["pull"] if name in has] or [CARDS]
+
+
+def _page(place: Place, link: Link) -> Calling[list[Node] | None]:
+    """The next rows; ``None`` where the last row is not where it was."""
+    mapping = mapping_of(link)
+    if "service" in mapping:
+        return (yield from published.cards(mapping["service"]["cards"], place.skip, place.page))
+    properties = catalogues.PROPERTIES[place.part](mapping[place.part])
+    seen = 1 if place.last else 0
+    rows = yield from odata.page(link, mapping[place.part]["set"], properties, place.skip - seen, place.page + seen)
+    if seen and (not rows or ref(rows[0]) != place.last) and place.again < MOST_AGAIN:
+        return None
+    return rows[1:] if seen and rows and ref(rows[0]) == place.last else rows
+
+
+def _after(place: Place, rows: Sequence[Node], parts: Sequence[str], link: Link) -> Place | None:
+    """Where the sweep stands after these rows; the part is over when there are none. ``None``: all of it is."""
+    if not rows:
+        left = parts[parts.index(place.part) + 1 :] if place.part in parts else ()
+        return Place(left[0]) if left else None
+    is_service = "service" in mapping_of(link)
+    return Place(
+        place.part,
+        place.skip + len(rows),
+        "" if is_service else ref(rows[-1]),
+        min(place.page * 2, link.options["page"]),
+        place.again,
+    )
+
+
+def _read(part: str, rows: Sequence[Node], link: Link) -> Calling[tuple[list[Command[Any]], str, int]]:
+    """What the rows ask for, what an operator should read, and how many calls it took."""
+    mapping = mapping_of(link)
+    if "service" in mapping:
+        return [ask for row in rows for ask in published.card(row, link)], "", 0
+    if part == STORES:
+        return [], "; ".join(map(catalogues.store, rows)), 0
+    if part == GOODS:
+        return [ask for row in rows for ask in catalogues.goods(row, link)], "", 0
+    owned = [catalogues.owner_of(row, link) for row in rows]
+    people: dict[tuple[str, str], Person] = {}
+    calls = 0
+    for owner in mapping["owners"]:
+        refs = list(dict.fromkeys(told for set_name, told in owned if set_name == owner["set"]))
+        for some in _bites(refs):
+            found = yield from odata.find(link, owner["set"], any_of("Ref_Key", map(guid, some)), len(some))
+            people.update({(owner["set"], ref(row)): catalogues.person(row, owner) for row in found})
+            calls += 1
+    asks = [
+        ask for row, of in zip(rows, owned, strict=True) for ask in catalogues.card(row, people.get(of, NOBODY), link)
+    ]
+    return asks, "", calls
+
+
+def _bites(refs: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(refs), OWNERS):
+        yield refs[start : start + OWNERS]
