@@ -75,12 +75,27 @@ def find(wallet: WalletTold, link: Link) -> Calling[Guest | None]:
 
     Cards first: a bearer card's guest stays the one, also when its holder registers with a phone that iiko has seen.
     """
-    names = [("cardNumber", card.number) for card in cards_of(wallet, link)[:MAX_LOOKED_UP]]
-    for kind, name in (*names, *([("phone", wallet.phone)] if wallet.phone else [])):
-        found = yield from look({"type": kind, kind: name}, link)
+    for named in _names(wallet, link):
+        found = yield from look(named, link)
         if found is not None:
             return found
     return None
+
+
+def others(guest: Guest, wallet: WalletTold, link: Link) -> Calling[list[Guest]]:
+    """Who else has a card of the wallet, or its phone: guests of wallets that were merged into it."""
+    found: dict[str, Guest] = {}
+    for named in _names(wallet, link):
+        other = yield from look(named, link)
+        if other is not None and other.id != guest.id:
+            found[other.id] = other
+    return list(found.values())
+
+
+def _names(wallet: WalletTold, link: Link) -> list[dict[str, str]]:
+    cards = cards_of(wallet, link)[:MAX_LOOKED_UP]
+    names = [{"type": "cardNumber", "cardNumber": card.number} for card in cards]
+    return names + ([{"type": "phone", "phone": wallet.phone}] if wallet.phone else [])
 
 
 def look(named: Mapping[str, str], link: Link) -> Calling[Guest | None]:

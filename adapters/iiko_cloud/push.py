@@ -57,6 +57,11 @@ def _say(job: Job, message: Message, wallet: WalletTold, guest: Guest, link: Lin
         yield from guests.set_person(guest, wallet, link)
     for shown in _meant(message, link):
         yield from _level(job, message, wallet, guest, shown, link)
+    if message.kind == BALANCE_CHANGED and message.body["account"] != wallet.account:
+        # The wallet was merged into this one: its guest shows no second time what is there now.
+        for other in (yield from guests.others(guest, wallet, link)):
+            for shown in _meant(message, link):
+                yield from _level(job, message, wallet, other, shown, link, is_first=False)
 
 
 def _meant(message: Message, link: Link) -> list[Mapping[str, Any]]:
@@ -95,11 +100,18 @@ def spendable(wallet: WalletTold, unit: str, link: Link) -> int:
 
 
 def _level(
-    job: Job, message: Message, wallet: WalletTold, guest: Guest, shown: Mapping[str, Any], link: Link
+    job: Job,
+    message: Message,
+    wallet: WalletTold,
+    guest: Guest,
+    shown: Mapping[str, Any],
+    link: Link,
+    is_first: bool = True,
 ) -> Calling[None]:
-    """Make the wallet at iiko show what ours has. Errors: LinkRefused where the guest has no such wallet."""
+    """Make the wallet at iiko show what ours has, or nothing where another guest shows it. Errors: LinkRefused where
+    the guest has no such wallet."""
     there = guest.balances.get(shown["id"])
-    ours = spendable(wallet, shown["unit"], link)
+    ours = spendable(wallet, shown["unit"], link) if is_first else 0
     if there is None and ours:
         there = yield from _join(guest, shown, link)
     if there is None or there == ours:
@@ -109,7 +121,8 @@ def _level(
         return
     if booked := movements.facts(moved, shown, wallet.account, link):
         yield Found(booked)
-        ours = spendable((yield from _wallet(job, message)) or wallet, shown["unit"], link)
+        now = (yield from _wallet(job, message)) or wallet
+        ours = spendable(now, shown["unit"], link) if is_first else 0
     if ours != there:
         yield from _move(ours - there, message, guest, shown, link)
 

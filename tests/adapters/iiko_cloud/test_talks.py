@@ -22,7 +22,7 @@ from adapters.talks import listen
 from adapters.testing.lines import UNHEARD, Cut, Line, Run, Said
 from processing.commands import Accrue, EnrolHolder, Redeem
 from processing.errors import BadReply, LinkDown, LinkRefused, NotYet
-from processing.results import Balance, WalletTold
+from processing.results import Balance, WalletsTold, WalletTold
 from tests.adapters.iiko_cloud.far_side import SECRETS, WALLET, WEBHOOKS, Chain, card, link, message, wallet
 from tests.adapters.iiko_cloud.stub import AT, BONUS, GIFT, LOYALTY, ORGANIZATION, No, Person
 
@@ -221,6 +221,20 @@ def test_a_phone_that_somebody_else_has_there_makes_nobody_rich_twice() -> None:
     assert isinstance(error, LinkRefused) and "Customer_PhoneExists" in error.message
     assert said(far, message(3)).error is None
     assert site.wallets[BONUS] == 0 and sum(each.wallets[BONUS] for each in far.guests) == Decimal("150.5")
+
+
+def test_the_guest_of_a_merged_wallet_shows_nothing_any_more() -> None:
+    one, two = wallet(17, 50_00, holder_id=0), wallet(18, 100_00)
+    far = cloud(one, two)
+    for told in (one, two):
+        known(far, told=told)
+        said(far, message(told.account, account=told.account))
+    assert [guest.wallets[BONUS] for guest in far.guests] == [50, 100]
+    merged = replace(wallet(18, 150_00, *one.cards, *two.cards), accounts=(17, 18))
+    far.read = lambda query: WalletsTold(wallets=(merged,))  # type: ignore[method-assign]
+    for n, account in ((20, 17), (21, 18), (20, 17)):
+        assert said(far, message(n, account=account)).error is None
+    assert sorted(guest.wallets[BONUS] for guest in far.guests) == [0, 150]
 
 
 def test_cards_come_and_go_and_the_last_one_is_left() -> None:
