@@ -55,6 +55,8 @@ MAX_OUTAGE_SECONDS = 60.0
 # When the books had no time for a file.
 BUSY_SECONDS = 30.0
 ATTEMPT_PLACE = b"outbox_attempt"
+# How the story of an attempt begins whose last answer was an error.
+ERRORS = (b"HTTP 4", b"HTTP 5")
 # Way, and whether it is about links that fail; in this order lanes have their turns.
 TURNS = tuple((way, failing) for failing in (False, True) for way in (PUSH, PULL, FILES))
 
@@ -294,9 +296,8 @@ class Delivery:
                 state = msgspec.json.encode(found.state)
 
         told = lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
-        if notes:
-            # What an operator should read counts more than the last answer.
-            line.heard = "\n".join(notes).encode()[:MAX_KEPT]
+        # What an operator should read; of answers only errors: others tell of people.
+        line.heard = "\n".join(notes).encode()[:MAX_KEPT] or (line.heard if line.heard.startswith(ERRORS) else b"")
         attempt = self._attempt(line, began, told)
         if isinstance(told, Undelivered):
             # What was learned before the failure is booked: the next pull begins behind it.

@@ -160,12 +160,12 @@ class Sessions:
             yield
 
     def drop(self, line: Line, session: Session | None) -> None:
-        """The far side knows this session no more."""
+        """The far side knows this session no more, or gives it no rights."""
         link = line.out.link.code
         kept = self._kept.get(link)
         if kept is not None and kept[0] is session:
             self._kept.pop(link, None)
-        line.session = None
+        self.leave(line)
 
     def leave(self, line: Line) -> None:
         """The talk is over, and with it a session that was for it alone."""

@@ -24,6 +24,8 @@ from processing.commands import BlockCard, Command, EnrolHolder, Goods, LearnGoo
 SCHEME = "onec"
 MAX_NUMBER = 200
 MAX_CONTACTS = 200
+MAX_NAME = 255
+MAX_VERSION = 64
 VERSION = "DataVersion"
 # What the type of a reference of several types begins with.
 TYPES = "StandardODATA."
@@ -95,7 +97,7 @@ def person(row: Node, owner: Mapping[str, Any]) -> Person:
         phone = next(filter(None, (queries.phone(text(each, contacts["phone"])) for each in told)), None)
         email = next((mail for each in told if is_email(mail := text(each, contacts["email"]))), None)
     birthday = day(row, owner["birthday"]) if owner["birthday"] else None
-    return Person(text(row, VERSION), text(row, owner["name"]) or None, phone, email, birthday)
+    return Person(text(row, VERSION, MAX_VERSION), text(row, owner["name"])[:MAX_NAME] or None, phone, email, birthday)
 
 
 def is_email(told: str) -> bool:
@@ -105,7 +107,7 @@ def is_email(told: str) -> bool:
 def card(row: Node, owner: Person, link: Link) -> Iterator[Command[Any]]:
     """A card with its owner, or its end; nothing for one without a number or of no kind that the link wants."""
     cards = mapping_of(link)["cards"]
-    told, version = ref(row), text(row, VERSION)
+    told, version = ref(row), text(row, VERSION, MAX_VERSION)
     if flag(row, "DeletionMark") or any(shown(row, name) in ends for name, ends in cards["dead"].items()):
         yield block(told, version, link)
         return
@@ -146,7 +148,7 @@ def goods(row: Node, link: Link) -> Iterator[LearnGoods]:
     said = mapping_of(link)["goods"]
     if flag(row, "IsFolder") or flag(row, "DeletionMark"):
         return
-    told, version = ref(row), text(row, VERSION)
+    told, version = ref(row), text(row, VERSION, MAX_VERSION)
     names = dict.fromkeys(name for each in said["names"] if (name := text(row, each, 128)))
     category, brand = (text(row, said[name], 128) if said[name] else "" for name in ("category", "brand"))
     if names:

@@ -73,6 +73,11 @@ def mark(message: Message, link: Link, direction: str) -> str:
     return f"tillgate {link.code} {message.id} {direction}"
 
 
+def guid_of(name: str) -> str:
+    """The GUID of the document with this mark."""
+    return str(uuid5(_NAMES, name))
+
+
 # Over OData -------------------------------------------------------------------------------------------------------
 
 
@@ -97,8 +102,9 @@ def _document(message: Message, told: OperationTold, direction: str, moved: Move
 
 
 def _found(said: Mapping[str, Any], name: str, link: Link) -> Calling[Node | None]:
-    """The document that is there already."""
-    where = f"{said['mark']} eq {literals.text(name)}"
+    """The document that is there already, also where somebody has written over its mark."""
+    own = literals.any_of("Ref_Key", [literals.guid(guid_of(name))])
+    where = f"{said['mark']} eq {literals.text(name)} or {own}"
     rows = yield from odata.find(link, said["set"], where, 1)
     return rows[0] if rows else None
 
@@ -126,7 +132,7 @@ def _values(
     ]
     kind = said.get("kind")
     return {
-        "Ref_Key": str(uuid5(_NAMES, name)),
+        "Ref_Key": guid_of(name),
         "Date": literals.wall(local_time(told, link)),
         said["mark"]: name,
         said["programme"]: link.options["programme"],

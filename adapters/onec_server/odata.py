@@ -25,6 +25,7 @@ def page(link: Link, set_name: str, select: Iterable[str], skip: int, top: int) 
     """Rows of a set in the one order that 1C keeps stable. Errors: LinkDown, LinkRefused, BadMessage."""
     asked = (
         JSON,
+        *allowed(link),
         ("$select", ",".join(dict.fromkeys(select))),
         ("$orderby", "Ref_Key"),
         ("$top", str(top)),
@@ -36,7 +37,7 @@ def page(link: Link, set_name: str, select: Iterable[str], skip: int, top: int) 
 def find(link: Link, set_name: str, where: str, most: int, select: Sequence[str] = ()) -> Calling[list[Node]]:
     """Rows that a filter is true for, whole or with these properties. Errors: as ``page``."""
     chosen = (("$select", ",".join(dict.fromkeys(select))),) if select else ()
-    asked = (JSON, *chosen, ("$filter", where), ("$top", str(most)))
+    asked = (JSON, *allowed(link), *chosen, ("$filter", where), ("$top", str(most)))
     return rows((yield from http(HttpCall("GET", _place(link, set_name, asked)))), most)
 
 
@@ -56,6 +57,11 @@ def post(link: Link, set_name: str, ref: str) -> Calling[HttpReply]:
     """Post a document: ``Posted`` in its body would not do it. Posting twice is posting once."""
     asked = (("PostingModeOperational", "false"),)
     return (yield from http(HttpCall("POST", _place(link, f"{entity(set_name, ref)}/Post", asked), WRITES)))
+
+
+def allowed(link: Link) -> tuple[tuple[str, str], ...]:
+    """So that rows which the user may not see are left out, instead of an error for all."""
+    return (("allowedOnly", "true"),) if link.options["allowed_only"] else ()
 
 
 def _place(link: Link, path: str, options: Iterable[tuple[str, str]]) -> str:

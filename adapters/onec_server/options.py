@@ -46,6 +46,7 @@ class OneCOptions(Schema):
     user = fields.String(required=True, validate=validate.Length(1, 128))
     zone = fields.String(validate=_zone)
     session = fields.Boolean(load_default=True)
+    allowed_only = fields.Boolean(load_default=False)
     pull = fields.List(fields.String(validate=validate.OneOf((CARDS, GOODS, STORES))), load_default=lambda: [CARDS])
     product = fields.String(load_default="", validate=validate.Length(0, 64))
     # From 1C's kinds of cards, by their GUIDs, to products of the chain.

@@ -17,7 +17,7 @@ from adapters.contract import Calling, Link, SoapCall, soap
 from adapters.json_parsing import Node, parse_json
 from adapters.onec import queries
 from adapters.onec_server.answers import day, flag, text
-from adapters.onec_server.catalogues import MAX_NUMBER, Person, block, enrol, is_email
+from adapters.onec_server.catalogues import MAX_NAME, MAX_NUMBER, MAX_VERSION, Person, block, enrol, is_email
 from adapters.onec_server.options import CARDS, MAX_PAGE, mapping_of
 from adapters.parsing import bad, parse_xml_text
 from processing.commands import Command
@@ -51,12 +51,12 @@ def card(row: Node, link: Link) -> Iterator[Command[Any]]:
     named = mapping_of(link)["service"]["cards"]["row"]
 
     def of(name: str) -> str:
-        return text(row, named[name]) if named[name] else ""
+        return text(row, named[name])[:MAX_NAME] if named[name] else ""
 
     told, number, version = (
-        of("guid").lower(),
+        text(row, named["guid"], MAX_VERSION).lower(),
         text(row, named["number"], MAX_NUMBER),
-        of("version"),
+        text(row, named["version"], MAX_VERSION),
     )
     if not told or not number:
         return

@@ -7,21 +7,21 @@ its beginning, whose repetition asks for nothing new. docs/adapters/onec_server.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from adapters.contract import Calling, Found, Job, Link
+from adapters.contract import Calling, Found, Job, Link, read
 from adapters.json_parsing import Node
 from adapters.onec_server import catalogues, odata, published
 from adapters.onec_server.answers import ref
 from adapters.onec_server.catalogues import NOBODY, Person
 from adapters.onec_server.literals import any_of, guid
 from adapters.onec_server.options import CARDS, GOODS, STORES, mapping_of
-from processing.commands import Command
-from processing.errors import NotYet
+from processing.commands import BlockCard, Command, Identify
+from processing.errors import CardNotFound, NotYet
 
 # Small answers first; a page that failed is asked for so again.
 FIRST_PAGE = 20
@@ -31,6 +31,8 @@ OWNERS = 20
 MOST_CALLS = 30
 # So often a catalogue that changes in front of us is begun anew in a sweep.
 MOST_AGAIN = 3
+# Statuses of cards that need no end.
+ENDED = frozenset({"blocked", "closed", "replaced"})
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -117,7 +119,7 @@ def _read(part: str, rows: Sequence[Node], link: Link) -> Calling[tuple[list[Com
     """What the rows ask for, what an operator should read, and how many calls it took."""
     mapping = mapping_of(link)
     if "service" in mapping:
-        return [ask for row in rows for ask in published.card(row, link)], "", 0
+        return (yield from _wanted([ask for row in rows for ask in published.card(row, link)])), "", 0
     if part == STORES:
         return [], "; ".join(map(catalogues.store, rows)), 0
     if part == GOODS:
@@ -134,7 +136,24 @@ def _read(part: str, rows: Sequence[Node], link: Link) -> Calling[tuple[list[Com
     asks = [
         ask for row, of in zip(rows, owned, strict=True) for ask in catalogues.card(row, people.get(of, NOBODY), link)
     ]
-    return asks, "", calls
+    return (yield from _wanted(asks)), "", calls
+
+
+def _wanted(asks: Iterable[Command[Any]]) -> Calling[list[Command[Any]]]:
+    """Without the ends of cards that nobody knows or uses: a base has many, and tells them in every sweep."""
+    wanted = []
+    for ask in asks:
+        if not isinstance(ask, BlockCard) or (yield from _is_used(ask)):
+            wanted.append(ask)
+    return wanted
+
+
+def _is_used(ask: BlockCard) -> Calling[bool]:
+    try:
+        told = yield from read(Identify(store=ask.store, refs=(ask.card,)))
+    except CardNotFound:
+        return False
+    return told.status not in ENDED
 
 
 def _bites(refs: Sequence[str]) -> Iterator[Sequence[str]]:

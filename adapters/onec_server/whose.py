@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from adapters.contract import Calling, Link, read
 from adapters.json_parsing import Node
+from adapters.onec.guids import is_guid
 from adapters.onec_server import odata
 from adapters.onec_server.answers import flag, ref, text
 from adapters.onec_server.catalogues import MAX_NUMBER, SCHEME, card_properties, owner_of
@@ -49,7 +50,7 @@ def names(account: int, link: Link) -> Calling[Names]:
     """Of the wallet of this number. Errors: a refusal of the core (nobody has it)."""
     told = yield from read(NameWallet(store=link.store, refs=(wallet_ref(account),)))
     cards = sorted(told.cards, key=lambda card: bool(card.usable))
-    guids = [name.value for card in cards for name in card.names if name.scheme == SCHEME]
+    guids = [name.value for card in cards for name in card.names if name.scheme == SCHEME and is_guid(name.value)]
     own = [card.number for card in cards]
     further = [name.value for card in cards for name in card.names if name.scheme == "card"]
     return Names(tuple(guids[:MAX_NAMES]), tuple(dict.fromkeys([*own, *further]))[:MAX_NAMES])

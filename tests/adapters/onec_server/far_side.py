@@ -15,8 +15,18 @@ from adapters.onec_server.options import OneCOptions
 from adapters.testing.far_sides import FarSide
 from adapters.testing.lines import CUTS, Cut
 from adapters.testing.talk_suite import TalkSuite
-from processing.commands import NameWallet, Query, ReadBalances, ReadOperation
-from processing.results import Balance, Balances, CardName, CardNamed, EntryTold, OperationTold, Result, WalletNamed
+from processing.commands import Identify, NameWallet, Query, ReadBalances, ReadOperation
+from processing.results import (
+    Balance,
+    Balances,
+    CardName,
+    CardNamed,
+    EntryTold,
+    Identified,
+    OperationTold,
+    Result,
+    WalletNamed,
+)
 from tests.adapters.onec_server.bases import DOCUMENT, PROGRAMME, mapping, number, retail2, ut11
 from tests.adapters.onec_server.one_c import PASSWORD, USER, OneC, ref
 
@@ -52,12 +62,29 @@ def operation_told(number: int) -> OperationTold:
     )
 
 
+KNOWN = Identified(
+    number="",
+    account=3,
+    holder_id=0,
+    holder_name="",
+    status="active",
+    usable="",
+    product="guest",
+    balances=(),
+    payable=(),
+    discount="",
+    bonus="",
+)
+
+
 class Wallets(FarSide):
     """Wallets whose cards have the numbers of 1C's in the same places; the second is known by 1C's GUID alone."""
 
     def read(self, query: Query[Any]) -> Result:
         if isinstance(query, ReadOperation):
             return operation_told(query.operation_id)
+        if isinstance(query, Identify):
+            return KNOWN
         assert isinstance(query, NameWallet | ReadBalances)
         account = int(query.refs[0].value)
         if isinstance(query, ReadBalances):
