@@ -19,6 +19,7 @@ from processing.events import NODE_BITS, first_id
 from processing.results import WalletsTold
 from tests.adapters.iiko_cloud.far_side import SECRETS, WALLET, link, wallet
 from tests.adapters.iiko_cloud.stub import AT, BONUS, Iiko
+from tests.effort import drawn
 
 LOST, UNHEARD, SOUND = "lost", "unheard", "sound"
 # What happens to the calls of a talk, one after another; beyond these they go through.
@@ -139,7 +140,7 @@ def check_once(world: World) -> None:
     assert len(world.far.guests) <= 1
 
 
-@settings(max_examples=30)
+@settings(max_examples=drawn(30))
 @given(
     steps=STEPS.filter(lambda steps: all(what != "others" for *_, what in steps)),
     token=st.sampled_from([1, 3600]),
@@ -154,7 +155,7 @@ def test_the_wallet_there_ends_at_ours(steps: list[tuple[int, int, list[str], st
     assert sum(guest.wallets[BONUS] for guest in world.far.guests) == Decimal(world.points) / 100
 
 
-@settings(max_examples=30)
+@settings(max_examples=drawn(30))
 @given(steps=STEPS)
 def test_what_others_move_there_is_booked_once_and_both_end_alike(
     steps: list[tuple[int, int, list[str], str]],
