@@ -77,7 +77,7 @@ class Talks(TalkSuite):
     """A guest is made and gets a wallet and the balance."""
 
     adapter, far_side, secrets, link = ADAPTER, Strangers, SECRETS, link()
-    examples = 10
+    examples = 5
     pushes = (Job(AT, messages=(message(1),)),)
     pulls = ()
 
@@ -104,7 +104,7 @@ class Known(Chain):
 class ChangeTalks(Talks):
     """Cards come and go and a balance is charged off; a name is told."""
 
-    far_side, examples = Known, 10
+    far_side = Known
     pushes = (
         Job(AT, messages=(message(2, "card_changed"),)),
         Job(AT, messages=(message(3, "holder_changed", change="registered"),)),
@@ -118,7 +118,7 @@ class Erased(Known):
 
 
 class FarewellTalks(Talks):
-    far_side, examples = Erased, 5
+    far_side = Erased
     pushes = (Job(AT, messages=(message(4, "holder_changed", change="erased"),)),)
 
 
