@@ -291,7 +291,10 @@ class Delivery:
             nonlocal state
             if found.kind == BROKEN and len(broken) < MAX_LOGGED:
                 broken.append(finding(lane.link, job.at, PULL, BadMessage.code, found.raw, found.note))
-            notes.extend([found.note] if found.note else [])
+            if found.note:
+                metrics.pull_notes.labels(lane.link).inc()
+                log.warning("pull_noted", link=lane.link, note=found.note)
+                notes.append(found.note)
             notes.extend(self._learn(found, lane.link))
             if found.state is not None:
                 state = msgspec.json.encode(found.state)
