@@ -157,7 +157,7 @@ class Auth:
     docs/writing-an-adapter.md, "Credentials".
     """
 
-    scheme: Literal["open", "secret_path", "basic", "header", "query", "body_digest", "issued_token"]
+    scheme: Literal["open", "secret_path", "basic", "bearer", "header", "query", "body_digest", "issued_token"]
     name: str = ""
 
 
@@ -165,7 +165,9 @@ class Auth:
 class Route:
     """One address of the protocol below ``/pos/<link>/``.
 
-    ``path`` is a regular expression for the whole rest of the path, case ignored.
+    ``path`` is a regular expression for the whole rest of the path, case ignored. ``later``: the answer does not wait
+    for the work. The handler yields facts, which are kept in the link's queue and booked after the answer; it hears
+    no outcome (an empty sequence) and looks at none. Such an adapter has no push: the queue is one way.
     """
 
     path: str
@@ -173,6 +175,7 @@ class Route:
     auth: Auth
     methods: frozenset[str] = frozenset({"POST"})
     max_body: int = DEFAULT_MAX_BODY
+    later: bool = False
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -415,6 +418,16 @@ class Adapter:
     pull: Callable[[Job, Link], Calling[None]] | None = None
     login: Login | None = None
     files: tuple[FileFace, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Errors: ValueError for a queue that would go both ways."""
+        if self.push is not None and self.answers_first:
+            raise ValueError(f"{self.name}: routes that answer first and a push would share one queue")
+
+    @property
+    def answers_first(self) -> bool:
+        """Whether any of its routes answers before the work is done."""
+        return any(route.later for route in self.routes)
 
 
 def http(call: HttpCall) -> Calling[HttpReply]:

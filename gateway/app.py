@@ -82,6 +82,7 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
 
     from gateway import api
     from gateway.console import pages
+    from gateway.inbox import Inbox
     from gateway.phone_codes import PhoneCodes
     from gateway.pos import Pos, doors
     from gateway.senders import sender_of
@@ -96,9 +97,10 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
         lambda: own.database.clock(own.database.host_clock()),
     )
     zones = {store.code: store.zone for store in own.settings.chain.stores}
+    inbox = Inbox(own.database, own.vault, own.core.work.stamps)
     behind: Wsgi = app.wsgi_app
     app.wsgi_app = Pos(  # type: ignore[method-assign]
-        behind, doors(own.settings.links, own.settings.adapters, zones), books.ask, exchange_log, codes
+        behind, doors(own.settings.links, own.settings.adapters, zones), books.ask, exchange_log, codes, inbox.put
     )
     # Granian's workers are children of multiprocessing, which ends them without atexit.
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)

@@ -31,7 +31,7 @@ from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, 
 from processing import outbox
 from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
-from processing.errors import Busy, NotYet, Undelivered
+from processing.errors import AlreadyVoided, Busy, NotYet, Undelivered
 from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
 from processing.outbox import CLOSED, FILES, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
@@ -347,7 +347,9 @@ class Delivery:
         """Book what the far side has told. Errors: LoyaltyError."""
         commands = [ask for ask in found.asks if isinstance(ask, Command)]
         for outcome in self._core.execute(commands):
-            must(outcome)
+            # What was voided since, or before it came, is settled: the same again would be told so again.
+            if not isinstance(outcome, AlreadyVoided):
+                must(outcome)
 
     def _read(self, query: Query[Any]) -> Result:
         """What the books answer. Errors: LoyaltyError."""

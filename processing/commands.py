@@ -236,12 +236,15 @@ class VoidReceipt(Command[ReceiptVoided], frozen=True, tag=True, kw_only=True):
 
     A fact: it is never refused by the rules. ``reason`` tells a failed attempt (rollback) from a cancelled purchase
     (return); only the second can be restored. ``receipts_only``: whoever asks may undo receipts and returns, and
-    nothing else. Errors: KeyReused (nothing that can be undone), SecondPersonNeeded (a correction that needed two).
+    nothing else. ``supersede``: the void is a version like others, and one with a strictly older stamp than what is
+    posted is stale: for events that come in any order. Errors: KeyReused (nothing that can be undone),
+    SecondPersonNeeded (a correction that needed two).
     """
 
     reason: Literal["rollback", "return"]
     stamp: datetime | None = None
     receipts_only: bool = False
+    supersede: bool = False
 
 
 class RestoreReceipt(Command[ReceiptRestored], frozen=True, tag=True, kw_only=True):
