@@ -2,7 +2,7 @@
 
 The queue is the link's lane of the outbox, gone through in its order like any other: it is claimed, tried again,
 paused, and shows what it has given up. Its messages name people, so they are sealed, and empty as soon as they are
-booked; docs/decisions/0040-answer-first.md has the reasons.
+booked; docs/decisions/0040-iiko-orders.md has the reasons.
 """
 
 from __future__ import annotations

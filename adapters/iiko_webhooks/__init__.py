@@ -1,4 +1,4 @@
-"""iiko's webhooks: what became of orders, told by iiko's cloud after the fact. docs/adapters/iiko-webhooks.md.
+"""iiko's webhooks: what became of orders, told by iiko's cloud after the fact. docs/adapters/iiko_webhooks.md.
 
 ``options`` what a link may set, ``events`` JSON -> orders, ``receipts`` an order -> what we ask, ``talks`` the handler.
 """

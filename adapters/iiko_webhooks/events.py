@@ -1,4 +1,4 @@
-"""Events of iiko's webhooks: JSON -> the orders that they tell of (docs/adapters/iiko-webhooks.md, "Events").
+"""Events of iiko's webhooks: JSON -> the orders that they tell of (docs/adapters/iiko_webhooks.md, "Events").
 
 An event that is no order's, or tells of an order that failed, is none of ours. Amounts are major units in JSON and
 whole minor units here. Helpers raise BadMessage with the place, ``[0].eventInfo.order.sum``.

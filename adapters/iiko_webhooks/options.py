@@ -1,4 +1,4 @@
-"""What a link for iiko's webhooks may set. Table with reasons: docs/adapters/iiko-webhooks.md, "Options"."""
+"""What a link for iiko's webhooks may set. Table with reasons: docs/adapters/iiko_webhooks.md, "Options"."""
 
 from __future__ import annotations
 

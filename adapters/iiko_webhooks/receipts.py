@@ -1,4 +1,4 @@
-"""An order of a webhook -> the fact that it is: a purchase, or one that was deleted (docs/adapters/iiko-webhooks.md).
+"""An order of a webhook -> the fact that it is: a purchase, or one that was deleted (docs/adapters/iiko_webhooks.md).
 
 Every event is a version of its order. The highest stamp counts, whatever comes first: what is older is stale, what is
 newer takes its place.
@@ -43,7 +43,7 @@ IIKOCARD_GUEST, LINES_DIFFER = "iikocard_guest", "lines_differ"
 
 
 def order_key(order_id: str) -> str:
-    """What names an order for ever, at the till as in the cloud (docs/adapters/iiko-webhooks.md, "Keys")."""
+    """What names an order for ever, at the till as in the cloud (docs/adapters/iiko_webhooks.md, "Keys")."""
     return f"{PREFIX}:order:{order_id}"
 
 
