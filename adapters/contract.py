@@ -168,6 +168,7 @@ class Route:
     ``path`` is a regular expression for the whole rest of the path, case ignored. ``later``: the answer does not wait
     for the work. The handler yields facts, which are kept in the link's queue and booked after the answer; it hears
     no outcome (an empty sequence) and looks at none. Such an adapter has no push: the queue is one way.
+    ``seconds``: how long its caller waits for the books at most, where that is less than the gateway's own bound.
     """
 
     path: str
@@ -176,6 +177,7 @@ class Route:
     methods: frozenset[str] = frozenset({"POST"})
     max_body: int = DEFAULT_MAX_BODY
     later: bool = False
+    seconds: int | None = None
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

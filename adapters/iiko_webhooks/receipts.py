@@ -13,7 +13,6 @@ from typing import Any, Literal
 import msgspec
 
 from adapters.contract import Link
-from adapters.iiko.own_money import own_lines
 from adapters.iiko_webhooks.events import (
     REGULAR,
     Guest,
@@ -81,7 +80,7 @@ def _digest(*parts: Any) -> str:
 
 
 def _sale(order: Order, link: Link) -> PostReceipt:
-    """A closed order, without what wallets have paid of it. Errors: BadMessage."""
+    """A closed order. Errors: BadMessage."""
     guest, payments, total = guest_of(order), payments_of(order), _total(order)
     items, doubts = items_of(order), []
     sums = [each.sum_minor for each in items]
@@ -90,19 +89,18 @@ def _sale(order: Order, link: Link) -> PostReceipt:
         doubts.append(LINES_DIFFER)
         items, sums = (items, spread(total, sums)) if sum(sums) else ([], [])
     elsewhere = min(max(_elsewhere(payments, link.options), 0), total)
-    told = [_line(n, each, paid) for n, (each, paid) in enumerate(zip(items, sums, strict=True), 1)]
-    lines = own_lines(told, elsewhere if told else 0)
+    lines = tuple(_line(n, each, paid) for n, (each, paid) in enumerate(zip(items, sums, strict=True), 1))
     cards: tuple[CardUse, ...] = ()
     if guest is not None and link.options["book"] == ONE_TIME and guest.kind == REGULAR:
         doubts.append(IIKOCARD_GUEST)
     elif guest is not None:
-        cards = (CardUse(refs=_refs(guest), spend_minor=total - elsewhere),)
-    known = [(line.goods, line.quantity_thousandths, line.sum_minor) for line in told]
+        cards = (CardUse(refs=_refs(guest), spend_minor=total - elsewhere, paid_minor=elsewhere),)
+    known = [(line.goods, line.quantity_thousandths, line.sum_minor) for line in lines]
     return PostReceipt(
         store=link.store,
         keys=_keys(order),
         content=_digest(total, known, payments, [(ref.scheme, ref.value) for use in cards for ref in use.refs]),
-        receipt=_receipt(order, link, total - elsewhere, lines, payments),
+        receipt=_receipt(order, link, total, lines, payments),
         cards=cards,
         stamp=order.stamp,
         supersede=True,
