@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from adapters import frontol, iiko, iiko_webhooks, onec, onec_soap, rkeeper, webhook
+from adapters import frontol, iiko, iiko_plugin, iiko_webhooks, onec, onec_soap, rkeeper, webhook
 from adapters.contract import Adapter
 from processing.errors import ConfigError
 
 BUILT_IN: tuple[Adapter, ...] = (
     frontol.ADAPTER,
     iiko.ADAPTER,
+    iiko_plugin.ADAPTER,
     iiko_webhooks.ADAPTER,
     onec.ADAPTER,
     onec_soap.ADAPTER,
