@@ -42,6 +42,7 @@ Json = dict[str, Any]
 
 _names = itertools.count(1)
 on_sqlite = pytest.mark.parametrize("books", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("books", ["postgresql"], indirect=True)
 
 
 def new_uuid() -> str:
@@ -361,13 +362,14 @@ def play(server: Server, story: Callable[[Plugin], int], at: int = -1, fault: st
     assert told.visits == (0 if story in (deleted_before, deleted_after) else 1), "a payment is no visit"
 
 
+@on_postgresql
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 def test_a_story_without_faults(server: Server, story: Callable[[Plugin], int]) -> None:
     play(server, story)
 
 
 @on_sqlite
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(story=st.sampled_from(STORIES), at=st.integers(0, MOST_CALLS - 1), fault=st.sampled_from(FAULTS))
 @example(plain, 3, LATE)
 @example(plain, 3, ANSWER)
