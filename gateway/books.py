@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from gateway import committer, metrics
 from gateway.gather import Gather
 from gateway.settings import GatewaySettings
-from processing.commands import Ask, Command, Query, ReadHold, ReleaseHold
+from processing.commands import Ask, Command, PlaceHold, Query, ReadHold, ReleaseHold
 from processing.execute import MAX_BATCH, Core, Outcome
 from processing.results import HoldReleased, HoldTold
 
@@ -42,14 +42,15 @@ class Books:
         ``seconds``: neither waits longer than that.
 
         Who gives up whatever is held under a key may ask so with every breath: that is looked at first, and where
-        nothing is held nothing is written.
+        nothing is held nothing is written. What is about to be held is not there to be looked at yet.
         """
-        releases = [ask for ask in asks if gives_up_what_is_held(ask)]
+        placed = {key for ask in asks if isinstance(ask, PlaceHold) for key in ask.keys}
+        releases = [ask for ask in asks if gives_up_what_is_held(ask) and ask.hold not in placed]
         if releases and not self._is_any_held(releases, seconds):
             nothing = HoldReleased(outcome="nothing", at=datetime.now(UTC))
-            others = [ask for ask in asks if not gives_up_what_is_held(ask)]
+            others = [ask for ask in asks if ask not in releases]
             rest = iter(self.ask(others, seconds) if others else ())
-            return [nothing if gives_up_what_is_held(ask) else next(rest) for ask in asks]
+            return [nothing if ask in releases else next(rest) for ask in asks]
         commands = [ask for ask in asks if isinstance(ask, Command)]
         if not commands:
             return self._read(asks, seconds)

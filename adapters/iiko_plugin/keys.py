@@ -12,17 +12,7 @@ import msgspec
 
 from adapters.iiko_webhooks.receipts import PREFIX, order_key
 
-__all__ = [
-    "content",
-    "order_key",
-    "owner",
-    "payment",
-    "payment_hold",
-    "payment_release",
-    "refund",
-    "reserve",
-    "returned",
-]
+__all__ = ["content", "order_key", "owner", "payment", "payment_hold", "refund", "reserve", "returned"]
 
 
 def payment(transaction_id: str) -> str:
@@ -33,11 +23,6 @@ def payment(transaction_id: str) -> str:
 def payment_hold(transaction_id: str) -> str:
     """What a payment sets aside in the moment in which it takes it."""
     return f"{PREFIX}:pay-hold:{transaction_id}"
-
-
-def payment_release(transaction_id: str) -> str:
-    """The end of that, should the payment be voided before it comes."""
-    return f"{PREFIX}:pay-void:{transaction_id}"
 
 
 def refund(return_id: str) -> str:

@@ -15,6 +15,7 @@ from adapters.iiko_plugin.messages import (
     in_sight,
     items,
     message,
+    needed_moment,
     positive,
     receipt,
     total_of,
@@ -34,26 +35,23 @@ from processing.commands import (
 )
 from processing.errors import ReceiptNotFound
 
-# It is placed and taken at once; should the books be cut off between the two, it ends by itself.
+# It is placed and taken in one transaction; should that be cut in parts, the next attempt finds it.
 PAY_HOLD_SECONDS = 900
 # What a void found.
 OUTCOMES = {"reversed": "voided", "nothing": "nothing", "orphan": "unknown"}
 
 
 def pay(request: WireRequest, link: Link) -> Asking[WireResponse]:
-    """Take value off a card, once for a ``transactionId``. One that was voided already is refused."""
+    """Take value off a card, once for a ``transactionId``. An attempt that is not newer than its void is refused."""
     told = message(request)
-    name, order, unit = (
-        identity(told.get("transactionId")),
-        identity(told.get("orderId")),
-        wallet(told.get("wallet"), link),
-    )
-    amount, who, lines = positive(told.get("amountMinor")), card(told.get("card")), items(told.get("items"))
+    name, order = identity(told.get("transactionId")), identity(told.get("orderId"))
+    unit, amount = wallet(told.get("wallet"), link), positive(told.get("amountMinor"))
+    who, lines, hold = card(told.get("card")), items(told.get("items")), keys.payment_hold(name)
     digest = keys.content(order, who.value, unit, amount)
-    held, posted = yield from each(
+    held, posted, released = yield from each(
         PlaceHold(
             store=link.store,
-            keys=(keys.payment_hold(name),),
+            keys=(hold,),
             content=digest,
             card=who,
             unit=unit,
@@ -61,6 +59,7 @@ def pay(request: WireRequest, link: Link) -> Asking[WireResponse]:
             seconds=PAY_HOLD_SECONDS,
             owner=keys.owner(order),
             receipt=in_sight(lines),
+            supersede=True,
             pin=told.get("pin").text(),
         ),
         PostReceipt(
@@ -68,26 +67,33 @@ def pay(request: WireRequest, link: Link) -> Asking[WireResponse]:
             keys=(keys.payment(name),),
             content=digest,
             receipt=receipt(told, request, link, amount, [], order),
-            cards=(CardUse(refs=(who,), redeem=(Amount(unit, amount),), earn=(), hold=keys.payment_hold(name)),),
+            cards=(CardUse(refs=(who,), redeem=(Amount(unit, amount),), earn=(), hold=hold),),
+            stamp=needed_moment(told.get("at"), link.zone),
             payment=True,
         ),
+        # What a refused payment has not taken is free again.
+        ReleaseHold(store=link.store, keys=(hold,), hold=hold),
     )
     # Why nothing was set aside says more than that nothing was.
-    must(held)
+    must(held), must(released)
     taken = must(posted)
     return done("paid", taken.replayed, amountMinor=amount, wallets=moved(taken.cards))
 
 
 def void(request: WireRequest, link: Link) -> Asking[WireResponse]:
-    """The payment was none: what it took comes back, with its returns. Before the payment it keeps it from coming."""
-    name = identity(message(request).get("transactionId"))
-    voided, released = yield from each(
-        VoidReceipt(store=link.store, keys=(keys.payment(name),), reason="rollback", receipts_only=True),
-        ReleaseHold(store=link.store, keys=(keys.payment_release(name),), hold=keys.payment_hold(name)),
+    """The attempt was none: what it took comes back, with its returns. Before the attempt it keeps it from coming."""
+    told = message(request)
+    voided = yield from one(
+        VoidReceipt(
+            store=link.store,
+            keys=(keys.payment(identity(told.get("transactionId"))),),
+            reason="rollback",
+            stamp=needed_moment(told.get("at"), link.zone),
+            receipts_only=True,
+            supersede=True,
+        )
     )
-    must(released)
-    told = must(voided)
-    return done(OUTCOMES.get(told.outcome, told.outcome), told.replayed, wallets=moved(told.cards))
+    return done(OUTCOMES.get(voided.outcome, voided.outcome), voided.replayed, wallets=moved(voided.cards))
 
 
 def refund(request: WireRequest, link: Link) -> Asking[WireResponse]:

@@ -100,7 +100,7 @@ class Server:
         return answer
 
     def everything(self) -> Any:
-        held = self.books.rows("SELECT id, state, amount FROM hold ORDER BY id")
+        held = self.books.rows("SELECT id, amount FROM hold WHERE state = 'open' ORDER BY id")
         return self.books.entries(), held, self.books.count("operation"), self.books.count("receipt")
 
 
@@ -191,6 +191,7 @@ class Plugin:
     queue: list[tuple[str, Json]] = field(default_factory=list)
     # What the till's own receipts say: the only truth.
     paid: dict[str, int] = field(default_factory=dict)
+    clock: Iterator[str] = field(default_factory=lambda: (f"2026-05-04T11:00:{n:02}+03:00" for n in itertools.count()))
 
     def now(self, operation: str, **told: Any) -> Json | None:
         """What the waiter waits for. ``None``: refused, or nobody knows."""
@@ -228,27 +229,28 @@ class Plugin:
         held = {"orderId": self.order, "card": self.card, "wallet": self.wallet, "amountMinor": amount}
         return self.now("reserve", **held, items=self.items, key=new_uuid()) is not None
 
-    def pay(self, amount: int) -> str | None:
-        """Pay: its transaction, or ``None`` where the till hears PaymentActionFailedException.
+    def pay(self, transaction: str, amount: int) -> bool:
+        """Pay; no: the till hears PaymentActionFailedException.
 
         A payment that nobody has heard of may have arrived, or arrive yet: it is voided until that is known.
         """
-        transaction = new_uuid()
         told = {"transactionId": transaction, "orderId": self.order, "card": self.card, "wallet": self.wallet}
-        if self.now("pay", **told, amountMinor=amount, items=self.items, at=AT) is None:
-            self.later("void", transactionId=transaction)
-            return None
+        if self.now("pay", **told, amountMinor=amount, items=self.items, at=next(self.clock)) is None:
+            self.later("void", transactionId=transaction, at=next(self.clock))
+            return False
         self.paid[transaction] = amount
-        return transaction
+        return True
 
-    def pay_at_last(self, amount: int) -> str:
-        """The waiter presses the button again."""
-        return next(done for _ in range(4) if (done := self.pay(amount)) is not None)
+    def pay_at_last(self, amount: int, transaction: str = "") -> str:
+        """The waiter presses the button again; the row of the order, and its transaction, are the same."""
+        transaction = transaction or new_uuid()
+        assert any(self.pay(transaction, amount) for _ in range(4))
+        return transaction
 
     def emergency_cancel(self, transaction: str) -> None:
         """EmergencyCancelPayment, OnPaymentDeleting: the till goes on whatever we say."""
         del self.paid[transaction]
-        self.later("void", transactionId=transaction)
+        self.later("void", transactionId=transaction, at=next(self.clock))
 
     def return_payment(self, transaction: str, amount: int) -> None:
         """ReturnPayment, with a returnId that is fixed before the first try."""
@@ -289,10 +291,11 @@ def plain(till: Plugin) -> int:
 
 
 def printer_fails(till: Plugin) -> int:
-    """Paid, not printed, rolled back; and paid again."""
+    """Paid, not printed, rolled back; and paid again, another sum in the same row."""
     till.on_payment_added(200_00)
-    till.emergency_cancel(till.pay_at_last(200_00))
-    till.pay_at_last(250_00)
+    row = till.pay_at_last(200_00)
+    till.emergency_cancel(row)
+    till.pay_at_last(250_00, row)
     till.closed()
     return RICH - 250_00 + 12_50
 
@@ -486,14 +489,20 @@ def test_a_payment_happens_once_and_not_after_its_void(server: Server) -> None:
         transactionId=new_uuid(),
         amountMinor=1_000_00,
     )
-    voided = server.done("void", transactionId=name)
+    undone: Json = {"at": "2026-05-04T12:00:00+03:00"}
+    voided = server.done("void", transactionId=name, **undone)
     assert (voided["outcome"], voided["wallets"][0]["balanceMinor"]) == ("voided", RICH)
-    assert server.done("void", transactionId=name)["outcome"] == "voided"
+    assert server.done("void", transactionId=name, **undone)["outcome"] == "voided"
     server.refused("pay", 409, "already_voided", **told, transactionId=name, amountMinor=100_00)
     early = new_uuid()
-    assert server.done("void", transactionId=early)["outcome"] == "unknown"
+    assert server.done("void", transactionId=early, **undone)["outcome"] == "unknown"
     server.refused("pay", 409, "already_voided", **told, transactionId=early, amountMinor=100_00)
-    assert books.balances(till.card)[POINTS].available == RICH
+    # The waiter presses the button again: the row of the order is the same, the attempt is a newer one.
+    for again in (name, early):
+        newer = told | {"at": "2026-05-04T12:01:00+03:00"}
+        assert server.done("pay", **newer, transactionId=again, amountMinor=70_00)["outcome"] == "paid"
+        assert server.done("void", transactionId=again, **undone)["outcome"] == "nothing", "that void was before"
+    assert books.balances(till.card)[POINTS].available == RICH - 140_00
 
 
 @on_sqlite
