@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
@@ -139,10 +140,30 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     return app
 
 
+def _stop_when_told() -> None:
+    """Hear SIGTERM in a thread of its own, and call granian's handler there, once.
+
+    Python runs handlers in the main thread, which waits in a lock: a signal that comes just before the wait begins
+    is heard only with the next one, and granian's workers hang when they are told twice. For the same reason SIGINT
+    is for nobody here: Ctrl-C goes to the whole group, and then the parent ends its workers. Threads that start later
+    inherit the mask.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+    def hear() -> None:
+        signal.sigwait({signal.SIGTERM})
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler):
+            handler(signal.SIGTERM, None)
+        else:  # granian's is not there yet: nobody has been served
+            os._exit(0)
+
+    threading.Thread(target=hear, name="stop", daemon=True).start()
+
+
 def wsgi() -> Flask:
     """The factory that every web worker calls."""
-    # Ctrl-C goes to the whole group, and then the parent ends its workers: granian's hang when they are told twice.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    _stop_when_told()
     configure()
     end_with_parent()
     socket = os.environ.get(COMMITTER)

@@ -51,11 +51,12 @@ def verify(database: Database, laws: Sequence[Law] = LAWS) -> Iterator[Check]:
     with _snapshot(database) as connection:
         for law in laws:
             started = time.perf_counter()
-            rows = _offenders(connection, law)
+            rows = offenders(connection, law)
             yield Check(law.name, law.title, rows, time.perf_counter() - started)
 
 
-def _offenders(connection: Connection, law: Law) -> list[str]:
+def offenders(connection: Connection, law: Law) -> list[str]:
+    """Who breaks it, as this connection sees the books: ``Check.rows``."""
     if law.finds is not None:
         rows = list(islice(law.finds(connection), MAX_ROWS + 1))
         return rows if len(rows) <= MAX_ROWS else [*rows[:MAX_ROWS], AND_MORE]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -34,17 +34,40 @@ settings.load_profile("tillgate")
 
 BACKENDS = ("sqlite", "postgresql")
 CONFIGURED = ("partner", "store", "unit", "product", "programme_version", "id_block", "data_key")
-EMPTY = "; ".join(
-    f"DELETE FROM {table.name}{' WHERE wallet_id IS NOT NULL' if table.name == 'account' else ''}"
-    for table in reversed(metadata.sorted_tables)
-    if table.name not in CONFIGURED
+EMPTY = (
+    *(
+        f"DELETE FROM {table.name}{' WHERE wallet_id IS NOT NULL' if table.name == 'account' else ''}"
+        for table in reversed(metadata.sorted_tables)
+        if table.name not in CONFIGURED
+    ),
+    "UPDATE id_block SET next_id = 1000",
 )
 """Leaves the chain: what the configuration wrote, and the system accounts."""
 
-EMPTY += "; UPDATE id_block SET next_id = 1000"
+MEMORY = Path("/dev/shm")
+# Two runs of the suite at once, each with two servers, take less than a half of it.
+ENOUGH_BYTES = 4 << 30
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    share_bytecode(config)
+    stand_in_memory()
+
+
+def stand_in_memory() -> None:
+    """Temporary files, so also databases, are kept in memory where there is enough of it.
+
+    Every commit of a SQLite file waits for the disk otherwise; the kills of the tests are survived by either. xdist's
+    workers and all processes that tests start inherit the place.
+    """
+    if "TMPDIR" in os.environ or not MEMORY.is_dir():
+        return
+    found = os.statvfs(MEMORY)
+    if found.f_bavail * found.f_frsize >= ENOUGH_BYTES and not found.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None
+
+
+def share_bytecode(config: pytest.Config) -> None:
     """Processes that tests start share their bytecode, also where the environment forbids to write it.
 
     Containers do so to stay small; each of our servers would compile the whole program anew. It is kept apart from the
@@ -66,34 +89,32 @@ def postgres() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def postgresql_books(postgres: Server) -> Iterator[Books]:
     """The chain on PostgreSQL; its connections stay open from test to test."""
-    database = Database(postgres.create_database("books"))
-    upgrade(database)
-    yield Books.of(database, None)
-    database.dispose()
+    yield from _chain(Database(postgres.create_database("books")))
 
 
 @pytest.fixture(scope="session")
 def sqlite_books(tmp_path_factory: pytest.TempPathFactory) -> Books:
     """The chain in a file, which tests copy."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('template') / 'books.db'}")
-    upgrade(database)
-    made = Books.of(database, None)
-    database.dispose()
+    *_, made = _chain(Database(f"sqlite:///{tmp_path_factory.mktemp('template') / 'books.db'}"))
     return made
 
 
+@pytest.fixture(scope="session")
+def open_sqlite_books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
+    """The chain in a file; its connections stay open from test to test, and with them what was compiled."""
+    yield from _chain(Database(f"sqlite:///{tmp_path_factory.mktemp('open') / 'books.db'}"))
+
+
+def _chain(database: Database) -> Iterator[Books]:
+    upgrade(database)
+    yield Books.of(database, None)
+    database.dispose()
+
+
 @pytest.fixture(params=BACKENDS)
-def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
+def books(request: pytest.FixtureRequest) -> Books:
     """A small chain without cards, whose clock stands still until the test moves it; on both databases."""
-    if request.param == "sqlite":
-        template: Books = request.getfixturevalue("sqlite_books")
-        copy = shutil.copy(str(template.database.url.database), tmp_path / "books.db")
-        yield from _fresh(template, Database(f"sqlite:///{copy}"))
-    else:
-        template = request.getfixturevalue("postgresql_books")
-        with template.database.transaction() as connection:
-            connection.execute(text(EMPTY))
-        yield from _fresh(template, template.database)
+    return _fresh(request.getfixturevalue("open_sqlite_books" if request.param == "sqlite" else "postgresql_books"))
 
 
 @pytest.fixture
@@ -104,21 +125,20 @@ def clock(books: Books) -> StillClock:
 
 
 @pytest.fixture
-def postgresql(postgresql_books: Books) -> Iterator[Books]:
+def postgresql(postgresql_books: Books) -> Books:
     """The same on PostgreSQL only, for what SQLite cannot do."""
-    with postgresql_books.database.transaction() as connection:
-        connection.execute(text(EMPTY))
-    yield from _fresh(postgresql_books, postgresql_books.database)
+    return _fresh(postgresql_books)
 
 
-def _fresh(template: Books, database: Database) -> Iterator[Books]:
-    """The template's chain on a database that holds it, with a core that has seen nothing yet."""
-    clock = StillClock()
+def _fresh(chain: Books) -> Books:
+    """The chain as it was configured, with a core that has seen nothing yet."""
+    database, clock = chain.database, StillClock()
+    with database.transaction() as connection:
+        for statement in EMPTY:
+            connection.exec_driver_sql(statement)
     database.clock = clock
-    work = template.core.work
-    yield Books(Core(database, work.directory, work.vault), database, clock)
-    if database is not template.database:
-        database.dispose()
+    work = chain.core.work
+    return Books(Core(database, work.directory, work.vault), database, clock)
 
 
 Migrated = Callable[[str, Path, str], str]

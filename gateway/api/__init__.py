@@ -77,7 +77,5 @@ def install(
         sender_of(settings.gateway.codes),
     )
     errors.install(app, errors.scale_of(core.work.directory))
-    made = document.document(app)
-    for section in SECTIONS:
-        made.register_blueprint(section)
-    app.register_blueprint(document.pages(document.finish(made)))
+    for section in (*SECTIONS, document.pages(SECTIONS)):
+        app.register_blueprint(section)

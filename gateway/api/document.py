@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 
 from gateway import errors
-from gateway.api.section import DOORS, IDEMPOTENCY_KEY, JSON, OPERATOR, PROBLEMS, RATE_HEADERS, REPLAYED
+from gateway.api.section import DOORS, IDEMPOTENCY_KEY, JSON, OPERATOR, PROBLEMS, RATE_HEADERS, REPLAYED, Section
 from gateway.auth import SCOPES
 from processing.errors import NoSuchRoute
 
@@ -131,11 +132,12 @@ class Document(Api):  # type: ignore[misc]  # flask-smorest has no types
         """The page has an address of its own."""
 
 
-def document(app: Flask) -> Document:
-    """An empty document of the application, ready for sections."""
+@cache
+def openapi(sections: tuple[Section, ...]) -> bytes:
+    """The document of these sections as JSON. Whoever asks first waits for it, and not every process that starts."""
     scopes = "\n".join(f"- `{scope}`: {words}" for scope, words in SCOPES.items())
     made = Document(
-        app,
+        Flask("document"),
         spec_kwargs={
             "title": TITLE,
             "version": VERSION,
@@ -144,7 +146,9 @@ def document(app: Flask) -> Document:
         },
     )
     _describe(made.spec.components)
-    return made
+    for section in sections:
+        made.register_blueprint(section)
+    return _finish(made)
 
 
 def _describe(components: Any) -> None:
@@ -176,7 +180,7 @@ def _describe(components: Any) -> None:
     components.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Api-Key"})
 
 
-def finish(made: Document) -> bytes:
+def _finish(made: Document) -> bytes:
     """The document as JSON, once all sections are there."""
     told: dict[str, Any] = made.spec.to_dict()
     item = told["components"]["schemas"]["BatchItem"]["properties"]
@@ -190,7 +194,7 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def pages(openapi: bytes) -> Blueprint:
+def pages(sections: tuple[Section, ...]) -> Blueprint:
     """``/api/docs`` and ``/api/openapi.json``, for everybody: there is no secret in them."""
     shown = Blueprint("api-docs", __name__, url_prefix="/api")
     spec = importlib.util.find_spec(ASSETS)
@@ -198,7 +202,7 @@ def pages(openapi: bytes) -> Blueprint:
 
     @shown.get("/openapi.json")
     def openapi_json() -> Response:
-        return Response(openapi, content_type=JSON)
+        return Response(openapi(sections), content_type=JSON)
 
     @shown.get("/docs")
     def page() -> Response:

@@ -9,20 +9,40 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from werkzeug.serving import make_server
 
 from gateway import app
-from gateway.console import search
+from gateway.console import passwords, search
 from processing.database import Database
+from processing.migrate import upgrade
 from tests.pages import world as worlds
 from tests.pages.world import World
 from tests.processing.books import Books, StillClock
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DEAR = passwords._hasher
 SWITCHES = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --disable-dev-shm-usage"
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """One pass over 8 KiB in the place of two over 19 MiB: tests sign in a thousand times."""
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
+
+
+@pytest.fixture
+def dear_passwords(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As they are kept in earnest; to be asked for before the world is."""
+    monkeypatch.setattr(passwords, "_hasher", DEAR)
+    passwords._nobodys.cache_clear()
+    yield
+    passwords._nobodys.cache_clear()
 
 
 @pytest.fixture
@@ -30,9 +50,9 @@ def world(books: Books, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The pages and their people over the books of a test, whose clock stands still; on both databases."""
     at_end: list[Any] = []
     monkeypatch.setattr(app, "Finalize", lambda _, what, args=(), **__: at_end.append((what, args)))
-    with worlds.opened(books.database) as made:
-        worlds.invite(made)
-        yield made
+    made = worlds.opened(books)
+    worlds.invite(made)
+    yield made
     for what, args in at_end:
         what(*args)
 
@@ -49,7 +69,9 @@ def busy(world: World, clock: StillClock) -> World:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
     """The pages over a database of their own, and their address; the browser's clock is the server's."""
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('pages') / 'pages.db'}")
-    with worlds.opened(database) as made, pytest.MonkeyPatch.context() as monkey:
+    upgrade(database)
+    made = worlds.opened(Books.of(database, None))
+    with pytest.MonkeyPatch.context() as monkey:
         worlds.fill(made, datetime.now(UTC))
         # Short lists: axe looks at every cell of them.
         monkey.setattr(search, "PAGE_ROWS", 12)

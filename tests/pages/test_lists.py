@@ -23,7 +23,7 @@ from processing import tables
 from processing.steering import Queue
 from tests.pages import world as worlds
 from tests.pages.world import GONE, LINKS, SENDS, World
-from tests.processing.books import NOON, StillClock
+from tests.processing.books import NOON, Books, StillClock
 
 
 def log_rows(world: World) -> list[Any]:
@@ -246,12 +246,12 @@ def test_a_pause_has_a_reason_and_ends(busy: World, clock: StillClock) -> None:
     assert until() is None
 
 
-def test_the_same_address_tells_the_same_after_a_restart(busy: World) -> None:
+def test_the_same_address_tells_the_same_after_a_restart(busy: World, books: Books) -> None:
     """Nothing of what a page tells is in the memory of a process."""
     address = "/console/exchanges?link=moscow&kind=ok"
     first = busy.signed_in("oscar").get(address).get_data(as_text=True)
-    with worlds.opened(busy.database) as again:
-        second = again.signed_in("oscar").get(address).get_data(as_text=True)
+    again = worlds.opened(books)
+    second = again.signed_in("oscar").get(address).get_data(as_text=True)
     assert _rows(first) == _rows(second) != []
 
 

@@ -34,7 +34,9 @@ def test_signing_in_leads_nowhere_else(world: World) -> None:
         assert world.visitor().sign_in("olga", next=wanted).location == "/console/"
 
 
-def test_an_unknown_name_and_a_wrong_password_are_told_alike(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_and_a_wrong_password_are_told_alike(
+    dear_passwords: None, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same text, and the same work: a verification each."""
     verified: list[str] = []
     verify = passwords._hasher.verify
@@ -129,7 +131,7 @@ def test_a_one_time_password_leads_to_a_choice_and_nowhere_else(world: World) ->
     assert visitor.get("/console/links").status_code == 200
 
 
-def test_a_password_made_with_other_parameters_is_kept_anew(world: World) -> None:
+def test_a_password_made_with_other_parameters_is_kept_anew(dear_passwords: None, world: World) -> None:
     from argon2 import PasswordHasher
 
     weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)

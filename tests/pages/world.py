@@ -5,32 +5,29 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import zstandard
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import Connection, select, update
 from werkzeug.test import TestResponse
 
 from adapters.registry import ADAPTERS
 from gateway import app
 from gateway.app import Parts
-from gateway.console import operators, passwords
+from gateway.console import operators
 from gateway.delivery import ATTEMPT_PLACE
 from gateway.exchange_log import ExchangeLog, pack_request
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
 from processing import outbox, tables
 from processing.database import Database
 from processing.events import Event, Stamps, row
-from processing.migrate import upgrade
 from processing.secrets import EXCHANGE_LOG
 from processing.tables import exchange_log
 from tests.processing.books import ALMATY, CHAIN, MOSCOW, PROGRAMMES, URAL, Books
@@ -41,7 +38,6 @@ PHONE, CARD = "+79215550142", "7770000000000017"
 SAID = f'POST /hook {{"phone": "{PHONE}"}}'.encode()
 HEARD = b'HTTP 422 {"error": "unknown card"}'
 STAMPS = Stamps()
-_hashed = passwords.hashed
 
 OPTIONS = {"restaurant_codes": ["310070003"], "restaurants": [3], "purses": {}}
 
@@ -129,26 +125,35 @@ class Visitor:
         return self.post("/console/sign-in", "/console/sign-in", name=name, password=password, **more)
 
 
-@contextmanager
-def opened(database: Database) -> Iterator[World]:
-    """The application over a database; what it wants done at its end is done."""
-    upgrade(database)
-    core = Books.of(database, None).core
-    made = app.create_app(Parts(settings(), database, core.work.vault, core))
-    yield World(made, Parts(settings(), database, core.work.vault, core))
+class Compiled(BytecodeCache):
+    """Templates that were compiled once, for every application of this process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
 
 
-@cache
-def hashed(password: str) -> str:
-    """Everybody has the same password, and its hash is made once."""
-    return _hashed(password)
+COMPILED = Compiled()
+
+
+def opened(books: Books) -> World:
+    """The application over the books."""
+    parts = Parts(settings(), books.database, books.core.work.vault, books.core)
+    made = app.create_app(parts)
+    made.jinja_env.bytecode_cache = COMPILED
+    return World(made, parts)
 
 
 def invite(world: World) -> None:
-    """Let the people in."""
-    with mock.patch.object(passwords, "hashed", hashed):
-        for name, told in PEOPLE.items():
-            operators.add(world.database, "test", name, password=PASSWORD, **told)
+    """Let the people in; everybody has the same password."""
+    for name, told in PEOPLE.items():
+        operators.add(world.database, "test", name, password=PASSWORD, **told)
 
 
 def fill(world: World, now: datetime) -> None:

@@ -509,7 +509,7 @@ def tallies(books: Books) -> Counter[tuple[str, date]]:
 def emptied(books: Books) -> Books:
     """The same books without cards: examples within one test share theirs."""
     with books.database.transaction() as connection:
-        for statement in EMPTY.split(";"):
+        for statement in EMPTY:
             connection.execute(text(statement))
     work = books.core.work
     books.core = Core(books.database, work.directory, work.vault)

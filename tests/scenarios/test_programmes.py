@@ -202,7 +202,7 @@ def chain(template: Core) -> Iterator[Chain10]:
     database, clock = template.work.database, StillClock(BEGIN)
     database.clock = clock
     with database.transaction() as connection:
-        for statement in EMPTY.split(";"):
+        for statement in EMPTY:
             connection.execute(text(statement))
     yield Chain10(Core(database, template.work.directory, template.work.vault), clock)
     assert [(check.name, check.rows) for check in verify(database) if check.rows] == []
