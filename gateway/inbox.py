@@ -45,11 +45,10 @@ class Inbox:
 
     def put(self, link: Link, asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
         """Keep them in their order, safely once this returns; it tells no outcome. Errors: Busy."""
-        commands = [ask for ask in asks if isinstance(ask, Command)]
         try:
             with self.database.transaction() as connection:
                 now = self.database.now(connection)
-                events = [Event(RECEIVED, link.store, self._body(command)) for command in commands]
+                events = [Event(RECEIVED, link.store, self._body(ask)) for ask in asks]
                 outbox.put(connection, [row(self.stamps.take(now), link.code, event, now) for event in events])
         except Exception as error:
             if is_retryable(error):
@@ -57,8 +56,9 @@ class Inbox:
             raise
         return ()
 
-    def _body(self, command: Command[Any]) -> dict[str, Any]:
+    def _body(self, command: Ask[Any]) -> dict[str, Any]:
         """What an operator sees of it, and all of it under seal."""
+        assert isinstance(command, Command), "nobody hears the answer to a question"
         sealed = self.vault.encrypt(EXCHANGE_LOG, _encode(command), PLACE)
         told = {"asks": type(command).__name__, "keys": list(command.keys)}
         return {**told, "sealed": base64.b64encode(sealed).decode()}

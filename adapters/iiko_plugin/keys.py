@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.iiko_webhooks.receipts import PREFIX, order_key
+from adapters.iiko.keys import PREFIX, order_key
 
 __all__ = ["content", "order_key", "owner", "payment", "payment_hold", "refund", "reserve", "returned"]
 

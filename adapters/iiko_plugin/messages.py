@@ -10,11 +10,12 @@ import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from adapters.contract import Link, WireRequest
 from adapters.iiko.options import UUID
-from adapters.iiko_plugin.options import holds_points, names
+from adapters.iiko_plugin.options import holds_money, names
 from adapters.json_parsing import Node, parse_json
 from adapters.parsing import MAX_CODE, MAX_NAME, bad, bounded
 from processing.commands import MAX_HOLD_SECONDS, MAX_LINES, Line, Receipt, Ref, Tender
@@ -26,6 +27,7 @@ MAX_INSTANT = 40
 TILL = "iiko"
 CASH, CARD, WALLET, OTHER = "cash", "card", "wallet", "other"
 KINDS = (CASH, CARD, WALLET, OTHER)
+TENDERS: dict[str, Literal["cash", "bank_card"]] = {CASH: "cash", CARD: "bank_card"}
 
 _UUID = re.compile(UUID)
 
@@ -167,29 +169,29 @@ def in_sight(lines: list[Item]) -> Receipt:
     return Receipt(number="", till="", business_date=date.min, total_minor=total_of(lines), lines=plain)
 
 
-def payments(told: Node, link: Link) -> list[Payment]:
-    """How the order was paid. Errors: BadMessage, UnitNotFound."""
-    return [_payment(each, link) for each in told.rows(MAX_PAYMENTS)]
+def payments(told: Node) -> list[Payment]:
+    """How the order was paid. Errors: BadMessage."""
+    return [_payment(each) for each in told.rows(MAX_PAYMENTS)]
 
 
-def _payment(told: Node, link: Link) -> Payment:
+def _payment(told: Node) -> Payment:
     kind = needed(told.get("kind"))
     if kind not in KINDS:
         raise bad(told.get("kind").where, kind, " or ".join(KINDS))
-    unit = wallet(told.get("wallet"), link) if kind == WALLET else ""
+    unit = needed(told.get("wallet")) if kind == WALLET else ""
     return Payment(kind, unit, not_negative(told.get("amountMinor")))
 
 
-def paid_with_points(paid: list[Payment], link: Link) -> int:
-    """What points have paid: no money of the guest's own."""
-    return bounded(sum(each.amount_minor for each in paid if holds_points(each.unit, link.options)), "payments")
+def paid_elsewhere(paid: list[Payment], link: Link) -> int:
+    """What points have paid, or a wallet that the link does not have any more: no money of the guest's own."""
+    by_wallets = [each for each in paid if each.kind == WALLET and not holds_money(each.unit, link.options)]
+    return bounded(sum(each.amount_minor for each in by_wallets), "payments")
 
 
-def tender(told: Payment) -> Tender:
-    if told.kind == WALLET:
+def tender(told: Payment, link: Link) -> Tender:
+    if told.unit in names(link.options):
         return Tender(code=told.unit, kind="purse", amount_minor=told.amount_minor, unit=told.unit)
-    kinds = {CASH: "cash", CARD: "bank_card"}
-    return Tender(code=told.kind, kind=kinds.get(told.kind, "other"), amount_minor=told.amount_minor)  # type: ignore[arg-type]
+    return Tender(code=told.unit or told.kind, kind=TENDERS.get(told.kind, "other"), amount_minor=told.amount_minor)
 
 
 def receipt(told: Node, request: WireRequest, link: Link, total_minor: int, lines: list[Item], number: str) -> Receipt:

@@ -50,6 +50,6 @@ def names(options: Mapping[str, Any]) -> dict[str, str]:
     return {wallet["unit"]: wallet["name"] for wallet in options["wallets"]}
 
 
-def holds_points(unit: str, options: Mapping[str, Any]) -> bool:
-    """Whether what the wallet pays is no money of the guest's own, and earns nothing."""
-    return any(wallet["unit"] == unit and wallet["type"] == POINTS for wallet in options["wallets"])
+def holds_money(unit: str, options: Mapping[str, Any]) -> bool:
+    """Whether what the wallet pays is money of the guest's own, which earns."""
+    return any(wallet["unit"] == unit and wallet["type"] == MONEY for wallet in options["wallets"])

@@ -19,7 +19,7 @@ from adapters.iiko_plugin.messages import (
     message,
     needed,
     needed_moment,
-    paid_with_points,
+    paid_elsewhere,
     payments,
     positive,
     receipt,
@@ -141,16 +141,16 @@ def commit(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """The order is closed: a fact, however late it is told. What points have paid of it is booked already."""
     told = message(request)
     order, lines = identity(told.get("orderId")), items(told.get("items"))
-    stamp, paid = needed_moment(told.get("at"), link.zone), payments(told.get("payments"), link)
-    total, by_points = total_of(lines), paid_with_points(paid, link)
+    stamp, paid = needed_moment(told.get("at"), link.zone), payments(told.get("payments"))
+    total, elsewhere = total_of(lines), paid_elsewhere(paid, link)
     named = told.get("card").text()
-    who = (CardUse(refs=(Ref("card", named),), spend_minor=max(total - by_points, 0), paid_minor=by_points),)
+    who = (CardUse(refs=(Ref("card", named),), spend_minor=max(total - elsewhere, 0), paid_minor=elsewhere),)
     closed = receipt(told, request, link, total, lines, order)
     posting = PostReceipt(
         store=link.store,
         keys=(keys.order_key(order),),
         content=keys.content(named, sold(lines), [(each.kind, each.unit, each.amount_minor) for each in paid]),
-        receipt=msgspec.structs.replace(closed, tenders=tuple(map(tender, paid))),
+        receipt=msgspec.structs.replace(closed, tenders=tuple(tender(each_paid, link) for each_paid in paid)),
         cards=who if named else (),
         stamp=stamp,
         supersede=True,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from adapters.contract import Link
+from adapters.iiko.keys import PREFIX, order_key
 from adapters.iiko_webhooks.events import (
     REGULAR,
     Guest,
@@ -33,17 +34,11 @@ from processing.units import spread
 
 Options = Mapping[str, Any]
 
-PREFIX = "iiko"
 # What iiko's wallets pay is no money that the guest brings.
 WALLET_KINDS = frozenset({"IikoCard", "LoyaltyCard", "Writeoff"})
 TENDERS: dict[str, Literal["cash", "bank_card"]] = {"Cash": "cash", "Card": "bank_card"}
 # Doubts for the operator.
 IIKOCARD_GUEST, LINES_DIFFER = "iikocard_guest", "lines_differ"
-
-
-def order_key(order_id: str) -> str:
-    """What names an order for ever, at the till as in the cloud (docs/adapters/iiko_webhooks.md, "Keys")."""
-    return f"{PREFIX}:order:{order_id}"
 
 
 def ask_of(order: Order, link: Link) -> Command[Any] | None:

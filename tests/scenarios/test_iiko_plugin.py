@@ -31,6 +31,7 @@ from processing.errors import Busy
 from processing.results import ReceiptTold, Turnover
 from processing.verify import verify
 from tests.processing.books import MONEY, MOSCOW, PINNED, PLAIN, POINTS, SLOW, Books
+from tests.scenarios.test_iiko_webhooks import event, open_cloud, pos_id
 
 LINK, SECRET = "front", "secret-of-the-plugin-123456"
 CLOSE_SECONDS = 10
@@ -623,3 +624,20 @@ def test_strangers_are_told_so_and_what_takes_too_long_may_be_sent_again(
     assert server.send("quote", order)[0] == 503
     assert server.send("cancel", order)[0] == 503
     assert waits == [iiko_plugin.LOOK_SECONDS, iiko_plugin.QUOTE_SECONDS, iiko_plugin.WRITE_SECONDS] == [2, 3, 8]
+
+
+@on_sqlite
+def test_an_order_that_the_cloud_tells_of_as_well_is_booked_once(server: Server) -> None:
+    """A mistake in the configuration: webhooks that are booked beside the plugin. The newer of the two counts."""
+    books = server.books
+    for minutes in (-600, 600):
+        card, order, phone = books.card(), new_uuid(), f"+7999{next(_names):07d}"
+        person = RegisterHolder(store=MOSCOW, keys=(books.key(),), card=Ref("card", card), name="Anna", phone=phone)
+        books.done(person)
+        told: Json = {"orderId": pos_id(order), "items": [item(SOUP, 1_000_00)], "payments": [], "at": AT}
+        server.done("commit", **told, card=card)
+        with open_cloud(books) as cloud:
+            # 11:59 in Moscow, and so many minutes before or after it.
+            cloud.tell(event(order, 5_140_000 + minutes * 60_000, customer=None, phone=phone))
+            cloud.deliver()
+        assert books.balance(card) == 50_00
