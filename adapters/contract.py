@@ -167,8 +167,8 @@ class Route:
 
     ``path`` is a regular expression for the whole rest of the path, case ignored. ``later``: the answer does not wait
     for the work. The handler yields facts, which are kept in the link's queue and booked after the answer; it hears
-    no outcome (an empty sequence) and looks at none. Such an adapter has no push: the queue is one way.
-    ``seconds``: how long its caller waits for the books at most, where that is less than the gateway's own bound.
+    no outcome (an empty sequence) and looks at none. Such an adapter has no push, pull or files: its lane is one way.
+    ``seconds``: how long its caller waits for a batch, where that is less than the gateway's ``answer_seconds``.
     """
 
     path: str
@@ -422,9 +422,9 @@ class Adapter:
     files: tuple[FileFace, ...] = ()
 
     def __post_init__(self) -> None:
-        """Errors: ValueError for a queue that would go both ways."""
-        if self.push is not None and self.answers_first:
-            raise ValueError(f"{self.name}: routes that answer first and a push would share one queue")
+        """Errors: ValueError for a lane that would go both ways."""
+        if self.answers_first and (self.push or self.pull or self.files):
+            raise ValueError(f"{self.name}: routes that answer first go with no push, pull or files")
 
     @property
     def answers_first(self) -> bool:

@@ -39,7 +39,7 @@ class Books:
     def ask(self, asks: Sequence[Ask[Any]], seconds: float | None = None) -> list[Outcome]:
         """The outcome of each ask, in order: all commands in one transaction, then the queries.
 
-        ``seconds``: neither waits longer than that.
+        ``seconds``: neither waits longer for its batch.
 
         Who gives up whatever is held under a key may ask so with every breath: that is looked at first, and where
         nothing is held nothing is written. What is about to be held is not there to be looked at yet.

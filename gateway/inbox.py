@@ -93,7 +93,7 @@ def lanes(settings: Settings, vault: Vault) -> dict[str, Outgoing]:
             own = Link(link.code, link.store, zones[link.store], link.options)
             # One that makes no sense does not keep the others waiting: all know their place by their stamps.
             policy = replace(link.delivery, order=RELAXED)
-            booking = replace(adapter, routes=(), push=booked_by(vault), pull=None, login=None, files=())
+            booking = replace(adapter, routes=(), push=booked_by(vault), login=None)
             found[link.code] = Outgoing(own, booking, policy, {}, lambda again: Nowhere())
     return found
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import RAISE, Schema, fields, post_load, validate
 
+from adapters.iiko.options import MAX_WALLETS, names, one_wallet_each
 from processing.commands import MAX_HOLD_SECONDS
+
+__all__ = ["ACCEPT", "PluginOptions", "holds_money", "names"]
 
 POINTS, MONEY = "points", "money"
 REFUSE, ACCEPT = "refuse", "accept"
-MAX_WALLETS = 16
 # As long as a public plugin reserves bonuses (docs/adapters/iiko_plugin.md, "Reservations").
 HOLD_SECONDS = 86_400
 
@@ -38,16 +40,7 @@ class PluginOptions(Schema):
 
     @post_load
     def complete(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Errors: ValidationError for a unit with two wallets."""
-        units = [wallet["unit"] for wallet in data["wallets"]]
-        if len(set(units)) < len(units):
-            raise ValidationError("a unit has one wallet", "wallets")
-        return data
-
-
-def names(options: Mapping[str, Any]) -> dict[str, str]:
-    """What each unit's wallet is called."""
-    return {wallet["unit"]: wallet["name"] for wallet in options["wallets"]}
+        return one_wallet_each(data)
 
 
 def holds_money(unit: str, options: Mapping[str, Any]) -> bool:

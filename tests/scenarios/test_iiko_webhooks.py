@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
 from adapters import iiko_webhooks
 from gateway.app import Parts
@@ -28,10 +29,9 @@ from gateway.inbox import Inbox, lanes
 from gateway.pos import Pos, doors
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
 from processing.commands import EraseHolder, IssueCard, ReadReceipt, Ref, RegisterHolder
-from processing.database import is_retryable
 from processing.results import ReceiptTold
 from processing.verify import verify
-from tests.processing.books import CHAIN, MOSCOW, PLAIN, PROGRAMMES, Books, post, use
+from tests.processing.books import CHAIN, MOSCOW, PLAIN, PROGRAMMES, Books
 
 LINK, SECRET = "iiko-hooks", "token-of-the-webhooks-123456"
 CLOSE_SECONDS = 10
@@ -200,8 +200,7 @@ def test_the_answer_waits_neither_for_the_books_nor_for_whoever_has_locked_them(
         return []
 
     core.execute, real = stuck, core.execute  # type: ignore[method-assign]
-    rival = threading.Thread(target=lambda: core.execute([post("x", use(guest_card))]))
-    guest_card = "none"
+    rival = threading.Thread(target=core.execute, args=([],))
     rival.start()
     try:
         assert inside.wait(CLOSE_SECONDS)
@@ -216,18 +215,13 @@ def test_the_answer_waits_neither_for_the_books_nor_for_whoever_has_locked_them(
 
 @on_sqlite
 def test_what_cannot_be_kept_is_not_acknowledged(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = _busy()
-    assert is_retryable(busy)
-    monkeypatch.setattr("processing.outbox.put", lambda *_: (_ for _ in ()).throw(busy))
+    def locked(*_: Any) -> None:
+        raise OperationalError("INSERT", {}, Exception("database is locked"))
+
+    monkeypatch.setattr("processing.outbox.put", locked)
     status, told = cloud.send(json.dumps([event(new_uuid(), 1)]).encode())
     assert (status, told["error"]) == (503, "busy")
     assert cloud.states() == []
-
-
-def _busy() -> Exception:
-    from sqlalchemy.exc import OperationalError
-
-    return OperationalError("INSERT", {}, Exception("database is locked"))
 
 
 @on_sqlite
