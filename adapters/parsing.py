@@ -83,7 +83,7 @@ def parse_xml(body: bytes) -> etree._Element:
     body = body.lstrip().removeprefix(_BOM).lstrip()
     if b"<!DOCTYPE" in body:
         raise bad("DOCTYPE", "<!DOCTYPE", "no document type")
-    encoding = _encoding(body)
+    encoding = encoding_of(body)
     try:
         return etree.fromstring(body, _parser(encoding))
     except etree.XMLSyntaxError as error:
@@ -214,7 +214,7 @@ def _not_well_formed(error: etree.XMLSyntaxError) -> BadMessage:
     return bad("xml", "line {}, column {}".format(*error.position), "well-formed XML")
 
 
-def _encoding(body: bytes) -> str:
+def encoding_of(body: bytes) -> str:
     """What the message declares; UTF-8 when it declares nothing."""
     declared = _DECLARED.match(body)
     name = declared[1].decode("ascii", "replace").lower() if declared else UTF_8

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from adapters.contract import WireRequest, WireResponse
 from adapters.parsing import bad, parse_xml
+from adapters.texts import reason
+from processing.errors import BadCredentials, BadMessage, LoyaltyError, NoSuchRoute
 
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
@@ -25,6 +28,10 @@ _CODES = {
     (SOAP_12, SENDER): "soap:Sender",
     (SOAP_12, RECEIVER): "soap:Receiver",
 }
+
+
+# RFC 7617: names and passwords of 1C are Cyrillic.
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="tillgate", charset="UTF-8"'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +68,40 @@ def write_envelope(version: str, fill: Callable[[etree._Element], None]) -> byte
     return bytes(etree.tostring(root, xml_declaration=True, encoding="utf-8"))
 
 
-def write_fault(version: str, side: str, text: str) -> bytes:
-    """A fault that says ``text``, which is valid XML text."""
+def envelope_of(request: WireRequest) -> Envelope | None:
+    """The message's envelope; ``None`` where there is none."""
+    try:
+        return read_envelope(request.body)
+    except BadMessage:
+        return None
+
+
+def fault(error: LoyaltyError, envelope: Envelope | None, language: str) -> WireResponse:
+    """The refusal as a fault in the version of the call. What the door refuses has its own status, all else 500."""
+    version = envelope.version if envelope else SOAP_11
+    status, headers = 500, {}
+    if isinstance(error, BadCredentials):
+        status, headers = 401, CHALLENGE
+    elif isinstance(error, NoSuchRoute):
+        status = 404
+    body = write_fault(version, RECEIVER if error.retryable else SENDER, reason(error, language))
+    return WireResponse(body, CONTENT_TYPES[version], status, headers, refused=error.code)
+
+
+def write_fault(version: str, side: str, words: str) -> bytes:
+    """A fault that says ``words``, which are valid XML text."""
     code = _CODES[version, side]
 
     def fill(body: etree._Element) -> None:
         fault = etree.SubElement(body, f"{{{version}}}Fault")
         if version == SOAP_11:
             etree.SubElement(fault, "faultcode").text = code
-            etree.SubElement(fault, "faultstring").text = text
+            etree.SubElement(fault, "faultstring").text = words
             return
         told = etree.SubElement(etree.SubElement(fault, f"{{{version}}}Code"), f"{{{version}}}Value")
         told.text = code
         reason = etree.SubElement(etree.SubElement(fault, f"{{{version}}}Reason"), f"{{{version}}}Text")
         reason.set("{http://www.w3.org/XML/1998/namespace}lang", "ru")
-        reason.text = text
+        reason.text = words
 
     return write_envelope(version, fill)

@@ -268,6 +268,33 @@ LINES: dict[str, dict[str, str]] = {
         "ru": "Анкета заполнена не полностью или с ошибкой. Проверьте телефон, имя и дату рождения",
         "en": "The form is incomplete or has a mistake. Check phone, name and birthday",
     },
+    "segments_unknown": {
+        "ru": "Сегменты номенклатуры серверу неизвестны. В условии скидки оставьте накопление по всем товарам",
+        "en": "The loyalty server knows no segments of goods. Let the discount count all goods",
+    },
+    "upload_not_begun": {
+        "ru": "Обмен не начат или файлы уже удалены. Начните обмен сначала",
+        "en": "The exchange was not begun, or its files are gone. Begin it anew",
+    },
+    "upload_mode": {"ru": "Такого шага обмена нет", "en": "The exchange has no such step"},
+    "upload_name": {"ru": "Имя файла не указано или слишком длинное", "en": "No file name, or too long a one"},
+    "upload_empty": {"ru": "Пустой файл", "en": "An empty file"},
+    "upload_missing": {"ru": "Этот файл не был передан", "en": "This file has not come"},
+    "upload_too_large": {
+        "ru": "Файл больше допустимого. Уменьшите размер порции в настройках обмена",
+        "en": "The file is larger than allowed. Send smaller portions",
+    },
+    "upload_full": {
+        "ru": "На сервере нет места для файлов обмена. Повторите позже",
+        "en": "The server has no room for files of exchanges. Try again later",
+    },
+    "upload_archive": {"ru": "Архив повреждён или пришёл не весь", "en": "The archive is broken or cut"},
+    "upload_cut": {"ru": "Файл повреждён или пришёл не весь", "en": "The file is broken or cut"},
+    "upload_foreign": {"ru": "Это не файл CommerceML", "en": "This is no file of CommerceML"},
+    "upload_failed": {
+        "ru": "Файл прочитан не полностью. Подробности в журнале сервера лояльности",
+        "en": "Not all of the file was read. The log of the server has the details",
+    },
     "top_up_one_card": {
         "ru": "Для пополнения нужна ровно одна карта в чеке. Оставьте в чеке только её",
         "en": "A top-up needs exactly one card in the bill. Leave only that card in it",

@@ -59,6 +59,13 @@ def declared(file: Path) -> Declared:
     return found
 
 
+def number_of_rules(found: Declared) -> int:
+    """Of messages, files, pushes and polling together."""
+    told = found.document
+    parts = [told, *(told[name] for name in ("files", "pull") if name in told)]
+    return len(told["push"]) + sum(len(part["rules"]) for part in parts)
+
+
 def read(root: Path, name: str, problems: Problems, others: tuple[Converter, ...]) -> Declared | None:
     """The adapter of the document at this path below ``root``; ``None`` with its problems noted."""
     try:
@@ -77,8 +84,8 @@ def read(root: Path, name: str, problems: Problems, others: tuple[Converter, ...
         return None
 
 
-def of_folder(root: Path, known: Mapping[str, Adapter], problems: Problems) -> Iterator[Adapter]:
-    """The adapters of the configuration's own documents; what is wrong with the others is noted."""
+def of_folder(root: Path, known: Mapping[str, Adapter], problems: Problems) -> Iterator[Declared]:
+    """The configuration's own documents; what is wrong with the others is noted."""
     files = sorted((root / FOLDER).glob("*.yaml"))
     others = converters() if files else ()
     for path in files:
@@ -92,4 +99,4 @@ def of_folder(root: Path, known: Mapping[str, Adapter], problems: Problems) -> I
         elif adapter.name in known:
             problems.say(name, ("adapter",), f"an adapter is named {adapter.name!r} already")
         else:
-            yield adapter
+            yield found

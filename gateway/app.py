@@ -87,6 +87,8 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     from gateway.phone_codes import PhoneCodes
     from gateway.pos import Pos, doors
     from gateway.senders import sender_of
+    from gateway.site_exchange import SiteExchange, folder_of
+    from gateway.site_imports import SiteImports
 
     app = Flask("tillgate")
     books = Books(own.core, own.settings.gateway, socket)
@@ -100,9 +102,12 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
     zones = {store.code: store.zone for store in own.settings.chain.stores}
     inbox = Inbox(own.database, own.vault, own.core.work.stamps)
     behind: Wsgi = app.wsgi_app
-    app.wsgi_app = Pos(  # type: ignore[method-assign]
-        behind, doors(own.settings.links, own.settings.adapters, zones), books.ask, exchange_log, codes, inbox.put
-    )
+    all_doors = doors(own.settings.links, own.settings.adapters, zones)
+    pos = Pos(behind, all_doors, books.ask, exchange_log, codes, inbox.put)
+    imports = SiteImports(own.core, own.vault, books.ask)
+    uploads = folder_of(own.settings.gateway.uploads)
+    app.wsgi_app = SiteExchange(pos, all_doors, uploads, imports, exchange_log)  # type: ignore[method-assign]
+    Finalize(None, imports.close, exitpriority=20)
     # Granian's workers are children of multiprocessing, which ends them without atexit.
     Finalize(None, exchange_log.close, args=(FLUSH_SECONDS,), exitpriority=10)
 

@@ -25,6 +25,8 @@ from gateway.settings import LinkSettings
 from processing.errors import BadCredentials, Forbidden
 
 MAX_PARAMETERS = 1_000
+# Of a session's name: nobody guesses it, and it names a folder.
+SESSION_BYTES = 16
 
 
 @lru_cache(maxsize=10_000)
@@ -157,6 +159,10 @@ def sign_in(link: LinkSettings, ask: SignIn, at: datetime) -> SignedIn:
 
 def check_token(link: LinkSettings, token: str, at: datetime) -> None:
     """Errors: BadCredentials for a token that another link gave out, that was changed, or that has ended."""
+    _claims(link, token, at)
+
+
+def _claims(link: LinkSettings, token: str, at: datetime) -> Mapping[str, Any]:
     for secret in link.secrets:
         try:
             # Its end is compared with the request's own time.
@@ -164,8 +170,24 @@ def check_token(link: LinkSettings, token: str, at: datetime) -> None:
         except jwt.InvalidTokenError:
             continue
         if claims["sub"] == link.code and claims["exp"] > at.timestamp():
-            return
+            return dict(claims)
     raise BadCredentials("the token is unknown or has ended")
+
+
+def open_session(link: LinkSettings, at: datetime, seconds: int) -> str:
+    """A token with a name of its own for somebody who has just proved himself; nothing is stored.
+
+    Errors: BadCredentials for a link without a secret.
+    """
+    if not link.secrets:
+        raise BadCredentials("the link has no secret")
+    claims = {"sub": link.code, "exp": int(at.timestamp()) + seconds, "jti": secrets.token_hex(SESSION_BYTES)}
+    return jwt.encode(claims, _token_key(link.secrets[0].sha256), _ALGORITHM)
+
+
+def session_of(link: LinkSettings, token: str, at: datetime) -> str:
+    """The name of the session that the token opens. Errors: BadCredentials."""
+    return str(_claims(link, token, at).get("jti", ""))
 
 
 _CLAIMS: Any = {"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False}
@@ -191,8 +213,10 @@ SCOPES: dict[str, str] = {
     "adjust:approve": "decide on corrections of others",
     "holders:read": "read holders and consents, masked",
     "holders:write": "register, update, merge and erase holders, give and withdraw consents",
+    "subscriptions:write": "keep where an outside system wants to be told of something",
     "personal:read": "see names, phones, e-mails and birthdays in the clear",
     "codes:write": "send and check confirmation codes",
+    "goods:write": "tell names and categories of goods",
     "chain:read": "partners, stores, units, products, links",
     "exchange:read": "the exchange log, masked",
     "audit:read": "the audit log",

@@ -24,13 +24,13 @@ def adapter_group() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check_command(files: tuple[Path, ...]) -> None:
     """Whether documents can be adapters; every mistake with its line. Exit status 1 if there are any."""
-    from gateway.adapter_files import declared
+    from gateway.adapter_files import declared, number_of_rules
 
     bad = 0
     for file in files:
         try:
             found = declared(file)
-            click.echo(f"{file.name}: good: {found.adapter.title}, {len(found.document['rules'])} rules")
+            click.echo(f"{file.name}: good: {found.adapter.title}, {number_of_rules(found)} rules")
         except ConfigError as error:
             bad += 1
             click.echo(str(error))
@@ -80,17 +80,18 @@ def try_command(
     told = {name.lower(): value for name, value in _pairs(headers).items()}
     request = WireRequest(method.upper(), path, query, told, message.read_bytes(), "trial", datetime.now(UTC))
     with workshop.scratch_books() as core:
-        for line in workshop.story(workshop.try_message(found, request, _pairs(options), core)):
+        link = workshop.trial_link(found.adapter, _pairs(options))
+        for line in workshop.story(workshop.try_message(found.adapter, found, request, link, core)):
             click.echo(line)
 
 
 @adapter_group.command("test")
 @_file
-@click.option("--update", is_flag=True, help="Write what is asked and answered now; read the difference first.")
+@click.option("--update", is_flag=True, help="Write what comes of them now; read the difference first.")
 def test_command(file: Path, update: bool) -> None:
-    """The samples in the folder beside the document: expected asks and answers. Exit status 1 if any differs."""
+    """The samples in the folder beside the document: messages, files, talks. Exit status 1 if any differs."""
     from gateway.adapter_files import declared
-    from gateway.workshop import differences
+    from gateway.adapter_samples import differences
 
     if update:
         for name in _record(file):
@@ -109,7 +110,7 @@ def test_command(file: Path, update: bool) -> None:
 def docs_command(file: Path) -> None:
     """A page about the adapter in Markdown."""
     from gateway.adapter_files import declared
-    from gateway.workshop import page
+    from gateway.adapter_page import page
 
     for line in page(declared(file)):
         click.echo(line)
@@ -120,7 +121,7 @@ def schema_command() -> None:
     """The JSON Schema of documents, for editors; values inside rules are told by check."""
     import json
 
-    from adapters.declarative.document import DocumentSchema
+    from adapters.declarative.outline import DocumentSchema
     from gateway.json_schema import json_schema
 
     told = json_schema(DocumentSchema, "An adapter of tillgate in YAML")
@@ -136,9 +137,9 @@ def list_command(config: str) -> None:
 
     problems = Problems(Path(config))
     known = plugged_in()
-    found = {**known, **{each.name: each for each in of_folder(Path(config), known, problems)}}
-    for name, each in sorted(found.items()):
-        click.echo(f"{name}: {each.title}")
+    own = [each.adapter for each in of_folder(Path(config), known, problems)]
+    for adapter in sorted([*known.values(), *own], key=lambda adapter: adapter.name):
+        click.echo(f"{adapter.name}: {adapter.title}")
     if problems.lines:
         raise ConfigError("\n".join(problems.lines))
 
@@ -168,17 +169,19 @@ def record_command(folder: Path, host: str, port: int, answer: Path | None, cont
 
 def _samples(file: Path) -> Path:
     """Where a document's samples are. Errors: ClickException."""
+    from adapters.testing.recording import KINDS
+
     folder = file.with_suffix("")
-    if not (folder / "cases.json").exists():
-        raise click.ClickException(f"no samples: expected {folder / 'cases.json'}")
+    if not any((folder / index).exists() for index in KINDS):
+        raise click.ClickException(f"no samples: expected {folder}/ with {' or '.join(KINDS)}")
     return folder
 
 
 def _record(file: Path) -> list[str]:
-    from adapters.testing.samples import record
+    from adapters.testing.recording import record_all
     from gateway.adapter_files import declared
 
-    return list(record(_samples(file), declared(file).adapter))
+    return list(record_all(_samples(file), declared(file).adapter))
 
 
 def _pairs(told: tuple[str, ...]) -> dict[str, str]:

@@ -119,20 +119,39 @@ def show_command(link: str, state: str | None, message_id: int | None, limit: in
 
 
 def _show(connection: Connection, database: Database, database_url: str, message_id: int) -> None:
-    from gateway.delivery import opened
-
     told = _message(connection, message_id)
     reason = f"; {told.reason}" if told.reason else ""
     click.echo(f"{told.id} {told.kind} to {told.link}: {told.state} after {told.attempts} attempts{reason}")
     click.echo(mask(told.body, frozenset()))
+    _tell(database, database_url, steering.attempts(connection, told))
+
+
+def _tell(database: Database, database_url: str, tried: list[steering.Tried]) -> None:
+    """Each attempt, and what was said and heard last, masked."""
+    from gateway.delivery import opened
+
     with database.transaction() as writing:
         vault = load_vault(writing, load_keys(os.environ, database_url))
-    for each in steering.attempts(connection, told):
+    for each in tried:
         took = f"{each.took_us / 1000:.0f} ms"
         click.echo(f"  {each.at:%Y-%m-%d %H:%M:%S} UTC  {each.outcome}  {each.detail or ''}  {took}  {each.worker}")
         for name, kept in (("out", each.request), ("in", each.answer)):
             if kept is not None:
                 click.echo(f"    {name}: {mask(opened(vault, kept), frozenset())[:2000]}")
+
+
+@queue.command("looks")
+@click.argument("link")
+@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 50))
+@_database
+def looks_command(link: str, limit: int, database_url: str) -> None:
+    """What came of asking a link for news, and of looking into its folder, the newest first."""
+    database = existing(database_url)
+    with database.reading() as connection:
+        tried = steering.looks(connection, link, limit)
+    if not tried:
+        click.echo(f"{link} was not asked yet")
+    _tell(database, database_url, tried)
 
 
 def _message(connection: Connection, message_id: int) -> Shown:

@@ -42,6 +42,8 @@ class Reading:
     def secrets(self, environ: Mapping[str, str], needed: bool) -> tuple[LinkSecret, ...]:
         """Any of them will do; a link that is switched off (not ``needed``) may do without."""
         schemes = {route.auth.scheme for route in self.adapter.routes} if self.adapter else set()
+        if self.adapter is not None and self.adapter.site_exchange and self.has_callers:
+            schemes |= {"basic", "issued_token"}
         variables = {name: self.value[name] for name in ("secret", "next_secret") if name in self.value}
         if not variables:
             self._check_without(schemes)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,16 +23,17 @@ import structlog
 import zstandard
 from sqlalchemy import Connection
 
-from adapters.contract import Found, Job, Message, must
+from adapters.contract import BROKEN, Found, Job, Message, must
 from gateway import folders, metrics
 from gateway.delivery_policy import verdict
-from gateway.file_import import FileImport, Stopped
+from gateway.exchange_log import Exchange, finding, keep
+from gateway.file_import import MAX_LOGGED, FileImport, Stopped
 from gateway.folders import Look, State
 from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, lead
 from processing import outbox
 from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
-from processing.errors import AlreadyVoided, Busy, NotYet, Undelivered
+from processing.errors import AlreadyVoided, BadMessage, Busy, NotYet, Refusal, Undelivered
 from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
 from processing.outbox import CLOSED, FILES, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
@@ -54,6 +56,8 @@ MAX_OUTAGE_SECONDS = 60.0
 # When the books had no time for a file.
 BUSY_SECONDS = 30.0
 ATTEMPT_PLACE = b"outbox_attempt"
+# How the story of an attempt begins whose last answer was an error.
+ERRORS = (b"HTTP 4", b"HTTP 5")
 # Way, and whether it is about links that fail; in this order lanes have their turns.
 TURNS = tuple((way, failing) for failing in (False, True) for way in (PUSH, PULL, FILES))
 
@@ -239,7 +243,8 @@ class Delivery:
             tried += 1
             turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
             began = datetime.now(UTC), time.monotonic()
-            told = lead(line, self._sessions, out.adapter.push.talk, _job(messages), Books(self._learn, self._read))
+            books = Books(partial(self._learn, link=lane.link), self._read)
+            told = lead(line, self._sessions, out.adapter.push.talk, _job(messages), books)
             attempt = self._attempt(line, began, told)
             if isinstance(told, Undelivered):
                 self._give_back(lane, out, messages, attempt, told)
@@ -276,16 +281,30 @@ class Delivery:
         lane = turn.lane
         turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
         began = datetime.now(UTC), time.monotonic()
-        job = Job(began[0], lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
+        at = self._database.clock(began[0])
+        job = Job(at, lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
         state: bytes | None = None
+        notes: list[str] = []
+        broken: list[Exchange] = []
 
         def learn(found: Found) -> None:
             nonlocal state
-            self._learn(found)
+            if found.kind == BROKEN and len(broken) < MAX_LOGGED:
+                broken.append(finding(lane.link, job.at, PULL, BadMessage.code, found.raw, found.note))
+            if found.note:
+                metrics.pull_notes.labels(lane.link).inc()
+                log.warning("pull_noted", link=lane.link, note=found.note)
+                notes.append(found.note)
+            notes.extend(self._learn(found, lane.link))
             if found.state is not None:
                 state = msgspec.json.encode(found.state)
 
         told = lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
+        if broken:
+            with self._database.transaction() as connection:
+                keep(connection, self._vault, broken)
+        # What an operator should read; of answers only errors: others tell of people.
+        line.heard = "\n".join(notes).encode()[:MAX_KEPT] or (line.heard if line.heard.startswith(ERRORS) else b"")
         attempt = self._attempt(line, began, told)
         if isinstance(told, Undelivered):
             # What was learned before the failure is booked: the next pull begins behind it.
@@ -343,13 +362,20 @@ class Delivery:
             is_over,
         )
 
-    def _learn(self, found: Found) -> None:
-        """Book what the far side has told. Errors: LoyaltyError."""
+    def _learn(self, found: Found, link: str) -> list[str]:
+        """Book what the far side has told; what the core has refused of it, in words. Errors: LoyaltyError."""
         commands = [ask for ask in found.asks if isinstance(ask, Command)]
-        for outcome in self._core.execute(commands):
-            # What was voided since, or before it came, is settled: the same again would be told so again.
-            if not isinstance(outcome, AlreadyVoided):
+        refused = []
+        for command, outcome in zip(commands, self._core.execute(commands), strict=True):
+            if isinstance(outcome, AlreadyVoided) and not found.may_be_refused:
+                # What was voided since, or before it came, is settled: the same again would be told so again.
+                continue
+            if not found.may_be_refused or not isinstance(outcome, Refusal | BadMessage):
                 must(outcome)
+                continue
+            metrics.pull_refusals.labels(link, outcome.code).inc()
+            refused.append(f"{outcome.code}: {type(command).__name__} {command.keys[0]}")
+        return refused
 
     def _read(self, query: Query[Any]) -> Result:
         """What the books answer. Errors: LoyaltyError."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -48,8 +49,10 @@ PRUNE_BITES = 100
 PRUNE_SECONDS = 60.0
 # No message is larger: what a route accepts is bounded far below.
 MAX_OPENED = 64 * MEGABYTE
-# The route of what was found in a file; nobody answers it, and no replay plays it.
+# The route of what was found in a file, or by asking a far side; nobody answers it, and no replay plays it.
 FILE = "file"
+# Nothing that was said, and nothing that answers.
+NO_STATUS = 0
 # Characters of why a message made no sense.
 MAX_REASON = 300
 SAMPLE_PLACES = 32
@@ -358,8 +361,14 @@ def _copy(driver: psycopg.Connection[Any], rows: Sequence[Exchange]) -> None:
                 copy.write_row(row)
 
 
+def finding(link: str, at: datetime, name: str, outcome: str, raw: Sequence[str], note: str) -> Exchange:
+    """What was found amiss in the file of this name, or by asking: its lines as they came, and why."""
+    said = pack_request(FILE.upper(), name, "text/plain; charset=utf-8", "\r\n".join(raw).encode("utf-8", "replace"))
+    return Exchange(link, at, uuid.uuid4().hex, FILE, outcome, NO_STATUS, 0, said, note.encode("utf-8", "replace"))
+
+
 def keep(connection: Connection, vault: Vault, rows: Sequence[Exchange]) -> None:
-    """Write these in the transaction of the connection: of files, whose troubles must not be dropped."""
+    """Write these in the transaction of the connection: findings, whose troubles must not be dropped."""
     if rows:
         compress = zstandard.ZstdCompressor(level=1).compress
         connection.execute(insert(exchange_log), [_seal(vault, row, compress)._asdict() for row in rows])

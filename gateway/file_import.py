@@ -7,7 +7,6 @@ transaction behind that of the books: a crash between the two repeats the batch,
 from __future__ import annotations
 
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +18,7 @@ from sqlalchemy import Connection
 
 from adapters.contract import FileFace, FileMark, FileWrite, Found, Link, Outcome, Source
 from gateway import metrics
-from gateway.exchange_log import FILE, Exchange, keep, pack_request
+from gateway.exchange_log import Exchange, finding, keep
 from processing import series
 from processing.commands import Command
 from processing.errors import AlreadyVoided, BadMessage, Busy, KeyReused, LoyaltyError
@@ -43,8 +42,6 @@ TROUBLES = (MISMATCH, QUARANTINED, REFUSED, "broken")
 # Of each kind so many are told, and so many of a file go into the exchange log; the rest is counted.
 MAX_NOTES, MAX_LOGGED = 20, 1_000
 MAX_NOTE = 255
-# Nothing that was said, and nothing that answers.
-NO_STATUS = 0
 
 log = structlog.get_logger()
 
@@ -195,18 +192,8 @@ class FileImport:
 
     def _row(self, source: Source, settled: Settled) -> Exchange:
         """The document's lines and what is amiss with them, for the exchange log."""
-        said = "\r\n".join(settled.found.raw).encode("utf-8", "replace")
-        return Exchange(
-            self.link.code,
-            source.at,
-            uuid.uuid4().hex,
-            FILE,
-            settled.code,
-            NO_STATUS,
-            0,
-            pack_request(FILE.upper(), source.name, "text/plain; charset=utf-8", said),
-            settled.found.note.encode(),
-        )
+        found = settled.found
+        return finding(self.link.code, source.at, source.name, settled.code, found.raw, found.note)
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:

@@ -101,6 +101,22 @@ def _said(value: object) -> WireResponse:
     return value
 
 
+def split_path(path: str) -> tuple[str, str] | None:
+    """The link's code and the rest of a till's path; ``None`` for any other path.
+
+    An address that ends in a slash and a path that begins with one make two of them.
+    """
+    path = _SLASHES.sub("/", path)
+    if path[: len(PREFIX)].lower() != PREFIX:
+        return None
+    code, _, rest = path[len(PREFIX) :].partition("/")
+    return code, rest
+
+
+def status_line(status: int) -> str:
+    return _STATUS.get(status) or f"{status} Status"
+
+
 class Pos:
     """The WSGI door. What is not a till's goes to ``behind``."""
 
@@ -121,18 +137,14 @@ class Pos:
         self._later = later
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        # An address that ends in a slash and a path that begins with one make two of them.
-        path = _SLASHES.sub("/", environ["PATH_INFO"])
-        if path[: len(PREFIX)].lower() != PREFIX:
+        told = split_path(environ["PATH_INFO"])
+        door = self._doors.get(told[0]) if told else None
+        if told is None or door is None:
             return self._behind(environ, start_response)
-        code, _, rest = path[len(PREFIX) :].partition("/")
-        door = self._doors.get(code)
-        if door is None:
-            return self._behind(environ, start_response)
-        response = self._exchange(door, environ, rest)
+        response = self._exchange(door, environ, told[1])
         headers = [("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
         headers += response.headers.items()
-        start_response(_STATUS.get(response.status) or f"{response.status} Status", headers)
+        start_response(status_line(response.status), headers)
         return (response.body,)
 
     def _exchange(self, door: Door, environ: Environ, rest: str) -> WireResponse:

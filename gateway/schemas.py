@@ -179,6 +179,11 @@ class _Worker(Section):
     interval_seconds = a_whole(1, 3600)
 
 
+class _Uploads(Section):
+    folder = a_text()
+    megabytes = a_whole(16, 1_000_000)
+
+
 class _Retention(Section):
     confirmation_code_days = a_whole(1, 3650)
     # A hold may be reserved for 30 days, and its till asks for it until then.
@@ -253,6 +258,7 @@ class GatewaySchema(Section):
     exchange_log = fields.Nested(_ExchangeLog)
     server = fields.Nested(_Server)
     worker = fields.Nested(_Worker)
+    uploads = fields.Nested(_Uploads)
     retention = fields.Nested(_Retention)
     api = fields.Nested(_Api)
     codes = fields.Nested(_Codes)

@@ -88,6 +88,7 @@ class Child:
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
+            log.error(f"{self.name}_killed", after_seconds=STOP_SECONDS)
             self._process.kill()
 
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 from marshmallow import Schema, ValidationError
 
-from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays
+from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays, FromFile, InFile
+from adapters.declarative import Declared
 from adapters.registry import ADAPTERS
 from gateway import credentials, far_side, programmes
 from gateway.adapter_files import of_folder, plugged_in
@@ -65,6 +66,14 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """Where files lie that far sides upload, until they are read, and how much of them; empty: a temporary folder."""
+
+    folder: str = ""
+    megabytes: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionSettings:
     """How long codes are kept after they were sent, holds after they have ended, and delivered messages."""
 
@@ -104,6 +113,7 @@ class GatewaySettings:
     exchange_log: ExchangeLogLimits = ExchangeLogLimits()
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
+    uploads: UploadSettings = UploadSettings()
     retention: RetentionSettings = RetentionSettings()
     api: ApiSettings = ApiSettings()
     codes: CodeSettings = field(default_factory=CodeSettings)
@@ -153,7 +163,7 @@ class Settings:
     """Everything that a configuration directory says; programmes and links under their codes.
 
     ``fiscal`` is how the receipts of tills that speak REST tell what cards pay; links have their own. ``adapters``: all
-    that links may name.
+    that links may name; ``documents`` are those of them that the configuration describes itself.
     """
 
     gateway: GatewaySettings
@@ -162,6 +172,7 @@ class Settings:
     links: Mapping[str, LinkSettings]
     fiscal: Fiscal = Fiscal()
     adapters: Mapping[str, Adapter] = field(default_factory=lambda: ADAPTERS)
+    documents: Mapping[str, Declared] = field(default_factory=dict)
 
     def adapter_of(self, link: LinkSettings) -> Adapter:
         return self.adapters[link.adapter]
@@ -228,6 +239,7 @@ class _Reading:
         self._root = root
         self._environ = environ
         self._adapters = dict(adapters)
+        self._documents: dict[str, Declared] = {}
         self._needs_secrets = needs_secrets
         # Units whose points are not worth one of money each, and the programmes that say so.
         self._priced: dict[str, str] = {}
@@ -239,7 +251,8 @@ class _Reading:
             self.problems.say(str(self._root), (), "not a directory; expected one with chain.yaml in it")
             return None
         self._check_names()
-        self._adapters |= {each.name: each for each in of_folder(self._root, self._adapters, self.problems)}
+        self._documents = {each.adapter.name: each for each in of_folder(self._root, self._adapters, self.problems)}
+        self._adapters |= {name: each.adapter for name, each in self._documents.items()}
         written = (self._root / "gateway.yaml").exists()
         gateway = self._document("gateway.yaml", lambda _: GatewaySchema()) if written else None
         found = self._document("chain.yaml", lambda _: ChainSchema())
@@ -249,10 +262,7 @@ class _Reading:
         said = [self._programme(one, chain) for one in found_programmes] if chain else []
         self._priced = {each.unit: each.code for each in said if each.point_price_millionths != PAR_MILLIONTHS}
         delivery = gateway.value.get("delivery", {}) if gateway else {}
-        links = [
-            self._link(one, chain, delivery)
-            for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))
-        ]
+        links = [self._link(one, chain, delivery) for one in self._folder("link", self._link_schema)]
         if chain is None:
             return None
         return Settings(
@@ -262,6 +272,7 @@ class _Reading:
             {link.code: link for link in links},
             self._fiscal[REST],
             self._adapters,
+            self._documents,
         )
 
     def chain(self) -> Chain | None:
@@ -313,6 +324,25 @@ class _Reading:
             if document:
                 self._check_own_name(document, kind, stem)
                 yield document
+
+    def _link_schema(self, raw: dict[str, Any]) -> Schema:
+        """Its schema, once what options name is read from files of their own."""
+        adapter, options = self._adapters.get(str(raw.get("adapter"))), raw.get("options")
+        if adapter is not None and isinstance(options, dict):
+            for name, option in adapter.options().fields.items():
+                if isinstance(option, InFile) and isinstance(options.get(name), str):
+                    found = self._in_file(f"links/{raw.get('link')}.yaml", name, options[name], option)
+                    options[name] = FromFile(found.value if found else {})
+        return link_schema(raw, self._adapters)
+
+    def _in_file(self, link: str, option: str, stem: str, field: InFile) -> _Document | None:
+        """The file that an option names, or ``None`` with its problems noted."""
+        stems = self._stems(field.folder)
+        self.problems.check_known(link, ("options", option), f"a file of {field.folder}", stem, stems)
+        found = self._document(f"{field.folder}/{stem}.yaml", lambda _: field.schema) if stem in stems else None
+        if found and option in found.raw:
+            self._check_own_name(found, option, stem)
+        return found
 
     def _check_own_name(self, document: _Document, kind: str, stem: str) -> None:
         if document.raw[kind] != stem:
@@ -480,6 +510,9 @@ class _Reading:
             if adapter and (adapter.push or adapter.pull) and not (adapter.routes or adapter.files):
                 self.problems.say(document.name, ("far_side",), "missing, expected the address of the far side")
             return None
+        declared = self._documents.get(document.value["adapter"])
+        for name in sorted(declared.secrets - value["secrets"].keys() if declared else ()):
+            self.problems.say(document.name, ("far_side", "secrets"), f"expected {name}: the adapter's login says it")
         reading = far_side.Reading(document.name, value, self._root, self.problems)
         return reading.far_side(self._environ, document.value["enabled"] and self._needs_secrets)
 

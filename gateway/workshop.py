@@ -1,4 +1,4 @@
-"""What an integrator does with the YAML document of an adapter: try a message, compare samples, print its page.
+"""What becomes of a message, step by step: for whoever writes the document of an adapter, or looks for a fault.
 
 Messages are tried before the books of the demo's chain (tillgate demo), in a file that goes afterwards: card 5550001234
 belongs to +79210000001 and has 450.50 points.
@@ -6,12 +6,11 @@ belongs to +79210000001 and has 450.50 points.
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from datetime import date
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,12 +21,11 @@ from adapters.contract import Adapter, Link, Outcome, WireRequest, WireResponse
 from adapters.declarative import Declared
 from adapters.declarative.rules import Rules
 from adapters.declarative.scope import MISSING
-from adapters.testing.driver import CannedCore, converse
-from adapters.testing.samples import Sample, asked, read_samples, written
 from gateway.books import Books
 from gateway.demo.chain import STORE, open_chain
 from gateway.demo.run import new_keys
-from processing.commands import Ask
+from gateway.pos import converse, find, groups_of, misdirected
+from processing.commands import Ask, Command, Query
 from processing.errors import BadMessage, LoyaltyError
 
 ZONE = "Europe/Moscow"
@@ -51,6 +49,17 @@ class Tried:
     refusal: LoyaltyError | None = None
     response: WireResponse | None = None
 
+    @property
+    def fields(self) -> list[tuple[str, str | None, str | None]]:
+        """Of each value its place, how it stood and what was read, once; ``None``: nothing."""
+        return list(dict.fromkeys((where, _told(raw), _told(value)) for where, raw, value in self.seen))
+
+
+def _told(value: Any) -> str | None:
+    if value is MISSING:
+        return None
+    return value.isoformat() if isinstance(value, date) else repr(value)
+
 
 @contextmanager
 def scratch_books() -> Iterator[Core]:
@@ -58,35 +67,46 @@ def scratch_books() -> Iterator[Core]:
     with TemporaryDirectory() as folder:
         chain = open_chain(f"sqlite:///{folder}/books.db", new_keys())
         try:
-            yield Books(chain.parts.core, chain.parts.settings.gateway).ask
+            yield partial(_answered, Books(chain.parts.core, chain.parts.settings.gateway))
         finally:
             chain.parts.database.dispose()
 
 
-def try_message(declared: Declared, request: WireRequest, options: dict[str, str], core: Core) -> Tried:
-    """The whole way of a message, with every step kept. Errors: ValidationError for options that will not do."""
-    tried, adapter = Tried(), declared.adapter
-    link = Link("trial", STORE, ZoneInfo(ZONE), adapter.options().load(options))
-    rules, groups = _at(declared, request)
-    if rules is not None:
-        _look(rules, replace(request, groups=groups), link, tried)
+def _answered(books: Books, asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
+    """What the books answer; what the gateway would answer itself, such as a login, is refused."""
+    outcomes = iter(books.ask([ask for ask in asks if isinstance(ask, Command | Query)]))
+    refused = LoyaltyError("the gateway answers this, and not the books: it is not tried")
+    return [next(outcomes) if isinstance(ask, Command | Query) else refused for ask in asks]
+
+
+def try_message(adapter: Adapter, declared: Declared | None, request: WireRequest, link: Link, core: Core) -> Tried:
+    """The whole way of a message, with every step kept; of an adapter without a document there are no rules to tell.
+
+    Errors: what an adapter must not raise comes through.
+    """
+    tried, route = Tried(), find(adapter, request.path, request.method)
+    message = replace(request, groups=groups_of(route, request.path))
 
     def asking(asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
+        tried.asks = tuple(asks)
         tried.outcomes = tuple(core(asks))
         return tried.outcomes
 
-    conversation = converse(adapter, request, link, asking)
-    tried.asks, tried.refusal, tried.response = conversation.asks, conversation.refusal, conversation.response
+    try:
+        if problem := misdirected(route, request.method):
+            raise problem
+        assert route is not None
+        if declared is not None:
+            _look(declared.rules_of(route), message, link, tried)
+        tried.response = converse(route, message, link, asking)
+    except LoyaltyError as refusal:
+        tried.refusal, tried.response = refusal, adapter.refuse(refusal, message, link)
     return tried
 
 
-def _at(declared: Declared, request: WireRequest) -> tuple[Rules | None, dict[str, str]]:
-    """The rules of the message's address and method, and what stands in the braces of the path."""
-    for route, rules in zip(declared.adapter.routes, declared.routes.values(), strict=True):
-        match = route.pattern.fullmatch(request.path)
-        if match and request.method in route.methods:
-            return rules, match.groupdict()
-    return None, {}
+def trial_link(adapter: Adapter, options: Mapping[str, Any]) -> Link:
+    """A link of the scratch books. Errors: ValidationError for options that will not do."""
+    return Link("trial", STORE, ZoneInfo(ZONE), adapter.options().load(dict(options)))
 
 
 def _look(rules: Rules, request: WireRequest, link: Link, tried: Tried) -> None:
@@ -98,7 +118,7 @@ def _look(rules: Rules, request: WireRequest, link: Link, tried: Tried) -> None:
             why = "; ".join(filter(None, (each.why_not(scope) for each in rule.when)))
             if not why and taken is None:
                 taken = rule
-            tried.why_not.append((rule.name, why if taken is not rule else ""))
+            tried.why_not.append((rule.name, why or ("" if taken is rule else "another rule takes it")))
         if taken is not None and taken.ask is not None:
             taken.ask(scope)
     except BadMessage:
@@ -111,17 +131,16 @@ def story(tried: Tried) -> Iterator[str]:
         yield "no rule has this address and method"
     for name, why in tried.why_not:
         yield f"rule {name}: {'takes it' if not why else 'no: ' + why}"
-    for where, raw, value in tried.seen:
-        stood, read = "missing" if raw is MISSING else repr(raw), "nothing" if value is MISSING else repr(value)
-        yield f"{INDENT}{where}: {stood} -> {read}"
+    for where, stood, read in tried.fields:
+        yield f"{INDENT}{where}: {stood or 'missing'} -> {read or 'nothing'}"
     for ask, outcome in zip(tried.asks, tried.outcomes, strict=False):
         yield f"asks {type(ask).__name__}"
-        yield from _indented(_pretty(ask))
+        yield from _indented(pretty(ask))
         if isinstance(outcome, LoyaltyError):
             yield f"refused: {outcome.code}: {outcome.message}"
         else:
             yield f"answered with {type(outcome).__name__}"
-            yield from _indented(_pretty(outcome))
+            yield from _indented(pretty(outcome))
     if isinstance(tried.refusal, BadMessage):
         yield f"the message makes no sense: {tried.refusal.message}"
     if tried.response is not None:
@@ -129,88 +148,10 @@ def story(tried: Tried) -> Iterator[str]:
         yield from _indented(tried.response.body.decode("utf-8", "replace"))
 
 
-def _pretty(value: Any) -> str:
+def pretty(value: Any) -> str:
+    """A command or result as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def _indented(text: str) -> Iterator[str]:
     return (INDENT + line for line in text.splitlines())
-
-
-# Samples --------------------------------------------------------------------------------------------------------
-
-
-def differences(adapter: Adapter, folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each sample, and how what it asks and is answered differs from what its files say; no lines: it does not."""
-    for sample in read_samples(folder, adapter):
-        yield (
-            sample.case,
-            [*_compare("asks", _told(sample.asks), _asks_now(adapter, sample)), *_answer(adapter, sample)],
-        )
-
-
-def _asks_now(adapter: Adapter, sample: Sample) -> str:
-    return _told(json.loads(written(asked(adapter, sample))))
-
-
-def _answer(adapter: Adapter, sample: Sample) -> Iterator[str]:
-    if len(sample.outcomes) != len(asked(adapter, sample)):
-        yield f"answer: {len(sample.outcomes)} results for {len(asked(adapter, sample))} asks"
-        return
-    now = converse(adapter, sample.request, sample.link, CannedCore(sample.outcomes)).response.body
-    yield from _compare("answer", sample.answer.decode("utf-8", "replace"), now.decode("utf-8", "replace"))
-
-
-def _compare(what: str, recorded: str, now: str) -> Iterator[str]:
-    if recorded != now:
-        lines = difflib.unified_diff(
-            recorded.splitlines(), now.splitlines(), f"{what} recorded", f"{what} now", lineterm=""
-        )
-        yield from lines
-
-
-def _told(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1)
-
-
-# A page ---------------------------------------------------------------------------------------------------------
-
-
-def page(declared: Declared) -> Iterator[str]:
-    """The adapter's page in Markdown, for whoever connects such a till."""
-    told, name = declared.document, declared.adapter.name
-    yield f"# {told['title']}"
-    yield ""
-    yield f"Adapter `{name}`, grade {told['grade']}{': ' + told['why'] if told['why'] else ''}."
-    auth = told["auth"]
-    secret = "<secret>/" if auth["scheme"] == "secret_path" else ""
-    yield f"The till's address: `https://HOST/pos/<link>/{secret}...`; credentials: {auth['scheme']} {auth['name']}"
-    yield ""
-    yield "## Messages"
-    yield ""
-    yield "| message | address | when | what happens |"
-    yield "|---|---|---|---|"
-    for rule in told["rules"]:
-        asks = rule.get("ask", "answered at once")
-        yield f"| {rule['name']} | {rule['method']} `{rule['path']}` | {_when(rule['when'])} | {asks} |"
-    yield ""
-    if told["options"]:
-        yield "## Options"
-        yield ""
-        yield "| option | default | meaning |"
-        yield "|---|---|---|"
-        for option, each in told["options"].items():
-            yield f"| `{option}` | {each['default'] or 'empty'} | {each['doc']} |"
-        yield ""
-    if told["missing"]:
-        yield "## What it does not do"
-        yield ""
-        yield from (f"- {each}" for each in told["missing"])
-
-
-def _when(told: Any) -> str:
-    return told if isinstance(told, str) else ", ".join(f"`{at}` = {_words(value)}" for at, value in told.items())
-
-
-def _words(value: Any) -> str:
-    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -67,6 +67,11 @@ def lines_of(receipt: Receipt) -> Sequence[Line]:
     return (Line(number=0, goods="", sum_minor=receipt.total_minor, price_minor=price),)
 
 
+def is_purchase(receipt: Receipt) -> bool:
+    """Whether anything is sold: a document of points alone may stand beside that of the goods."""
+    return bool(receipt.lines or receipt.total_minor)
+
+
 def numbered(receipt: Receipt) -> Receipt:
     """The receipt with a number of its own for each line: shares and returns tell lines apart by it.
 

@@ -29,6 +29,7 @@ from processing.results import (
     Exchanged,
     Explained,
     GiftCardSold,
+    GoodsLearned,
     HoldCaptured,
     HolderEnrolled,
     HolderErased,
@@ -40,6 +41,7 @@ from processing.results import (
     HoldReleased,
     HoldTold,
     Identified,
+    LastPurchase,
     Lots,
     OperationTold,
     PaidOut,
@@ -53,6 +55,8 @@ from processing.results import (
     Redeemed,
     Result,
     Statement,
+    Subscribed,
+    SubscriptionTold,
     TokenIssued,
     ToppedUp,
     Transactions,
@@ -277,6 +281,7 @@ class ReturnReceipt(Command[ReceiptReturned], frozen=True, tag=True, kw_only=Tru
     empty: all that is left of it. What the lines earned is taken back and what paid for them is given back, by the
     sale's stored allocation; ``cards`` is not read. Without ``sale`` each of ``cards`` gets back ``redeem`` and
     loses ``earn`` (``None``: what the programme would give for ``receipt`` today).
+    Its ``spend_minor`` leaves the wallet's turnover, on the day of the return.
     ``can_deduct``: the till can keep back money for points that are spent already; without it they become debt.
     Errors: ReceiptNotFound (``sale``), ReturnExceeds, CardNotFound, AlreadyVoided, KeyReused, UnitNotFound.
     """
@@ -653,6 +658,39 @@ class DecideAdjustment(Command[AdjustmentDecided], frozen=True, tag=True, kw_onl
     approve: bool
 
 
+# Goods -----------------------------------------------------------------------------------------------------
+
+
+class LearnGoods(Command[GoodsLearned], frozen=True, tag=True, kw_only=True):
+    """What some system knows of goods: ``code`` is how tills call them in ``Line.goods``, ``names`` how else.
+
+    ``name`` and ``category`` belong together; ``None``: only names are told. A line without a category gets both from
+    here, where any programme asks for categories. A key names the goods, and other content under it is newer.
+    Errors: BadMessage (a name or code that does not fit).
+    """
+
+    code: str
+    names: tuple[Ref, ...] = ()
+    name: str | None = None
+    category: str | None = None
+
+
+# Outside systems -------------------------------------------------------------------------------------------
+
+
+class Subscribe(Command[Subscribed], frozen=True, tag=True, kw_only=True):
+    """Where an outside system wants to be told of something, kept in the place of what it said before.
+
+    ``subscriber`` is its name in the store. ``secret`` is what it wants to be shown, ``wishes`` are its own words about
+    what it wants to hear. An empty ``address`` ends it. Errors: BadMessage.
+    """
+
+    subscriber: str
+    address: str = ""
+    secret: str = ""
+    wishes: str = ""
+
+
 # Queries ---------------------------------------------------------------------------------------------------
 
 
@@ -768,20 +806,46 @@ class ReadTransactions(Query[Transactions], frozen=True, tag=True, kw_only=True)
 
 
 class ReadTurnover(Query[Turnover], frozen=True, tag=True, kw_only=True):
-    """What the wallet has bought since a day of its stores; ``None``: ever. Errors: CardNotFound."""
+    """What the wallet has bought from a day of its stores to another; ``None``: ever.
+
+    ``without`` is a key of a receipt of ``store`` that is left out, as while it is rung up anew; one that stands for no
+    receipt leaves out nothing. Errors: CardNotFound, ForeignStore (with ``without``).
+    """
 
     refs: tuple[Ref, ...]
     since: date | None = None
+    until: date | None = None
+    store: str = ""
+    without: str = ""
+
+
+class ReadLastPurchase(Query[LastPurchase], frozen=True, tag=True, kw_only=True):
+    """The last day, up to ``until``, on which the wallet has bought anything. The others as in ReadTurnover."""
+
+    refs: tuple[Ref, ...]
+    until: date | None = None
+    store: str = ""
+    without: str = ""
 
 
 class ReadWallets(Query[WalletsTold], frozen=True, tag=True, kw_only=True):
     """What a far side that keeps a copy is told of wallets: cards, holders in the clear, balances, all as of now.
 
     ``accounts`` are numbers of wallets, MAX_WALLETS at most; one that was merged leads to what it became part of, one
-    that nobody has is left out. Errors: BadMessage.
+    that nobody has is left out. With ``after`` it is the next ``limit`` wallets with cards behind this number instead.
+    Errors: BadMessage.
     """
 
-    accounts: tuple[int, ...]
+    accounts: tuple[int, ...] = ()
+    after: int | None = None
+    limit: int = 100
+
+
+class ReadSubscription(Query[SubscriptionTold], frozen=True, tag=True, kw_only=True):
+    """What a subscriber of the store has said last, with its secret: for its own adapter. Errors: ForeignStore."""
+
+    store: str
+    subscriber: str
 
 
 class IssueToken(Query[TokenIssued], frozen=True, tag=True, kw_only=True):
@@ -823,6 +887,8 @@ AnyCommand = (
     | TopUp
     | Adjust
     | DecideAdjustment
+    | LearnGoods
+    | Subscribe
 )
 AnyQuery = (
     Identify
@@ -841,6 +907,8 @@ AnyQuery = (
     | ReadChain
     | ReadTransactions
     | ReadTurnover
+    | ReadLastPurchase
     | ReadWallets
+    | ReadSubscription
     | IssueToken
 )

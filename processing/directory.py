@@ -149,6 +149,11 @@ class Directory:
         return any(active.programme.asks_history for active in self.programmes.values())
 
     @cached_property
+    def asks_category(self) -> bool:
+        """Whether any programme looks at categories of goods."""
+        return any(active.programme.sets.by_category for active in self.programmes.values())
+
+    @cached_property
     def limits_others(self) -> bool:
         """Whether any programme limits tills, cashiers, stores or partners."""
         return any(active.programme.shared_limits for active in self.programmes.values())

@@ -22,6 +22,7 @@ from processing import (
     codes,
     enrolment,
     gift_cards,
+    goods,
     holders,
     holds,
     ledger,
@@ -30,6 +31,7 @@ from processing import (
     people,
     queries,
     receipts,
+    subscribers,
 )
 from processing.claims import alike_to, is_by_likeness, is_lock, named_keys, parts
 from processing.commands import (
@@ -52,6 +54,7 @@ from processing.commands import (
     Exchange,
     GiveConsent,
     IssueCard,
+    LearnGoods,
     MergeHolders,
     PayOut,
     PlaceHold,
@@ -66,6 +69,7 @@ from processing.commands import (
     SellGiftCard,
     SendCode,
     SetPin,
+    Subscribe,
     TopUp,
     Transfer,
     UnblockCard,
@@ -121,6 +125,8 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
     TopUp: accounts.top_up,
     Adjust: accounts.adjust,
     DecideAdjustment: accounts.decide_adjustment,
+    LearnGoods: goods.learn_goods,
+    Subscribe: subscribers.subscribe,
 }
 
 MAX_BATCH = 256

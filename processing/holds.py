@@ -16,6 +16,7 @@ from processing.claims import POSTED, TOMBSTONE, Claim, is_lock
 from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
 from processing.directory import REDEEMED
 from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
+from processing.goods import completed
 from processing.keys import content, once
 from processing.lots import Move, available, draw
 from processing.paid_lines import paid_lines
@@ -132,7 +133,7 @@ def _amount(state: State, command: PlaceHold, card: Card, account: Account, free
     if programme.unit == account.unit and (command.receipt is not None or command.order_minor is not None):
         today = local_day(state.now, state.store(command.store).zone)
         facts = state.pasts.facts(card.wallet_id, programme, today)
-        limit = _payable(programme, command, facts, free)
+        limit = _payable(state, programme, command, facts, free)
         step = programme.document.payment.step if command.receipt is not None else 1
     if command.amount is None:
         return max(min(free, limit), 0)
@@ -153,13 +154,13 @@ def _amount(state: State, command: PlaceHold, card: Card, account: Account, free
     return command.amount
 
 
-def _payable(programme: Programme, command: PlaceHold, facts: Facts, free: int) -> int:
+def _payable(state: State, programme: Programme, command: PlaceHold, facts: Facts, free: int) -> int:
     """The most points that the programme lets pay of the order."""
     if command.receipt is None:
         return payable_points(programme, command.order_minor or 0, facts)
     if free < programme.document.payment.least:
         return 0
-    lines = lines_of(command.receipt)
+    lines = lines_of(completed(command.receipt, state.goods))
     most = payment_limit(programme, lines, weights(lines), payable_total(command.receipt), facts)
     return min(most, allowed(programme, facts))
 
@@ -169,7 +170,8 @@ def _paid(state: State, command: PlaceHold, card: Card, amount: int) -> tuple[Pa
     if command.receipt is None:
         return ()
     programme = state.directory.programme_of(card.product).programme
-    return paid_lines(state.directory, lines_of(command.receipt), [(card.wallet_id, programme, {command.unit: amount})])
+    lines = lines_of(completed(command.receipt, state.goods))
+    return paid_lines(state.directory, lines, [(card.wallet_id, programme, {command.unit: amount})])
 
 
 def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:

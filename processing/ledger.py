@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, delete, text
 
-from processing import activity, audit, limits, people, selects, tables
+from processing import activity, audit, goods, limits, people, selects, tables
 from processing.activity import Activity
 from processing.allocation import Back
 from processing.claims import Claim, named_keys, own_keys, parts
@@ -206,6 +206,9 @@ def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: s
         reads["tallies"] = (limits.TALLIES, {"subjects": array(sorted(limited)), "since": since.isoformat()})
     if any(isinstance(command, (PlaceHold, MergeHolders)) for command in asked):
         reads["wallets"] = (selects.WALLET_ROWS, {"wallets": _ids(wallets)})
+    values = goods.wanted(work.directory, (each for command in asked for each in goods.receipts_of(command)))
+    if values:
+        reads["goods"] = (goods.KNOWN, {"values": array(sorted(values))})
     for product in products_of(work.directory, asked):
         if product.value and not product.pin:
             most = capacity(product) + 1
@@ -267,6 +270,7 @@ def _read(
         raise Busy("a wallet was merged meanwhile")
     state.issued = {name.removeprefix("issued "): rows[0][0] for name, rows in found.items() if " " in name}
     state.tallies.learn(found.get("tallies", ()))
+    state.goods = goods.told(found.get("goods", ()))
     if "activity" in found or "birthdays" in found:
         activity_rows, members, born = (found.get(name, []) for name in ("activity", "members", "birthdays"))
         state.pasts.learn(work.vault, work.directory.units, activity_rows, members, born)
@@ -564,6 +568,8 @@ def _changed(state: State) -> dict[Table, list[dict[str, Any]]]:
         tables.activity: did,
         tables.membership: members,
         tables.tally: state.tallies.rows(),
+        tables.goods: list(state.learned_goods.values()),
+        tables.goods_name: list(state.learned_names.values()),
     }
 
 
@@ -581,6 +587,9 @@ UPSERTED = frozenset(
         tables.confirmation_code,
         tables.person,
         tables.membership,
+        tables.goods,
+        tables.goods_name,
+        tables.subscriber,
     }
 )
 # Sums that nobody has to read to add to them.

@@ -1,19 +1,17 @@
-"""NameWallet and ReadTurnover: how outside systems know a wallet, and what was bought with its cards."""
+"""NameWallet: how outside systems know a wallet and its cards."""
 
 from __future__ import annotations
 
 from itertools import groupby
 
-from sqlalchemy import BigInteger, column
-
 from processing import tables
 from processing.cards import why_unusable
-from processing.commands import NameWallet, ReadTurnover
+from processing.commands import NameWallet
 from processing.database import Row, Statement
 from processing.names import wallet_uuid
 from processing.persons import MAX_CARDS_SHOWN
 from processing.reading import Reading
-from processing.results import CardName, CardNamed, Turnover, WalletNamed
+from processing.results import CardName, CardNamed, WalletNamed
 
 _card, _identifier = tables.card.c, tables.identifier.c
 
@@ -28,22 +26,6 @@ CARDS = Statement(
     *(_card[name] for name in ("id", "number", "status", "product", "expires_at")),
     _identifier.scheme,
     _identifier.value,
-)
-# Of days from :first on; rules that give once keep their days under other names than units.
-BOUGHT = Statement(
-    """
-    SELECT CAST(coalesce(sum(d.visits), 0) AS BIGINT) AS visits,
-           CAST(coalesce(sum(d.turnover_minor), 0) AS BIGINT) AS turnover_minor
-    FROM activity d JOIN unit u ON u.code = d.name
-    WHERE d.wallet_id = :wallet AND (CAST(:first AS DATE) IS NULL OR d.day >= CAST(:first AS DATE))
-    """,
-    column("visits", BigInteger),
-    column("turnover_minor", BigInteger),
-    sqlite="""
-    SELECT coalesce(sum(d.visits), 0) AS visits, coalesce(sum(d.turnover_minor), 0) AS turnover_minor
-    FROM activity d JOIN unit u ON u.code = d.name
-    WHERE d.wallet_id = :wallet AND (:first IS NULL OR d.day >= :first)
-    """,
 )
 
 
@@ -82,11 +64,3 @@ def _card_told(reading: Reading, rows: list[Row]) -> CardNamed:
         names=tuple(CardName(row[5], row[6]) for row in rows),
         expires_at=expires_at,
     )
-
-
-def read_turnover(reading: Reading, query: ReadTurnover) -> Turnover:
-    """The sums of the wallet's days. Errors: CardNotFound."""
-    wallet_id = reading.card(query.refs).wallet_id
-    first = query.since.isoformat() if query.since else None
-    ((visits, turnover_minor),) = reading.rows(BOUGHT, wallet=wallet_id, first=first)
-    return Turnover(account=wallet_id, visits=visits, turnover_minor=turnover_minor)

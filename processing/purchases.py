@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from processing import accruals, limits, payments, visits
-from processing.allocation import lines_of, payable_total
+from processing.allocation import is_purchase, lines_of, payable_total
 from processing.cards import check_pin, check_usable
 from processing.commands import CardUse, PostReceipt, Receipt
 from processing.directory import StoreInfo
@@ -205,6 +205,11 @@ def _check_limits(
     Errors: LimitExceeded.
     """
     if not any(use.ask.redeem for use in uses):
+        return
+    if command.fact and not is_purchase(command.receipt):
+        # What was bought stands in another document, so that nobody can say how much of it was too much.
+        for use in uses:
+            add(use.redeemed, use.ask.redeem)
         return
     # In money: points of two programmes may be worth different things.
     together = greatest = 0

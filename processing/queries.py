@@ -22,10 +22,12 @@ from processing.commands import (
     ReadChain,
     ReadHold,
     ReadHolder,
+    ReadLastPurchase,
     ReadLots,
     ReadOperation,
     ReadReceipt,
     ReadStatement,
+    ReadSubscription,
     ReadTransactions,
     ReadTurnover,
     ReadWallets,
@@ -37,7 +39,7 @@ from processing.explanations import explain_operation, explain_quote
 from processing.faces import Faces, faces, identified, wallet_of
 from processing.finding import find_cards, issue_token
 from processing.ledger import Work
-from processing.naming import name_wallet, read_turnover
+from processing.naming import name_wallet
 from processing.persons import read_holder
 from processing.quotes import quote
 from processing.reading import Reading, derived_names, kept_names, names_of
@@ -45,7 +47,9 @@ from processing.records import read_hold, read_operation, read_receipt
 from processing.results import Result
 from processing.statements import read_statement
 from processing.stores import read_chain
+from processing.subscribers import read_subscription
 from processing.transactions import read_transactions
+from processing.turnover import read_last_purchase, read_turnover
 from processing.wallets import read_wallets
 
 Outcome = Result | LoyaltyError
@@ -66,7 +70,9 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadChain: read_chain,
     ReadTransactions: read_transactions,
     ReadTurnover: read_turnover,
+    ReadLastPurchase: read_last_purchase,
     ReadWallets: read_wallets,
+    ReadSubscription: read_subscription,
     IssueToken: issue_token,
 }
 """All but Identify, whose cards are read together."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import structs
 
+from processing import goods
 from processing.allocation import lines_of, numbered, payable_total
 from processing.cards import why_unusable
 from processing.commands import MAX_CARDS, MAX_LINES, CardUse, ExplainQuote, Line, Quote, ReadHold, Receipt
-from processing.database import Row
+from processing.database import Row, array
 from processing.errors import BadAmount, HoldEnded, HoldNotFound, TooLarge
 from processing.faces import balances_of, faces_of_cards, wallet_of, with_own
+from processing.goods import completed
 from processing.paid_lines import paid_lines
 from processing.plans import NOT_USABLE, TILL_COMPUTED, add, check_amounts, part_of
 from processing.programme.compiled import Moment, Programme
@@ -73,9 +75,15 @@ def decided(reading: Reading, query: Quote | ExplainQuote) -> Decided:
     uses = [_use(reading, query, ask, rows[card_id]) for ask, card_id in zip(query.cards, ids, strict=True)]
     moment = Moment(store.code, reading.now.astimezone(store.zone))
     # The till's own line numbers are told back; ours tell its lines apart.
-    receipt = numbered(query.receipt)
+    receipt = completed(numbered(query.receipt), _goods(reading, query.receipt))
     parts = [_part(reading, use) for use in uses]
     return Decided(uses, parts, receipt, moment, decide(receipt, parts, moment, is_final=False))
+
+
+def _goods(reading: Reading, receipt: Receipt) -> Mapping[str, goods.Known]:
+    """What is known of goods of which the till tells no category."""
+    values = sorted(goods.wanted(reading.work.directory, (receipt,)))
+    return goods.told(reading.rows(goods.KNOWN, values=array(values))) if values else {}
 
 
 def quote(reading: Reading, query: Quote) -> Quoted:

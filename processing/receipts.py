@@ -24,6 +24,7 @@ from processing.claims import NONE, POSTED, RETURNED, ROLLED_BACK, TOMBSTONE, Cl
 from processing.commands import Command, Exchange, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
 from processing.documents import document_of, keep, kept_receipt
 from processing.errors import AlreadyVoided, KeyReused, SecondPersonNeeded
+from processing.goods import completed
 from processing.keys import KEYS_CONFLICT, content, replay
 from processing.plans import DEBT, movement
 from processing.results import (
@@ -52,7 +53,7 @@ def post_receipt(state: State, command: PostReceipt) -> ReceiptPosted:
 
 
 def _sell(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
-    receipt = numbered(command.receipt)
+    receipt = completed(numbered(command.receipt), state.goods)
     if receipt is not command.receipt:
         command = msgspec.structs.replace(command, receipt=receipt)
     return purchases.post(state, command, flags)

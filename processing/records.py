@@ -187,7 +187,7 @@ def flags_of(text: str | None) -> tuple[str, ...]:
 
 def read_receipt(reading: Reading, query: ReadReceipt) -> ReceiptTold:
     """The receipt under a key, void or not, and what has come back of it. Errors: ForeignStore, ReceiptNotFound."""
-    found = _key(reading, query.store, query.key)
+    found = stands_for(reading, query.store, query.key)
     if found is None or found.state not in (POSTED, ROLLED_BACK, RETURNED) or found.operation_id is None:
         raise ReceiptNotFound("no receipt stands under this key")
     chain = reading.rows(CHAIN, operation=found.operation_id, most=MAX_REVERSALS)
@@ -220,7 +220,7 @@ def read_receipt(reading: Reading, query: ReadReceipt) -> ReceiptTold:
     )
 
 
-class _StandsFor(NamedTuple):
+class StandsFor(NamedTuple):
     """What a request key keeps."""
 
     key: str
@@ -229,15 +229,16 @@ class _StandsFor(NamedTuple):
     answer: str | None
 
 
-def _key(reading: Reading, store: str, key: str) -> _StandsFor | None:
+def stands_for(reading: Reading, store: str, key: str) -> StandsFor | None:
+    """What a key of the store keeps; ``None``: it never came. Errors: ForeignStore."""
     store_id = reading.work.directory.store(store).id
     rows = reading.rows(KEY, store=store_id, key=key) if is_text(key) else []
-    return _StandsFor(*rows[0]) if rows else None
+    return StandsFor(*rows[0]) if rows else None
 
 
 def read_hold(reading: Reading, query: ReadHold) -> HoldTold:
     """The hold placed under a key. Errors: ForeignStore, HoldNotFound."""
-    found = _key(reading, query.store, query.key)
+    found = stands_for(reading, query.store, query.key)
     placed = _decode_answer(found.answer) if found is not None and found.state == POSTED and found.answer else None
     rows = reading.rows(HOLD, hold=placed.hold_id) if isinstance(placed, HoldPlaced) else []
     if found is None or not rows:

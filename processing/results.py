@@ -442,6 +442,14 @@ class Turnover(Result, frozen=True, tag=True, kw_only=True):
     turnover_minor: int
 
 
+class LastPurchase(Result, frozen=True, tag=True, kw_only=True):
+    """What was bought on the last day of purchases; ``None`` and 0 where there is none."""
+
+    account: int
+    day: date | None
+    turnover_minor: int
+
+
 class WalletCard(msgspec.Struct, frozen=True, kw_only=True):
     """A card with its full number: for far sides that keep copies of cards, never for logs."""
 
@@ -473,6 +481,15 @@ class WalletTold(msgspec.Struct, frozen=True, kw_only=True):
 
 class WalletsTold(Result, frozen=True, tag=True, kw_only=True):
     wallets: tuple[WalletTold, ...]
+
+
+class SubscriptionTold(Result, frozen=True, tag=True, kw_only=True):
+    """As Subscribe; empty, and ``changed_at`` None, where nobody has subscribed."""
+
+    address: str = ""
+    secret: str = ""
+    wishes: str = ""
+    changed_at: datetime | None = None
 
 
 class TokenIssued(Result, frozen=True, tag=True, kw_only=True):
@@ -662,6 +679,13 @@ class PinSet(Result, frozen=True, tag=True, kw_only=True):
     at: datetime
 
 
+class Subscribed(Result, frozen=True, tag=True, kw_only=True):
+    """``is_on``: whether there is an address."""
+
+    is_on: bool
+    at: datetime
+
+
 class HolderRegistered(Result, frozen=True, tag=True, kw_only=True):
     """``card`` is the number of the card."""
 
@@ -755,6 +779,11 @@ class AdjustmentDecided(Result, frozen=True, tag=True, kw_only=True):
     card: CardMovement | None = None
 
 
+class GoodsLearned(Result, frozen=True, tag=True, kw_only=True):
+    code: str
+    at: datetime
+
+
 def cards_of(result: Result) -> tuple[CardMovement, ...]:
     """The movements that any stored result tells of; what went to suspense moved no card."""
     cards = getattr(result, "cards", None)
@@ -800,6 +829,8 @@ AnyStoredResult = (
     | ToppedUp
     | Adjusted
     | AdjustmentDecided
+    | GoodsLearned
+    | Subscribed
 )
 AnyRead = (
     Identified
@@ -816,6 +847,8 @@ AnyRead = (
     | ChainTold
     | Transactions
     | Turnover
+    | LastPurchase
     | WalletsTold
+    | SubscriptionTold
     | TokenIssued
 )

@@ -15,12 +15,14 @@ from typing import Any
 
 from processing import visits
 from processing.accruals import money_terms, price_of
+from processing.activity import Activity, local_day
 from processing.allocation import Back, Counted, Share, count, lines_of, shares, spread_payments, undone
 from processing.claims import POSTED
 from processing.commands import CardUse, ReturnReceipt
 from processing.directory import CASH, ISSUED, REDEEMED, SUSPENSE, ActiveProgramme, StoreInfo
 from processing.documents import ReceiptDocument, document_of, keep, kept, returned_before
 from processing.errors import CardNotFound, ReceiptNotFound
+from processing.goods import completed
 from processing.lots import Lot, Move, Reversal, repay, reverse
 from processing.plans import DEBT, SUSPENSE_FLAG, Use, add, check_amounts, happened_at, movement, part_of
 from processing.programme.compiled import Moment, Programme
@@ -295,7 +297,8 @@ def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> Rec
         flags=flags,
         explanation=[{"rule": "return_without_sale", "keep_back_minor": plan.keep_back_minor}],
     )
-    _keep(state, store, command, operation_id, ReceiptDocument(command.receipt), None)
+    less = _less_turnover(state, store, command, uses, plan.effective_at)
+    _keep(state, store, command, operation_id, ReceiptDocument(command.receipt, activity=less), None)
     return ReceiptReturned(
         operation_id=operation_id,
         at=state.now,
@@ -303,6 +306,25 @@ def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> Rec
         keep_back_minor=plan.keep_back_minor,
         flags=tuple(flags),
     )
+
+
+def _less_turnover(
+    state: State, store: StoreInfo, command: ReturnReceipt, uses: Sequence[Use], at: datetime
+) -> tuple[Activity, ...]:
+    """Take the money that comes back from the day of the return: nobody says in which sale it was counted.
+
+    A sale that is named and not known has added nothing, and nothing is taken for it.
+    """
+    if command.sale:
+        return ()
+    day = local_day(at, store.zone)
+    spent = [
+        Activity(use.card.wallet_id, day, use.programme.unit, turnover_minor=-use.ask.spend_minor)
+        for use in uses
+        if use.card is not None and use.programme is not None and use.ask.spend_minor > 0
+        if not state.directory.product(use.card.product).value
+    ]
+    return visits.take(state, store, command.receipt, spent)
 
 
 def _use(state: State, command: ReturnReceipt, ask: CardUse, flags: list[str]) -> Use:
@@ -331,7 +353,8 @@ def _work_out_losses(state: State, command: ReturnReceipt, uses: Sequence[Use]) 
     store = state.store(command.store)
     parts = [part_of(state.directory, use.ask, use.active, NOTHING_KNOWN, use.product) for use in uses]
     moment = Moment(store.code, state.now.astimezone(store.zone))
-    for use, earning in zip(uses, decide(command.receipt, parts, moment).earnings, strict=True):
+    receipt = completed(command.receipt, state.goods)
+    for use, earning in zip(uses, decide(receipt, parts, moment).earnings, strict=True):
         if use.programme is not None and use.ask.earn is None:
             use.gained[use.programme.unit] = earning.amount
 

@@ -223,6 +223,9 @@ class State:
     spare_numbers: dict[str, list[str]] = field(default_factory=dict)
     before: Before = field(default_factory=Before)
 
+    # What is known of goods that lines without a category name (processing/goods.py).
+    goods: Mapping[str, Any] = field(default_factory=dict)
+
     new_accounts: dict[int, Account] = field(default_factory=dict)
     new_cards: dict[int, Card] = field(default_factory=dict)
     inserts: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
@@ -238,6 +241,9 @@ class State:
     changed_lots: dict[int, Lot] = field(default_factory=dict)
     changed_holds: dict[int, Hold] = field(default_factory=dict)
     changed_wallets: dict[int, Wallet] = field(default_factory=dict)
+    # Rows by primary key: of goods that are told twice the later counts.
+    learned_goods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    learned_names: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     # Reading ------------------------------------------------------------------------------------------------
 

@@ -254,6 +254,13 @@ def attempts(connection: Connection, told: Shown, most: int = 50) -> list[Tried]
     return [Tried(*row) for row in connection.execute(asked)]
 
 
+def looks(connection: Connection, link: str, most: int) -> list[Tried]:
+    """What came of asking the link for news, and of looking into its folder, the newest first."""
+    c = _attempt.c
+    asked = select(_attempt).where(c.link == link, c.way != PUSH).order_by(c.id.desc()).limit(min(most, MAX_PAGE))
+    return [Tried(*row) for row in connection.execute(asked)]
+
+
 def groups(connection: Connection, links: Sequence[str] | None = None) -> list[Group]:
     """Dead letters by link and error, the link with the newest first."""
     c = _message.c

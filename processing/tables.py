@@ -345,6 +345,24 @@ membership = Table(
     ),
 )
 
+# Goods as some system knows them, so that a till that tells only what they are called is understood.
+goods = Table(
+    "goods",
+    metadata,
+    Column("code", String(64), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("category", String(64), nullable=False),
+)
+
+# What else they are called: barcodes.
+goods_name = Table(
+    "goods_name",
+    metadata,
+    Column("value", String(64), primary_key=True),
+    Column("scheme", String(32), primary_key=True),
+    Column("code", String(64), nullable=False),
+)
+
 # The books -------------------------------------------------------------------------------------------------
 
 request_key = Table(
@@ -686,6 +704,16 @@ series_block = Table(
     Column("series", String(160), primary_key=True),
     Column("block", BigInteger, primary_key=True, autoincrement=False),
     Column("checksums", LargeBinary, nullable=False),
+)
+
+# Where outside systems want to be told of something: address, secret and wishes, sealed (processing/subscribers.py).
+subscriber = Table(
+    "subscriber",
+    metadata,
+    Column("store_id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(80), primary_key=True),
+    Column("settings", LargeBinary, nullable=False),
+    Column("changed_at", Instant, nullable=False),
 )
 
 api_client = Table(

@@ -12,7 +12,7 @@ from datetime import date, datetime
 import msgspec
 
 from processing.activity import Activity, less, local_day, together
-from processing.allocation import Back, Counted, Share, is_all, lines_of, undone, weights
+from processing.allocation import Back, Counted, Share, is_all, is_purchase, lines_of, undone, weights
 from processing.commands import PostReceipt, Receipt
 from processing.directory import StoreInfo
 from processing.documents import Extended, ReceiptDocument, document_of
@@ -57,7 +57,8 @@ def count(
         if use.card is None or programme is None or not use.earns or state.directory.product(use.card.product).value:
             continue
         wallet_id, unit = use.card.wallet_id, programme.unit
-        visits = 0 if wallet_id in wallets or command.payment else 1
+        is_visit = not command.payment and is_purchase(command.receipt) and wallet_id not in wallets
+        visits = 1 if is_visit else 0
         wallets.add(wallet_id)
         gained, redeemed = use.gained.get(unit, 0), use.redeemed.get(unit, 0)
         done.append(Activity(wallet_id, day, unit, earning.turnover_minor, visits, gained, redeemed))
@@ -132,6 +133,14 @@ def count_back(
     _recount(state, sold_at, found, sale_id)
     _tally(state, sold_at, document.receipt, found)
     return found, tuple(_turned(each) for each in document.extended if _shorten(state, each)) if is_last else ()
+
+
+def take(state: State, store: StoreInfo, receipt: Receipt, done: Sequence[Activity]) -> tuple[Activity, ...]:
+    """Take from the days of wallets what a return says by itself; what was taken, as less than nothing."""
+    found = together(done)
+    state.pasts.count(found, state.directory.units, state.directory.asks_history)
+    _tally(state, store, receipt, found)
+    return found
 
 
 def undo(state: State, operation_id: int) -> None:

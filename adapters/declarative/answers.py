@@ -1,4 +1,6 @@
-"""Answers of a document, compiled: a tree of values filled from the result, the refusal and the message, as bytes.
+"""What a document says, compiled: a tree of values filled from the result, the refusal and the message, as bytes.
+
+Answers to messages, and the calls that go out (calls.py): these look at what is to be told as if it were a message.
 
 In XML and SOAP a mapping's keys are elements, ``@name`` an attribute, ``#text`` the text, a list repeats its element.
 Keys that lead to nothing are left out.
@@ -6,36 +8,30 @@ Keys that lead to nothing are left out.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, get_args, get_origin, get_type_hints
-from urllib.parse import urlencode
 
 import msgspec
-from lxml import etree
 
-from adapters.contract import WireResponse
+from adapters.converters import Converter
 from adapters.declarative.mistakes import Mistakes, Steps, shown
-from adapters.declarative.paths import BadPath, Look, message_path, result_item_path, result_path
-from adapters.declarative.scope import FORM, JSON, MISSING, SOAP, XML, Scope
-from adapters.declarative.values import Compiler, bare
+from adapters.declarative.paths import BadPath, Look, item_path, message_path, result_item_path, result_path
+from adapters.declarative.scope import MISSING, Scope
+from adapters.declarative.values import Compiler, as_text, bare
+from adapters.declarative.writing import as_told
 from adapters.json_parsing import MAX_EXPONENT, Number
 from adapters.texts import text
+from processing.errors import BadMessage, LinkRefused
 from processing.results import Result
 
-TEXT = "text"
-CONTENT_TYPES = {
-    JSON: "application/json; charset=utf-8",
-    XML: "text/xml; charset=utf-8",
-    SOAP: "text/xml; charset=utf-8",
-    FORM: "application/x-www-form-urlencoded; charset=utf-8",
-    TEXT: "text/plain; charset=utf-8",
-}
-KINDS = tuple(CONTENT_TYPES)
 # What an answer may look at, by the key that marks it.
-FORMS = ("of", "item", "at", "option", "error", "each", "first", "received")
+FORMS = ("of", "item", "at", "option", "error", "each", "first", "received", "join", "secret", "basic")
+# Of these the form stands before a list.
+OF_LISTS = ("first", "join", "basic")
 PLAIN = "plain"
 BESIDE = {
     "of": {"as", "default"},
@@ -43,20 +39,27 @@ BESIDE = {
     "at": {"as", "default"},
     "each": {"give"},
     "error": {"as", "default"},
+    "join": {"with"},
 }
+# In the place of the type of an element: it is one of the message.
+OF_MESSAGE = object()
 NOTHING = (MISSING, "", None)
-_SOAP_NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NAME = re.compile(r"(?:([A-Za-z_][\w.-]*):)?([A-Za-z_][\w.-]*)")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Compiles trees. ``result`` is the type of what the core answers, ``None`` where nothing was asked."""
+    """Compiles trees. ``result`` is the type of what the core answers, ``None`` where nothing was asked.
+
+    ``is_call``: it is told to a far side, which is not to hear a half of it: a value that cannot be read is an error.
+    An answer leaves it out, for what it answers has happened. ``knows_secrets``: those of the link may be said.
+    """
 
     compiler: Compiler
     result: type[Result] | None
     refusal: bool = False
+    is_call: bool = False
+    knows_secrets: bool = False
 
     @property
     def mistakes(self) -> Mistakes:
@@ -91,12 +94,18 @@ class Answers:
                 )
         if form == "each":
             return self._each(spec, path, item)
-        if form == "first":
-            return self._first(spec["first"], path, item)
+        if form in OF_LISTS:
+            return self._list_form(spec, form, path, item)
         if form == "option":
             return self.compiler.option(spec["option"], "text", path)
+        if form == "secret":
+            return self._secret(spec["secret"], path)
         if form == "received":
+            if self.is_call:
+                return self._wrong(path, spec, "something that is the same in every attempt; received is not")
             return self._told(lambda scope: scope.request.at, spec | {"as": spec["received"]}, path)
+        if form == "at" or (form == "item" and item is OF_MESSAGE):
+            return self._echoed(spec, form, path)
         look = (
             self._error(spec["error"], (*path, "error"))
             if form == "error"
@@ -104,16 +113,74 @@ class Answers:
         )
         return self._told(look, spec, path)
 
+    def _list_form(self, spec: dict[str, Any], form: str, path: Steps, item: Any) -> Look:
+        looks = [self.tree(each, (*path, form, n), item) for n, each in enumerate(spec[form])]
+        if form == "first":
+            return lambda scope: next((value for look in looks if (value := look(scope)) not in NOTHING), MISSING)
+        if form == "join":
+            between = str(spec.get("with", ":"))
+            return lambda scope: MISSING if MISSING in (told := _all(looks, scope)) else _joined(told, between)
+        if not self.knows_secrets or len(looks) != 2:
+            return self._wrong(path, spec, "basic: [user, password] in the headers of a login")
+        return lambda scope: MISSING if MISSING in (told := _all(looks, scope)) else _basic(_joined(told, ":"))
+
+    def _secret(self, name: str, path: Steps) -> Look:
+        if not self.knows_secrets:
+            return self._wrong(path, name, "something else: secrets are said by a login only")
+
+        def secret(scope: Scope) -> str:
+            if name not in scope.secrets:
+                raise LinkRefused(f"the link has no secret {name}")
+            return scope.secrets[name]
+
+        return secret
+
+    def _echoed(self, spec: dict[str, Any], form: str, path: Steps) -> Look:
+        """A value of the message: the first converter reads it, the last one tells it."""
+        look, where = self._path(form, spec[form], path, OF_MESSAGE), str(spec[form])
+        chain = self._chain(spec, path)
+        default, is_call = spec.get("default", MISSING), self.is_call
+        if not chain:
+            return lambda scope: _plain(default if (found := look(scope)) in (MISSING, None) else found)
+        (named, read, tell), *others = chain
+        tells = [each[2] for each in others] or [tell]
+        if read is None:
+            self.mistakes.say((*path, "as"), f"{named.name} tells only, it reads nothing")
+        for other in others:
+            self._check_tells(other, path)
+
+        def told(scope: Scope) -> Any:
+            try:
+                text = as_text(look(scope), where)
+                value = MISSING if text is MISSING else read(text, where, scope.link.zone)
+            except BadMessage:
+                if is_call:
+                    raise
+                value = MISSING
+            if value is MISSING or value is None:
+                return default
+            for each in tells:
+                value = each(value, scope.link.zone) if each is not None else value
+            return _plain(value)
+
+        return told
+
+    def _chain(self, spec: dict[str, Any], path: Steps) -> list[tuple[Converter, Any, Any]]:
+        """The converters that are named, with their two functions."""
+        told = spec["as"] if isinstance(spec.get("as"), list) else [spec["as"]] if "as" in spec else []
+        found = [self.compiler.converter(each, (*path, "as")) for each in told]
+        return [each for each in found if each is not None]
+
+    def _check_tells(self, converter: tuple[Converter, Any, Any], path: Steps) -> None:
+        if converter[2] is None:
+            self.mistakes.say((*path, "as"), f"{converter[0].name} reads only, it tells nothing")
+
     def _told(self, look: Look, spec: dict[str, Any], path: Steps) -> Look:
         """What is looked at, through its converters, in the end something that can be written."""
-        chain = spec["as"] if isinstance(spec.get("as"), list) else [spec["as"]] if "as" in spec else []
         tells: list[Callable[..., Any]] = []
-        for each in chain:
-            converter = self.compiler.converter(each, (*path, "as"))
-            if converter and converter[2] is None:
-                self.mistakes.say((*path, "as"), f"{converter[0].name} reads only, it tells nothing")
-            elif converter:
-                tells.append(converter[2])
+        for converter in self._chain(spec, path):
+            self._check_tells(converter, path)
+            tells.append(converter[2])
         default = spec.get("default", MISSING)
 
         def told(scope: Scope) -> Any:
@@ -128,14 +195,14 @@ class Answers:
 
     def _each(self, spec: dict[str, Any], path: Steps, item: Any) -> Look:
         source = spec["each"]
-        if (
-            not isinstance(source, dict)
-            or len(source) != 1
-            or next(iter(source)) not in ("of", "item")
-            or "give" not in spec
-        ):
+        forms = ("of", "item", "at")
+        if not isinstance(source, dict) or len(source) != 1 or next(iter(source)) not in forms or "give" not in spec:
             return self._wrong(path, source, "each: {of: path}, give: a tree")
         ((form, told),) = source.items()
+        if form == "at" or item is OF_MESSAGE:
+            find = self.compiler.many(source, (*path, "each"))
+            make = self.tree(spec["give"], (*path, "give"), OF_MESSAGE)
+            return lambda scope: [make(scope.at(each)) for each in find(scope)]
         look = self._path(form, told, (*path, "each"), item)
         inner = self._type(form, told, item)
         element = get_args(inner)[0] if get_origin(inner) is tuple else None
@@ -149,14 +216,6 @@ class Answers:
 
         return all_of
 
-    def _first(self, spec: Any, path: Steps, item: Any) -> Look:
-        if not isinstance(spec, list) or not spec:
-            return self._wrong(path, spec, "first: a list of values")
-        looks = [self.tree(each, (*path, "first", n), item) for n, each in enumerate(spec)]
-        return lambda scope: next(
-            (value for look in looks if (value := look(scope)) not in (MISSING, "", None)), MISSING
-        )
-
     def _error(self, told: Any, path: Steps) -> Look:
         if not self.refusal:
             return self._wrong(path, told, "of: a path; only refusals tell an error")
@@ -168,8 +227,9 @@ class Answers:
         try:
             if not isinstance(told, str) or not told:
                 raise BadPath("a path in quotes")
-            if form == "at":
-                return message_path(told, self.compiler.kind, self.compiler.namespaces)
+            if form == "at" or item is OF_MESSAGE:
+                make = message_path if form == "at" else item_path
+                return make(told, self.compiler.kind, self.compiler.namespaces)
             look = result_path(told) if form == "of" else result_item_path(told)
             self._check(form, told, (*path, form), item)
             return look
@@ -218,12 +278,28 @@ def _of_error(scope: Scope, told: str) -> Any:
     return error.retryable if told == "retry" else error.details.get(told, MISSING)
 
 
+def _all(looks: list[Look], scope: Scope) -> list[Any]:
+    return [look(scope) for look in looks]
+
+
+def _joined(told: list[Any], between: str) -> str:
+    return between.join(map(as_told, told))
+
+
+def _basic(pair: str) -> str:
+    return "Basic " + base64.b64encode(pair.encode("utf-8", "replace")).decode()
+
+
 def _plain(value: Any) -> Any:
     """What can be written: texts, numbers, truths; structs are a mistake of the document that shows as text."""
     if isinstance(value, Number):
-        return _echoed(value)
-    if isinstance(value, bool | int | Decimal) or value is MISSING:
+        return _number(value)
+    if value is None or isinstance(value, bool | int | Decimal) or value is MISSING:
         return value
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     return str(value)
 
 
@@ -234,90 +310,19 @@ def form_of(spec: Mapping[str, Any]) -> str:
     """
     if "each" in spec and "give" in spec:
         return "each"
-    if isinstance(spec.get("first"), list) and len(spec) == 1:
-        return "first"
-    return next((name for name in FORMS if isinstance(spec.get(name), str) and name not in ("each", "first")), "")
+    for name in OF_LISTS:
+        if isinstance(spec.get(name), list) and spec.keys() <= {name, *BESIDE.get(name, ())}:
+            return name
+    return next((name for name in FORMS if isinstance(spec.get(name), str) and name not in ("each", *OF_LISTS)), "")
 
 
-def _echoed(number: Number) -> Any:
+def _number(number: Number) -> Any:
     """A number of the message, as a number; nonsense stays the text that it was."""
     try:
         told = Decimal(number)
     except InvalidOperation:
         return str(number)
     return told if abs(told.adjusted()) <= MAX_EXPONENT else str(number)
-
-
-# Bytes --------------------------------------------------------------------------------------------------------
-
-
-def written(kind: str, value: Any, namespaces: Mapping[str, str]) -> bytes:
-    """The tree as the protocol writes it."""
-    if kind == JSON:
-        try:
-            return _json.encode(value)
-        except UnicodeEncodeError:  # halves of characters, which JSON cannot carry
-            return _json.encode(_clean(value))
-    if kind == FORM:
-        return urlencode({key: as_told(each) for key, each in dict(value or {}).items()}).encode()
-    if kind == TEXT:
-        return as_told(value).encode("utf-8", "replace")
-    root = _root(value, namespaces)
-    if kind == SOAP:
-        envelope = etree.Element(f"{{{_SOAP_NAMESPACE}}}Envelope", nsmap={"soap": _SOAP_NAMESPACE})
-        etree.SubElement(envelope, f"{{{_SOAP_NAMESPACE}}}Body").append(root)
-        root = envelope
-    return bytes(etree.tostring(root, xml_declaration=True, encoding="utf-8"))
-
-
-_json = msgspec.json.Encoder(decimal_format="number")
-
-
-def respond(kind: str, value: Any, namespaces: Mapping[str, str], status: int, refused: str = "") -> WireResponse:
-    return WireResponse(written(kind, value, namespaces), CONTENT_TYPES[kind], status, refused=refused)
-
-
-def _clean(value: Any) -> Any:
-    """The same without characters that are none."""
-    if isinstance(value, dict):
-        return {as_told(key): _clean(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_clean(each) for each in value]
-    return as_told(value) if isinstance(value, str) else value
-
-
-def _root(value: Any, namespaces: Mapping[str, str]) -> etree._Element:
-    """One element: of a mapping with one key. The compiler has seen to it that names are names."""
-    holder = etree.Element("holder")
-    _fill(holder, value if isinstance(value, dict) else {"answer": value}, namespaces)
-    root = holder[0]
-    holder.remove(root)
-    return root
-
-
-def _fill(element: etree._Element, value: Any, namespaces: Mapping[str, str]) -> None:
-    if not isinstance(value, dict):
-        element.text = as_told(value)
-        return
-    for key, each in value.items():
-        if key == "#text":
-            element.text = as_told(each)
-        elif key.startswith("@"):
-            element.set(_qualified(key[1:], namespaces), as_told(each))
-        else:
-            for one in each if isinstance(each, list) else [each]:
-                _fill(etree.SubElement(element, _qualified(key, namespaces), nsmap=dict(namespaces)), one, namespaces)
-
-
-def _qualified(name: str, namespaces: Mapping[str, str]) -> str:
-    prefix, _, local = name.rpartition(":")
-    return f"{{{namespaces[prefix]}}}{local}" if prefix else name
-
-
-def as_told(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _UNFIT.sub("", "" if value is None else str(value))
 
 
 def check_names(spec: Any, path: Steps, namespaces: Mapping[str, str], mistakes: Mistakes, top: bool = True) -> None:

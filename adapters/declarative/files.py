@@ -1,114 +1,70 @@
-"""Files of a document: lines of CSV, of JSON or of fixed width, each of which is one fact.
+"""Files of a document: each line is one fact, or several lines are (``groups``).
 
-A line without its end is none; one that no rule takes, or that makes no sense, is told and stops nothing. The same file
-may be read any number of times: the keys of the commands make each line happen once.
+The same file may be read any number of times: the keys of the commands make each fact happen once.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from adapters.contract import BROKEN, OTHER, UNFINISHED, FileFace, Found, Link, Source, WireRequest
-from adapters.declarative.rules import Rules
+from adapters.contract import BROKEN, OTHER, FileFace, Found, Link, Source, WireRequest
+from adapters.declarative import groups, lines
+from adapters.declarative.clauses import Clauses
+from adapters.declarative.groups import Document, Group
+from adapters.declarative.lines import JSON_LINES, Lines
+from adapters.declarative.mistakes import Steps
+from adapters.declarative.rules import Fact, chosen
 from adapters.declarative.scope import FORM, JSON, Scope
-from adapters.json_parsing import parse_json
-from adapters.parsing import bad
 from processing.errors import BadMessage
 
-CSV, JSON_LINES, FIXED = "csv", "jsonl", "fixed"
-KINDS = (CSV, JSON_LINES, FIXED)
-ENCODINGS = ("utf-8", "cp1251", "utf-16", "cp866")
-MAX_LINE = 64 << 10
-_BOM = "\ufeff"
-
-Row = Mapping[str, object]
+METHOD = "FILE"
 
 
 @dataclass(frozen=True)
-class Lines:
-    """How the lines are written. ``columns``: those of a file without a header line, or of fixed width, with the places
-    of their first and last characters; with ``has_header`` those that its header must have."""
+class Reader:
+    """How files are read, and what their documents are. ``group`` is ``None`` where each line is one."""
 
-    kind: str
-    encoding: str
-    separator: str
-    has_header: bool
-    columns: Mapping[str, tuple[int, int]]
-    rules: Rules
-    names: tuple[str, ...]
-
-    def face(self) -> FileFace:
-        return FileFace(lambda link: self.names, self.read)
+    lines: Lines
+    group: Group | None
+    rules: tuple[Fact, ...]
 
     def read(self, source: Source, link: Link) -> Iterator[Found]:
-        """One Found for each line. Errors: BadMessage for a file with another header, before the first."""
-        row: Callable[[str], Row] | None = None
-        number = 0
-        for line, is_whole in _lines(source.chunks, self.encoding):
-            number += 1
-            if not is_whole:
-                kind, told = (UNFINISHED, "has no end") if len(line) <= MAX_LINE else (BROKEN, "is too long")
-                yield Found(kind=kind, note=f"line {number} {told}")
-                return
-            if not line.strip():
-                continue
-            if row is None:
-                row = self._reader(line)
-                if self.has_header:
-                    continue
-            yield self._found(row, line, number, source, link)
+        """One Found for each document. Errors: BadMessage for a file with another header, before the first."""
+        request = WireRequest(METHOD, source.name, "", {}, b"", source.name, source.at)
+        scope = Scope(request, link, JSON if self.lines.kind == JSON_LINES else FORM)
+        for document in self._documents(source, scope):
+            yield self._found(document, scope)
 
-    def _found(self, row: Callable[[str], Row], line: str, number: int, source: Source, link: Link) -> Found:
-        request = WireRequest("FILE", source.name, "", {}, b"", f"{source.name}:{number}", source.at)
+    def _documents(self, source: Source, scope: Scope) -> Iterator[Document]:
+        found = self.lines.read(source.chunks)
+        if self.group is not None:
+            yield from self.group.documents(found, scope)
+            return
+        for line in found:
+            yield Document(dict(line.row or {}), line.number, line.number, [line.text], line.kind, line.note)
+
+    def _found(self, document: Document, scope: Scope) -> Found:
+        raw = tuple(document.raw)
+        if document.kind:
+            return Found(kind=document.kind, note=document.note, raw=raw)
+        own = Scope(scope.request, scope.link, scope.kind)
+        own.body = document.body
         try:
-            scope = Scope(request, link, JSON if self.kind == JSON_LINES else FORM)
-            scope.body = row(line)
-            rule, scope = self.rules.choose(scope)
-            asks = (rule.ask(scope),) if rule.ask else ()
+            rule = chosen(self.rules, own, "line")
+            if rule.ask is None:
+                return Found(kind=OTHER, note=document.place, raw=raw)
+            return Found((rule.ask(own),), note=document.place, raw=raw)
         except BadMessage as error:
-            return Found(kind=BROKEN, note=f"line {number}: {error.message}", raw=(line,))
-        return Found(asks, note=f"line {number}", raw=(line,)) if asks else Found(kind=OTHER, note=f"line {number}")
-
-    def _reader(self, first: str) -> Callable[[str], Row]:
-        """What reads a line; the first one tells what the columns are. Errors: BadMessage."""
-        if self.kind == JSON_LINES:
-            parse_json(first.encode())
-            return lambda line: _members(parse_json(line.encode()).value)
-        if self.kind == FIXED:
-            return lambda line: {name: line[begin - 1 : end].strip() for name, (begin, end) in self.columns.items()}
-        names = self._cells(first) if self.has_header else list(self.columns)
-        lacking = sorted(set(self.columns) - set(names))
-        if lacking:
-            raise bad("line 1", first, "the columns " + ", ".join(lacking))
-        return lambda line: dict(zip(names, self._cells(line), strict=False))
-
-    def _cells(self, line: str) -> list[str]:
-        """Errors: BadMessage."""
-        try:
-            return [cell.strip() for cell in next(csv.reader([line], delimiter=self.separator, strict=True))]
-        except (csv.Error, StopIteration):
-            raise bad("line", line, "cells with their quotes closed") from None
+            return Found(kind=BROKEN, note=f"{document.place}: {error.message}", raw=raw)
 
 
-def _members(value: object) -> Row:
-    """Errors: BadMessage."""
-    if not isinstance(value, dict):
-        raise bad("line", value, "an object")
-    return value
-
-
-def _lines(chunks: Iterable[bytes], encoding: str) -> Iterator[tuple[str, bool]]:
-    """Each line, and whether it has its end; behind one that is longer than anybody's nothing is read."""
-    decode, rest, is_first = codecs.getincrementaldecoder(encoding)("replace").decode, "", True
-    for chunk in chunks:
-        *lines, rest = (rest + decode(chunk)).split("\n")
-        for line in lines:
-            yield line.rstrip("\r").removeprefix(_BOM if is_first else ""), True
-            is_first = False
-        if len(rest) > MAX_LINE:
-            break
-    if rest:
-        yield rest, False
+def face(told: Mapping[str, Any], clauses: Clauses, path: Steps) -> FileFace:
+    """What the section says."""
+    found = lines.compiled(told, clauses.mistakes, path)
+    group = groups.compiled(told["group"], found, clauses, (*path, "group")) if "group" in told else None
+    kind = JSON if found.kind == JSON_LINES else FORM
+    reader = Reader(found, group, clauses.facts(told["rules"], kind, (*path, "rules")))
+    names = tuple(told["names"])
+    return FileFace(lambda link: names, reader.read)

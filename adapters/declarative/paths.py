@@ -22,7 +22,8 @@ class BadPath(ValueError):
 
 
 def message_path(path: str, kind: str, namespaces: Mapping[str, str]) -> Look:
-    """Where a value of the message stands: in the body unless the path begins with query, header or path."""
+    """Where a value of the message stands: in the body, which is ``.``, unless the path begins with query, header or
+    path."""
     root, _, rest = path.partition(".")
     if root in ROOTS and not rest and root != "body":
         raise BadPath(f"a name behind {root}, such as {root}.code")
@@ -53,7 +54,7 @@ def result_item_path(path: str) -> Look:
 
 def _body_path(path: str, kind: str, namespaces: Mapping[str, str], begin: Look) -> Look:
     if kind not in (XML, SOAP):
-        return _steps(path, begin)
+        return begin if path == "." else _steps(path, begin)
     find = _xpath(path, namespaces)
 
     def look(scope: Scope) -> Any:

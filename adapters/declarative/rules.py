@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from adapters.contract import Asking, Link, WireRequest, WireResponse, one
-from adapters.declarative.answers import respond
 from adapters.declarative.paths import Look
 from adapters.declarative.scope import MISSING, Scope
 from adapters.declarative.values import as_text
+from adapters.declarative.writing import respond
 from adapters.parsing import bad
 from processing.commands import Ask
 
@@ -55,73 +55,96 @@ class Condition:
         return f"{self.at} is {'missing' if found is MISSING else repr(found)}, expected {self.wanted}"
 
 
-@dataclass(frozen=True)
-class Rule:
-    """``ask`` makes what is asked, ``None`` where the adapter answers by itself; ``answer`` the tree that is said.
-
-    ``otherwise``: it takes what no other rule of its address takes.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Something that is one of several: known by its conditions. ``otherwise``: it takes what no other takes."""
 
     name: str
-    path: str
-    method: str
-    kind: str
     when: tuple[Condition, ...]
-    ask: Callable[[Scope], Ask[Any]] | None
-    answer: Look
-    answers: str
-    status: int
     otherwise: bool = False
 
     def takes(self, scope: Scope) -> bool:
         return all(condition.holds(scope) for condition in self.when)
 
-    def overlaps(self, other: Rule) -> bool:
-        """Whether a message may match both; those of other addresses never do."""
+    def overlaps(self, other: Case) -> bool:
+        """Whether one thing may be both."""
         if self.otherwise != other.otherwise:
             return False
         return not any(mine.excludes(theirs) for mine in self.when for theirs in other.when)
 
+    @property
+    def wanted(self) -> str:
+        return ", ".join(f"{each.at} {each.wanted}" for each in self.when)
+
+
+C = TypeVar("C", bound=Case)
+
+
+def chosen(cases: Sequence[C], scope: Scope, what: str) -> C:
+    """The one that takes it; those that take all the rest stand last.
+
+    Errors: BadMessage that says what each wants: without what stands there, which may be personal.
+    """
+    for case in cases:
+        if case.takes(scope):
+            return case
+    wanted = "; ".join(f"{case.name} wants {case.wanted}" for case in cases)
+    raise bad(what, "", f"one that a rule takes: {wanted}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact(Case):
+    """What has happened: ``ask`` makes the command of it, ``None`` where the books have no use for it."""
+
+    ask: Callable[[Scope], Ask[Any]] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(Case):
+    """``ask`` makes what is asked, ``None`` where the adapter answers by itself; ``answer`` the tree that is said."""
+
+    path: str
+    method: str
+    kind: str
+    ask: Callable[[Scope], Ask[Any]] | None
+    answer: Look
+    answers: str
+    status: int
+
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules of one address and method: the handler of its route."""
+    """All rules of one address and method: the handler of its route, by whose name the log calls it."""
 
     rules: tuple[Rule, ...]
     namespaces: dict[str, str]
 
     def handler(self) -> Callable[[WireRequest, Link], Asking[WireResponse] | WireResponse]:
         if all(rule.ask is None for rule in self.rules):
-            return lambda request, link: self._say(self.choose(self.scope(request, link)))
+
+            def answer(request: WireRequest, link: Link) -> WireResponse:
+                scope = self.scope(request, link)
+                return self._say(self.choose(scope), scope)
+
+            answer.__name__ = self.rules[0].name
+            return answer
 
         def converse(request: WireRequest, link: Link) -> Asking[WireResponse]:
-            rule, scope = self.choose(self.scope(request, link))
+            scope = self.scope(request, link)
+            rule = self.choose(scope)
             if rule.ask is not None:
                 scope.result = yield from one(rule.ask(scope))
-            return self._say((rule, scope))
+            return self._say(rule, scope)
 
-        # The log calls a route by its handler's name.
         converse.__name__ = self.rules[0].name
         return converse
 
     def scope(self, request: WireRequest, link: Link) -> Scope:
         return Scope(request, link, self.rules[0].kind)
 
-    def choose(self, scope: Scope) -> tuple[Rule, Scope]:
-        """The one rule that takes the message. Errors: BadMessage that says why each does not."""
-        for rule in self.rules:
-            if rule.takes(scope):
-                return rule, scope
-        raise bad("message", "", "a message that a rule takes: " + "; ".join(self.why_not(scope)))
+    def choose(self, scope: Scope) -> Rule:
+        """The one rule that takes the message. Errors: BadMessage."""
+        return chosen(self.rules, scope, "message")
 
-    def why_not(self, scope: Scope) -> Sequence[str]:
-        """A sentence for each rule that does not take it: without what stands there, which may be personal."""
-        return [f"{rule.name} wants {_wants(rule)}" for rule in self.rules if not rule.takes(scope)]
-
-    def _say(self, chosen: tuple[Rule, Scope]) -> WireResponse:
-        rule, scope = chosen
+    def _say(self, rule: Rule, scope: Scope) -> WireResponse:
         return respond(rule.answers, rule.answer(scope), self.namespaces, rule.status)
-
-
-def _wants(rule: Rule) -> str:
-    return ", ".join(f"{each.at} {each.wanted}" for each in rule.when)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -35,7 +36,8 @@ MISSING = Missing()
 @dataclass
 class Scope:
     """One message on its way: ``item`` is the element of the list that is being gone through, ``result`` what the core
-    answered, ``error`` the refusal. ``seen`` collects each value that is read, as it stood and as it was converted."""
+    answered, ``error`` the refusal. ``seen`` collects each value that is read, as it stood and as it was converted.
+    ``secrets`` are the link's, for a login only."""
 
     request: WireRequest
     link: Link
@@ -44,6 +46,7 @@ class Scope:
     result: Any = None
     error: LoyaltyError | None = None
     seen: list[tuple[str, Any, Any]] | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     _read: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,7 +70,9 @@ class Scope:
 
     def at(self, item: Any) -> Scope:
         """The same, looking at an element of a list; what was read is shared."""
-        return Scope(self.request, self.link, self.kind, item, self.result, self.error, self.seen, self._read)
+        return Scope(
+            self.request, self.link, self.kind, item, self.result, self.error, self.seen, self.secrets, self._read
+        )
 
 
 def read_body(body: bytes, kind: str) -> Any:

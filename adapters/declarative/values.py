@@ -1,8 +1,8 @@
 """Values of a document, compiled: what a message says as the fields of a command, typed and checked beforehand.
 
 A value is a literal, a list, a mapping of fields, or one of the forms of ``FORMS``. What is not there is ``MISSING``: a
-field with a default keeps it, an element that is written out in a list falls out with a required field of it, and
-anywhere else a required field makes the message a bad one.
+field with a default keeps it, an element that is written out in a list falls out with a required field of it, which is
+missing or empty, and anywhere else a missing one makes the message a bad one.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Compiler:
     ) -> Look:
         """A struct of the vocabulary; ``given`` are fields that the document need not say.
 
-        ``falls_out``: it is MISSING where a required field of it is.
+        ``falls_out``: it is MISSING where a required field of it is, or is empty.
         """
         if not isinstance(spec, dict):
             return self._wrong(path, spec, f"a mapping of fields of {wanted.__name__}")
@@ -339,6 +339,8 @@ def _made(wanted: type[Any], parts: list[tuple[str, Look, bool]], scope: Scope, 
     values = {}
     for name, look, required in parts:
         value = look(scope)
+        if value == "" and required and falls_out:
+            return MISSING
         if value is not MISSING and (value != () or not required):
             values[name] = value
         elif required and falls_out:
@@ -357,7 +359,8 @@ def bare(hint: Any) -> Any:
 
 def _where(path: Steps) -> str:
     """How a place of the document is told to whoever reads the log of messages."""
-    return ".".join(str(step) for step in path[2:]) or "message"
+    steps = path[path.index("fields") :] if "fields" in path else path
+    return ".".join(map(str, steps)) or "message"
 
 
 def _of(spec: Any) -> str:

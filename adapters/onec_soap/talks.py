@@ -9,23 +9,14 @@ from adapters.onec_soap import answers, asks, messages, wsdl
 from adapters.onec_soap.elements import read
 from adapters.parsing import bad
 from adapters.soap import Envelope, read_envelope
+from adapters.wsdl import address
 
 SERVICE_PATH = "ws/Loyalty"
-MAX_HOST = 255
 
 
 def description(request: WireRequest, link: Link) -> WireResponse:
     """The WSDL, which 1C reads before it calls; whatever the query says."""
-    return WireResponse(wsdl.document(address(request, link)), "text/xml; charset=utf-8")
-
-
-def address(request: WireRequest, link: Link) -> str:
-    """Where the cash desk reaches the service: as the link says, else as it was reached just now."""
-    if link.options["address"]:
-        return str(link.options["address"])
-    scheme = request.headers.get("x-forwarded-proto", "http").partition(",")[0].strip().lower()
-    host = request.headers.get("x-forwarded-host") or request.headers.get("host", "localhost")
-    return f"{'https' if scheme == 'https' else 'http'}://{host[:MAX_HOST]}/pos/{link.code}/{SERVICE_PATH}"
+    return WireResponse(wsdl.document(address(request, link, SERVICE_PATH)), "text/xml; charset=utf-8")
 
 
 def operation(request: WireRequest, link: Link) -> Asking[WireResponse]:

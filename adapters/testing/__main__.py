@@ -12,8 +12,7 @@ from pathlib import Path
 
 from adapters.contract import Adapter
 from adapters.registry import find
-from adapters.testing.files import FILES, record_files
-from adapters.testing.samples import record
+from adapters.testing.recording import record_all
 
 
 def load(name: str) -> Adapter:
@@ -34,8 +33,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the samples are")
     parser.add_argument("case", nargs="*", help="only these")
     told = parser.parse_args()
-    is_of_files = (told.folder / FILES).exists()
-    for name in (record_files if is_of_files else record)(told.folder, load(told.adapter), frozenset(told.case)):
+    for name in record_all(told.folder, load(told.adapter), frozenset(told.case)):
         print(name)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from adapters.contract import Adapter, FileFace, FileMark, FileWrite, Found, Link, Source
-from adapters.testing.samples import make_link
+from adapters.testing.samples import make_link, write
 from processing.commands import Command
 
 FILES = "files.json"
@@ -127,8 +127,5 @@ def record_files(folder: Path, adapter: Adapter, cases: frozenset[str] = frozens
         if cases and sample.case not in cases:
             continue
         told = read(face_of(adapter, sample), sample, sample.content).recorded()
-        path = folder / f"{sample.case}.found.json"
-        content = json.dumps(told, ensure_ascii=False, indent=1) + "\n"
-        if not path.exists() or path.read_text("utf-8") != content:
-            path.write_text(content, "utf-8")
-            yield path.name
+        content = json.dumps(told, ensure_ascii=False, indent=1).encode() + b"\n"
+        yield from write(folder / f"{sample.case}.found.json", content)

@@ -92,7 +92,7 @@ def _sample(folder: Path, adapter: Adapter, index: dict[str, Any], case: str, pa
         ),
         link=make_link(adapter, index["link"], entry.get("options", {})),
         asks=_json(folder / f"{case}.asks.json"),
-        outcomes=tuple(_outcome(item) for item in _json(folder / f"{case}.results.json")),
+        outcomes=tuple(outcome_of(item) for item in _json(folder / f"{case}.results.json")),
         answer=answers[0].read_bytes() if answers else b"",
         noise=tuple(index.get("noise", ())),
         signal=tuple(index.get("signal", ())),
@@ -113,7 +113,8 @@ def _json(path: Path) -> list[dict[str, Any]]:
     return loaded
 
 
-def _outcome(item: dict[str, Any]) -> Outcome:
+def outcome_of(item: dict[str, Any]) -> Outcome:
+    """A result, or a refusal, as a file of samples tells it."""
     if "refused" in item:
         return rebuild(item["refused"], item.get("message", ""), item.get("details", {}))
     result: Outcome = msgspec.convert(item, AnyResult, strict=False)
@@ -140,10 +141,10 @@ def record(folder: Path, adapter: Adapter, cases: frozenset[str] = frozenset()) 
         if cases and sample.case not in cases:
             continue
         asks = asked(adapter, sample)
-        yield from _write(folder / f"{sample.case}.asks.json", written(asks))
+        yield from write(folder / f"{sample.case}.asks.json", written(asks))
         if len(sample.outcomes) == len(asks):
             response = converse(adapter, sample.request, sample.link, CannedCore(sample.outcomes)).response
-            yield from _write(folder / f"{sample.case}.answer.{extension(response.content_type)}", response.body)
+            yield from write(folder / f"{sample.case}.answer.{extension(response.content_type)}", response.body)
 
 
 def extension(content_type: str) -> str:
@@ -157,7 +158,8 @@ def written(asks: tuple[Ask[Any], ...]) -> bytes:
     return json.dumps(json.loads(msgspec.json.encode(asks)), ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def _write(path: Path, content: bytes) -> Iterator[str]:
+def write(path: Path, content: bytes) -> Iterator[str]:
+    """The file's name, where it has changed."""
     if not path.exists() or path.read_bytes() != content:
         path.write_bytes(content)
         yield path.name

@@ -21,12 +21,14 @@ from gateway.api import (
     document,
     exchange,
     gift_cards,
+    goods,
     holders,
     holds,
     operations,
     queues,
     receipts,
     reports,
+    subscriptions,
 )
 from gateway.api.section import Rest
 from gateway.auth import ApiClients
@@ -46,6 +48,7 @@ SECTIONS = (
     accounts.section,
     adjustments.section,
     gift_cards.section,
+    goods.section,
     codes.section,
     operations.section,
     batch.section,
@@ -54,6 +57,7 @@ SECTIONS = (
     audit.section,
     queues.section,
     reports.section,
+    subscriptions.section,
 )
 
 

@@ -89,18 +89,25 @@ def _number(text: str) -> int | None:
 @page("/exchanges/<exchange_id>", SEE_LINKS)
 def exchange(exchange_id: str) -> Any:
     """One message, masked."""
-    recorded, settings = _recorded(exchange_id)
+    recorded, settings = recorded_of(exchange_id)
     return _shown(recorded, settings, masked=True)
 
 
 @page("/exchanges/<exchange_id>/clear", SEE_PERSONAL, methods=("POST",))
 def clear_exchange(exchange_id: str) -> Any:
     """The same in the clear: whoever wants it says why, and that is kept."""
-    recorded, settings = _recorded(exchange_id)
-    reason = " ".join(request.form.get("reason", "").split())[:MAX_REASON]
-    if len(reason) < MIN_REASON:
+    recorded, settings = recorded_of(exchange_id)
+    if not tell_why(recorded, settings):
         problem = _("Say in a few words what you need it for.")
         return _shown(recorded, settings, masked=True, problem=problem), 422
+    return _shown(recorded, settings, masked=False)
+
+
+def tell_why(recorded: Recorded, settings: LinkSettings) -> bool:
+    """Keep who looks at a message in the clear, and what for as their form says; without a reason nothing is kept."""
+    reason = " ".join(request.form.get("reason", "").split())[:MAX_REASON]
+    if len(reason) < MIN_REASON:
+        return False
     own = console()
     with own.database.transaction() as connection:
         store = own.core.work.directory.stores[settings.store].id
@@ -114,10 +121,10 @@ def clear_exchange(exchange_id: str) -> Any:
             f"exchange {recorded.id}",
             details,
         )
-    return _shown(recorded, settings, masked=False)
+    return True
 
 
-def _recorded(exchange_id: str) -> tuple[Recorded, LinkSettings]:
+def recorded_of(exchange_id: str) -> tuple[Recorded, LinkSettings]:
     """Errors: NotThere, also for a message of a link that this person does not see."""
     own, number = links(), _number(exchange_id)
     with console().database.reading() as connection:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask, url_for
 
-from gateway.console import door, exchanges, links, messages, queues, sign_in, texts, words
+from gateway.console import door, exchanges, links, messages, queues, sign_in, texts, trials, words
 from gateway.console.door import Console
 from gateway.console.rights import ACT_ON_QUEUE, LANGUAGES, SEE_LINKS, SEE_PERSONAL, THEMES
 from gateway.settings import Settings
@@ -21,7 +21,7 @@ from processing.secrets import Vault
 STATIC = Path(__file__).parent / "static"
 
 # Every module here declares pages.
-PAGES = (sign_in, links, exchanges, queues, messages)
+PAGES = (sign_in, links, exchanges, queues, messages, trials)
 
 
 @cache

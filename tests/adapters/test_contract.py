@@ -28,7 +28,7 @@ MANY = 3_000
 # So many mutations of each sample every day; many more are run by themselves (docs/contributing.md). Of an adapter with
 # a hundred samples, most of them of a few shapes, fewer say as much.
 DAILY = 10
-EXAMPLES = {"iiko": 6, "iiko_webhooks": 4, "onec": 6}
+EXAMPLES = {"iiko": 6, "iiko_webhooks": 4, "onec": 6, "onec_discount": 8}
 
 
 def suite_of(adapter: Adapter) -> type[ContractSuite]:

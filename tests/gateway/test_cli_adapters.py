@@ -183,6 +183,30 @@ def test_a_document_may_not_take_the_name_of_an_adapter_that_is_there(directory:
         load(directory, ENVIRON)
 
 
+def test_a_link_has_the_secrets_that_its_document_says(directory: Path) -> None:
+    shutil.copy(CONFIGS / "adapters" / "order_events.yaml", directory / "adapters")
+    file = directory / "links" / "shop.yaml"
+    link = LINK.replace("link: kiosk", "link: shop").replace("adapter: kiosk", "adapter: order_events")
+    link += "messages: {kinds: [balance_changed]}\nfar_side: {address: https://shop.example, secrets: {SECRETS}}\n"
+    secrets = {name: f"{name}: {{env: {name.upper()}}}" for name in ("client", "client_secret")}
+    environ = {**ENVIRON, **{name.upper(): name * 4 for name in secrets}}
+    file.write_text(link.replace("SECRETS", secrets["client"]))
+    with pytest.raises(ConfigError, match=r"shop.yaml:\d+: far_side.secrets: expected client_secret"):
+        load(directory, environ)
+    file.write_text(link.replace("SECRETS", ", ".join(secrets.values())))
+    assert load(directory, environ).links["shop"].messages
+
+
+def test_a_page_tells_what_comes_in_what_goes_out_and_which_secrets_that_takes() -> None:
+    told = run("docs", str(CONFIGS / "adapters" / "order_events.yaml")).output
+    assert "| closed | POST `events` | `event` = order.closed | PostReceipt |" in told
+    assert "PUT `cards/{wallets.0.cards.0.number}`; 404 is done |" in told
+    assert "Asked again and again: GET `events`" in told
+    assert "Secrets of the link (`far_side.secrets`): `client`, `client_secret`." in told
+    told = run("docs", str(CONFIGS / "adapters" / "csv_receipts.yaml")).output
+    assert "Several lines are one document: they begin where `record` = H, and end where `record` = E." in told
+
+
 # Trying and testing ---------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from gateway import metrics
 from gateway.cli import main
 from processing import steering
 from processing.errors import LinkDown
-from tests.gateway.test_delivery import Desk, cards, desk
+from tests.gateway.test_delivery import Desk, cards, desk, pulled, puller
 from tests.processing.books import Books
 
 __all__ = ["desk"]
@@ -65,6 +65,13 @@ def test_a_message_is_shown_with_its_story(desk: Desk, run) -> None:  # type: ig
     told = run("show", "crm", "--message", str(desk.rows()[0].id))
     assert "link_down  HTTP 503" in told and "out: POST /events" in told and "in: HTTP 503" in told
     assert "no message 5" in run("show", "crm", "--message", "5", code=1)
+
+
+def test_what_came_of_asking_for_news_is_shown(desk: Desk, run) -> None:  # type: ignore[no-untyped-def]
+    assert "crm was not asked yet" in run("looks", "crm")
+    pulled(desk, puller([1, LinkDown("away")], [])).run_once()
+    assert "link_down  away" in run("looks", "crm")
+    assert "asks for news" in run("list")
 
 
 def test_pause_resume_requeue_skip_edit_and_replay(desk: Desk, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

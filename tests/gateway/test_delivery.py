@@ -549,6 +549,62 @@ def test_a_pull_whose_facts_are_refused_is_seen(desk: Desk) -> None:
     assert (lane.last_error, lane.last_detail) == ("link_refused", "the core has refused: card_not_found")
 
 
+def test_what_a_pull_may_have_refused_is_told_and_does_not_keep_the_rest_away(desk: Desk) -> None:
+    card = desk.books.card()
+
+    def pull(job: Job, link: Link) -> Calling[None]:
+        yield Found((top_up("bad", "4000000000000000", 100), top_up("good", card, 100)), 1, may_be_refused=True)
+        yield Found(state=2, note="a shop that nobody has named")
+        raise NotYet("more", 0)
+
+    adapter = replace(webhook.ADAPTER, push=None, login=None, pull=pull)
+    delivery = pulled(desk, adapter)
+    (lane,) = delivery._claim(1, 1) if not delivery._prepare() else ()
+    delivery._work(Turn(lane))
+    assert desk.books.balance(card, "RUB") == 100
+    with desk.books.database.reading() as connection:
+        (tried,) = steering.looks(connection, desk.link, 5)
+    assert tried.outcome == "not_yet"
+    told = opened(desk.books.core.work.vault, tried.answer).decode().split("\n")
+    assert told == ["card_not_found: TopUp bad", "a shop that nobody has named"]
+    # No attempt is burnt, and it is its turn again at once.
+    (again,) = delivery._claim(1, 1)
+    assert (again.failures, again.state) == (0, "2")
+
+
+def test_a_session_for_a_talk_ends_with_it_whatever_has_failed(desk: Desk) -> None:
+    said: list[str] = []
+    answers = [200, 401, 200, LinkDown("away")]
+
+    def call(call: Call, session: Session | None, deadline: float) -> Reply:
+        assert isinstance(call, HttpCall)
+        said.append(f"{call.path} {(session.headers if session else {}).get('token', '')}".strip())
+        answer = answers.pop(0) if call.path == "push" else 200
+        if isinstance(answer, Exception):
+            raise answer
+        return HttpReply(answer, {}, f"t{len(said)}".encode())
+
+    def login(secrets: Any, link: Link) -> Calling[Session]:
+        reply = yield from http(HttpCall("POST", "login"))
+        return Session({"token": reply.body.decode()}, 3600, goodbye=HttpCall("POST", "goodbye"), for_talk=True)
+
+    def push(job: Job, link: Link) -> Calling[None]:
+        checked((yield from http(HttpCall("POST", "push"))))
+
+    desk.far.call = call  # type: ignore[method-assign]
+    adapter = replace(webhook.ADAPTER, push=replace(webhook.ADAPTER.push, talk=push), login=login)  # type: ignore[type-var]
+    cards(desk.books, 3)
+    link = Link(desk.link, MOSCOW, ZoneInfo("Europe/Moscow"), {"batch": 1})
+    out = Outgoing(link, adapter, desk.policy, {}, lambda again: desk.far)
+    core = desk.books.core
+    Delivery(core, core.work.vault, {desk.link: out}, (), lambda: False).run_once()
+    assert said == [
+        *("login", "push t1", "goodbye t1"),
+        *("login", "push t4", "goodbye t4", "login", "push t7", "goodbye t7"),
+        *("login", "push t10", "goodbye t10"),
+    ]
+
+
 def test_a_session_is_used_until_it_is_over_and_ended_with_a_goodbye(desk: Desk) -> None:
     """One login for many calls, another one when the far side knows the session no more, and a goodbye at the end."""
     said: list[str] = []

@@ -20,6 +20,7 @@ from gateway.yaml_files import read_yaml
 from processing.errors import ConfigError
 from processing.programme import document as documents_module
 from processing.programme.document import ProgrammeDocument, simple
+from tests.effort import drawn
 from tests.gateway.programme_documents import CHAIN, CONFIGS, documents
 
 SAMPLES = sorted((CONFIGS / "programmes").glob("*.yaml"))
@@ -43,7 +44,9 @@ def test_a_sample_comes_back_from_its_document(sample: Path, file: Path) -> None
 
 
 # Shrinking takes minutes and finds no more: the message names line and path.
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.reuse, Phase.generate])
+@settings(
+    max_examples=drawn(60), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.reuse, Phase.generate]
+)
 @given(documents())
 def test_any_document_comes_back_from_its_text(file: Path, document: ProgrammeDocument) -> None:
     """And editors find nothing wrong with it."""

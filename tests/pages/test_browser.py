@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
 
 from gateway.console import pages as declared
+from gateway.console import trials
 from gateway.console.door import NEEDED, WRITES
+from gateway.workshop import Core, scratch_books
+from processing import audit, tables
+from processing.database import Database
 from tests.pages import world as worlds
-from tests.pages.world import PASSWORD, World
+from tests.pages.world import CARD, PASSWORD, PHONE, Visitor, World
 
 # Whoever reads what pages there are has to have declared them.
 assert declared.PAGES
@@ -46,6 +52,7 @@ def pages(world: World) -> dict[str, list[str]]:
         "message": [f"/console/messages/{dead}", f"/console/messages/{blocking}", f"/console/messages/{waiting}"],
         "exchanges": ["/console/exchanges", "/console/exchanges?kind=ours&link=moscow&from=2026-01-01"],
         "exchange": [f"/console/exchanges/{exchange}", f"/console/exchanges/{bad}"],
+        "trial": ["/console/try", f"/console/try?exchange={exchange}"],
         "password": ["/console/password"],
         "nowhere": ["/console/nothing"],
     }
@@ -110,6 +117,8 @@ OVERLAPS = """() => {
   return found.slice(0, 3);
 }"""
 SAYS = "document.body.innerText"
+MESSAGE = """{"do": "sale", "card": "5550001234", "points": 100, "receipt": {"number": "17", "till": "3", "shift": "1",
+ "closed": "2026-05-04T19:52:31", "total": "522.50", "lines": []}}"""
 
 
 # Colours of text on paper: black, and what stands behind it in grey.
@@ -327,3 +336,91 @@ def test_a_page_refreshes_itself_unless_it_is_in_use_and_says_when_it_cannot(bro
         assert not stale.is_visible()
         page.clock.run_for(11_000)
         stale.wait_for(state="visible")
+
+
+def test_a_pasted_message_is_told_step_by_step(browser: Any, served: Served) -> None:
+    """Which rule takes it and why no other does, what was read, asked, booked and answered; a phone shows all of it."""
+    with page_of(browser, served, "olga") as page:
+        page.goto("/console/")
+        page.get_by_role("link", name="Разбор сообщения").click()
+        page.get_by_label("Подключение или описание").select_option("adapter:acme")
+        page.get_by_label("Адрес после подключения").fill("receipt")
+        page.get_by_label("Сообщение", exact=True).fill(MESSAGE)
+        page.get_by_role("button", name="Разобрать").click()
+        page.get_by_role("heading", name="Что отвечено").wait_for()
+        said = page.locator("main").inner_text()
+        for told in ("нет: do is 'sale', expected quote", "'522.50'", "52250", "PostReceipt", "ReceiptPosted"):
+            assert told in said, told
+        assert '"points":371.62' in page.get_by_label("Что отвечено").last.inner_text()
+        check_layout(page, NARROW)
+
+
+# Trying messages, beyond what a browser shows: here, where the pages are served already ---------------------------
+
+TRY = "/console/try"
+CARD_ASKED = '{"card": "5550001234", "phone": "<b>"}'
+
+
+@pytest.fixture(scope="module")
+def core() -> Iterator[Core]:
+    with scratch_books() as made:
+        yield made
+
+
+@pytest.fixture
+def trying(served: Served, core: Core, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The pages, which try everything before the same scratch books: to make them takes half a second."""
+    monkeypatch.setattr(trials, "scratch_books", lambda: nullcontext(core))
+    return served[0]
+
+
+def trial(visitor: Visitor, **fields: str) -> TestResponse:
+    return visitor.client.post(TRY, data={"csrf": visitor.token(TRY), **fields})
+
+
+def operations(database: Database) -> int:
+    with database.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(tables.operation)).scalar_one())
+
+
+def test_a_message_is_tried_with_its_query_headers_and_encoding_and_books_nothing(trying: World) -> None:
+    visitor, before = trying.signed_in("oscar"), operations(trying.database)
+    told = trial(visitor, subject="adapter:acme", path="/card/", body=CARD_ASKED).get_data(as_text=True)
+    assert "takes it" in told and "Identified" in told and "Анна Смирнова" in told
+    assert "<b>" not in told and "&lt;b&gt;" in told
+    told = trial(visitor, subject="adapter:acme", path="nowhere").get_data(as_text=True)
+    assert "No rule has this address and method." in told and "no_such_route" in told
+    told = trial(visitor, subject="link:moscow", path="getcardinfoex.php", body="<ROOT/>").get_data(as_text=True)
+    assert "This protocol is written in Python" in told and "The books were not asked." in told
+    assert operations(trying.database) == before
+    request = trials._pasted({**trials.BLANK, "encoding": "cp1251", "body": "Ё", "headers": "X-A: b:c\r\n"}, None)
+    assert (request.body, request.headers) == (b"\xa8", {"x-a": "b:c"})
+
+
+def test_one_of_the_log_is_tried_by_whom_it_is_shown_to_and_who_says_why(trying: World) -> None:
+    visitor, exchange = trying.signed_in("oscar"), trying.exchanges["moscow"][-1]
+    assert PHONE not in visitor.get(f"{TRY}?exchange={exchange}").get_data(as_text=True)
+    assert trial(visitor, exchange=str(exchange), reason=" ").status_code == 422
+    with trying.database.reading() as connection:
+        assert audit.changes(connection, "personal_shown", f"exchange {exchange}") == []
+    told = trial(visitor, exchange=str(exchange), reason="a guest complains").get_data(as_text=True)
+    assert CARD in told and "What is answered" in told
+    with trying.database.reading() as connection:
+        (kept,) = audit.changes(connection, "personal_shown", f"exchange {exchange}")
+    assert (kept.actor, kept.details["reason"]) == ("console/oscar", "a guest complains")
+    stranger = trying.signed_in("pavel")
+    for fields in (
+        {"exchange": str(exchange)},
+        {"subject": "link:moscow"},
+        {"subject": "adapter:none"},
+        {"subject": "x"},
+    ):
+        assert trial(stranger, reason="because of this", **fields).status_code == 404, fields
+    assert stranger.get(f"{TRY}?exchange={exchange}").status_code == 404
+    assert trying.signed_in("vera").get(TRY).status_code == 403
+
+
+def test_one_message_is_tried_at_a_time(trying: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "WAIT_SECONDS", 0)
+    with trials._one_at_a_time:
+        assert trial(trying.signed_in("oscar"), subject="adapter:acme", path="ping").status_code == 503

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import Connection, select, update
 from werkzeug.test import TestResponse
 
+from adapters.declarative import Declared, build
 from adapters.registry import ADAPTERS
 from gateway import app
 from gateway.app import Parts
@@ -25,6 +27,7 @@ from gateway.console import operators
 from gateway.delivery import ATTEMPT_PLACE
 from gateway.exchange_log import ExchangeLog, pack_request
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
+from gateway.yaml_files import read_yaml
 from processing import outbox, tables
 from processing.database import Database
 from processing.events import Event, Stamps, row
@@ -33,6 +36,7 @@ from processing.tables import exchange_log
 from tests.processing.books import ALMATY, CHAIN, MOSCOW, PROGRAMMES, URAL, Books
 
 SAMPLES = Path(__file__).parents[1] / "adapters" / "rkeeper" / "samples"
+CONFIGS = Path(__file__).parents[2] / "configs"
 PASSWORD = "correct horse battery"
 PHONE, CARD = "+79215550142", "7770000000000017"
 SAID = f'POST /hook {{"phone": "{PHONE}"}}'.encode()
@@ -76,8 +80,15 @@ def link(code: str, store: str) -> LinkSettings:
     return LinkSettings(code, "rkeeper", store, code != OFF, b"s" * 32, networks, options)
 
 
+@cache
+def document() -> Declared:
+    """An adapter in YAML, read once."""
+    return build(read_yaml(CONFIGS / "adapters" / "acme.yaml"))
+
+
 def settings() -> Settings:
-    return Settings(GatewaySettings(), CHAIN, PROGRAMMES, {code: link(code, store) for code, store in LINKS.items()})
+    links = {code: link(code, store) for code, store in LINKS.items()}
+    return Settings(GatewaySettings(), CHAIN, PROGRAMMES, links, documents={"acme": document()})
 
 
 @dataclass

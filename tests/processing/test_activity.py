@@ -56,10 +56,11 @@ from processing.results import Exchanged, Identified, ReceiptPosted, ReceiptRetu
 from processing.units import proportion, spread
 from processing.verify import verify
 from tests.conftest import EMPTY
+from tests.effort import drawn
 from tests.processing.books import ALMATY, CHAIN, MOSCOW, PLAIN, POINTS, URAL, Books, StillClock, post, rows, use
 
 ZONES = {store.code: ZoneInfo(store.zone) for store in CHAIN.stores}
-LIVES, STEPS = 25, 14
+LIVES, STEPS = drawn(25), 14
 SEEDS = st.integers(0, 2**32)
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 """A seed cannot shrink."""

@@ -26,6 +26,7 @@ from processing.commands import (
 from processing.errors import LoyaltyError
 from processing.execute import Outcome
 from processing.results import ReceiptRestored
+from tests.effort import drawn
 from tests.processing.books import (
     ALMATY,
     MONEY,
@@ -254,7 +255,7 @@ def check_resent(world: World, done: Sequence[tuple[Command[Any], Outcome, Seen]
     assert world.books.written() == before
 
 
-@settings(max_examples=40, phases=NO_SHRINKING)
+@settings(max_examples=drawn(40), phases=NO_SHRINKING)
 @given(program=PROGRAM, minutes=st.integers(0, 1_000))
 @example(program=[[Step("post", cards=((0, 50, 50),), at=1), Step("rollback", at=2), Step("post", at=3)]], minutes=0)
 @example(
@@ -299,7 +300,7 @@ USES = st.lists(
 )
 
 
-@settings(max_examples=20, phases=NO_SHRINKING)
+@settings(max_examples=drawn(20), phases=NO_SHRINKING)
 @given(
     opening=OPENING,
     uses=USES,
@@ -341,7 +342,7 @@ def test_void_right_after_restores_balances_and_every_lot(
 # Law 6 -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, phases=NO_SHRINKING)
+@settings(max_examples=drawn(20), phases=NO_SHRINKING)
 @given(
     asked=st.lists(st.integers(1, 600), min_size=1, max_size=12),
     split=st.lists(st.integers(1, 4), min_size=12, max_size=12),

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,15 @@ from processing.commands import (
     MergeHolders,
     NameWallet,
     ReadChain,
+    ReadLastPurchase,
     ReadTransactions,
     ReadTurnover,
     Ref,
+    ReturnReceipt,
 )
 from processing.errors import BadMessage, CardNotFound, ForeignStore
 from processing.names import uuid_wallet
+from processing.recount import recount
 from processing.results import Transaction
 from tests.processing.books import (
     MONEY,
@@ -152,6 +156,65 @@ def test_turnover_counts_receipts_and_own_money_since_a_day(books: Books, clock:
     assert (lately.visits, lately.turnover_minor) == (1, 20_000)
     nobody = told(books, ReadTurnover(refs=(ref(books.card()),)))
     assert (nobody.visits, nobody.turnover_minor) == (0, 0)
+
+
+def test_turnover_and_the_last_purchase_leave_out_a_receipt_that_is_rung_up_anew(
+    books: Books, clock: StillClock
+) -> None:
+    card = books.card(10_000)
+    first = clock.at.date()
+    books.done(post("a", use(card, spend_minor=10_000), total=10_000))
+    clock.forward(days=3)
+    books.done(post("b", use(card, spend_minor=20_000), total=20_000))
+    asked = {"refs": (ref(card),), "store": MOSCOW}
+    for without, money, visits, day in (("", 30_000, 2, clock.at.date()), ("b", 10_000, 1, first)):
+        bought = told(books, ReadTurnover(**asked, without=without))
+        assert (bought.turnover_minor, bought.visits) == (money, visits)
+        last = told(books, ReadLastPurchase(**asked, without=without))
+        assert last.day == day
+    assert told(books, ReadTurnover(**asked, until=first)).turnover_minor == 10_000
+    assert told(books, ReadTurnover(**asked, until=first, without="b")).turnover_minor == 10_000
+    assert told(books, ReadLastPurchase(**asked, until=first, without="a")).day is None
+    # What is void has been taken away already, and a strange key names nothing.
+    books.done(void("b"))
+    for without in ("b", "no such key"):
+        assert told(books, ReadTurnover(**asked, without=without)).turnover_minor == 10_000
+    assert isinstance(outcome(books, ReadTurnover(refs=(ref(card),), store="nowhere", without="a")), ForeignStore)
+
+
+def test_a_receipt_is_left_out_of_the_wallet_that_has_it_since_a_merge(books: Books) -> None:
+    source, target = books.card(), books.card()
+    books.done(post("a", use(source, spend_minor=10_000), total=10_000))
+    books.done(post("b", use(target, spend_minor=20_000), total=20_000))
+    books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(source), target=ref(target)))
+    asked = {"refs": (ref(target),), "store": MOSCOW}
+    assert told(books, ReadTurnover(**asked)).turnover_minor == 30_000
+    assert told(books, ReadTurnover(**asked, without="a")).turnover_minor == 20_000
+
+
+def test_money_that_goes_back_without_a_sale_leaves_the_turnover_until_the_return_is_void(books: Books) -> None:
+    card = books.card()
+    books.done(post("a", use(card, earn=0, spend_minor=30_000), total=30_000))
+    back = ReturnReceipt(
+        store=MOSCOW, keys=("r",), receipt=receipt(10_000), cards=(use(card, earn=0, spend_minor=10_000),), fact=True
+    )
+    books.done(back)
+    asked = ReadTurnover(refs=(ref(card),))
+    assert (told(books, asked).turnover_minor, told(books, asked).visits) == (20_000, 1)
+    # A sale that is named and not known had added nothing.
+    books.done(msgspec.structs.replace(back, keys=("s",), sale="never seen"))
+    assert told(books, asked).turnover_minor == 20_000
+    books.done(void("r"))
+    assert told(books, asked).turnover_minor == 30_000
+    assert recount(books.database) == 0
+
+
+def test_a_document_of_points_alone_is_no_visit_and_within_every_limit(books: Books) -> None:
+    card = books.card(10_000)
+    posted = books.done(post("points", use(card, redeem=1_000, earn=500), receipt=receipt(0), fact=True))
+    assert posted.flags == ()
+    assert told(books, ReadTurnover(refs=(ref(card),))).visits == 0
+    assert books.balance(card) == 9_500
 
 
 def test_a_wallet_tells_all_its_cards_with_their_names(books: Books) -> None:

@@ -48,6 +48,7 @@ from processing.programme.facts import NOTHING_KNOWN, Day, History, near
 from processing.programme.payment import limit, payable
 from processing.programme.terms import terms
 from processing.programme.tiers import Membership, judge, measured, next_look
+from tests.effort import drawn
 from tests.processing.programme_strategies import (
     DISCOUNT_GIVES,
     EXPIRIES,
@@ -66,7 +67,7 @@ from tests.processing.programme_strategies import (
     rules,
 )
 
-EXAMPLES, MORE = settings(max_examples=40), settings(max_examples=80)
+EXAMPLES, MORE = settings(max_examples=drawn(40)), settings(max_examples=drawn(80))
 DATA = st.data()
 NOON = Moment(STORES[0], datetime(2026, 5, 5, 12, tzinfo=ZoneInfo("Europe/Moscow")))
 
@@ -433,7 +434,7 @@ def agrees(told: Receipt, parts: Sequence[Part], moment: Moment) -> None:
     assert shown_of(posted) == shown_of(quoted)
 
 
-@settings(max_examples=60, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=drawn(60), phases=(Phase.explicit, Phase.generate))
 @given(data=DATA, moment=MOMENTS)
 def test_a_closed_receipt_gets_what_its_quote_has_promised(data: st.DataObject, moment: Moment) -> None:
     _, told, parts = asked(data)

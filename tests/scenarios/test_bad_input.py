@@ -26,10 +26,11 @@ from lxml import etree
 from gateway import committer
 from gateway.pos import KEPT_OF_TOO_LARGE
 from processing.verify import verify
+from tests.effort import drawn
 from tests.processing.books import Books
 from tests.scenarios.test_rkeeper import RESTORE, RETURN, Answer, Bill, Part, Shop, look_up, open_shop
 
-EXAMPLES = {"sqlite": 400, "postgresql": 100}
+EXAMPLES = {"sqlite": drawn(400), "postgresql": drawn(100)}
 MEGABYTE = 1 << 20
 CARD_INFO, TRANSACTIONS = "getcardinfoex", "transactionsex"
 

@@ -6,9 +6,6 @@ the first send, pays with points only while the line works, and puts into its qu
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import threading
 import uuid
 from collections.abc import Iterator
@@ -19,79 +16,13 @@ from typing import Any
 import pytest
 import zeep
 import zeep.exceptions
-from zeep.transports import Transport
 
 from adapters import onec_soap
-from gateway.books import Books as Asking
-from gateway.credentials import LinkSecret
-from gateway.pos import Pos, doors
-from gateway.settings import GatewaySettings, LinkSettings
-from processing.verify import verify
-from tests.processing.books import MONEY, MOSCOW, POINTS, Books
+from tests.processing.books import MONEY, POINTS, Books
+from tests.scenarios.soap_line import Line, Wire, line_to
 
-LINK, SECRET = "desk", "пароль кассы 1С, длинный"
-PATH = f"/pos/{LINK}/ws/Loyalty"
 CLOSED = datetime(2026, 5, 4, 19, 52, 30)  # the store's own time
 TWINS = 8
-
-
-class Silent:
-    """An exchange log that nobody reads here."""
-
-    def record(self, **told: Any) -> None:
-        pass
-
-
-@dataclass
-class Line:
-    """The way to the door. ``fails`` are asked for each call whether it is lost, and where: before, after or not."""
-
-    pos: Pos
-    fails: list[str] = field(default_factory=list)
-
-    def call(self, method: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        how = self.fails.pop(0) if self.fails else ""
-        if how == "before":
-            raise ConnectionError("the line is down")
-        said: list[Any] = []
-        environ = {
-            "PATH_INFO": PATH,
-            "REQUEST_METHOD": method,
-            "QUERY_STRING": "wsdl" if method == "GET" else "",
-            "REMOTE_ADDR": "192.0.2.7",
-            "HTTP_HOST": "loyalty.example",
-            "wsgi.input": io.BytesIO(body),
-            **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
-        }
-        answer = b"".join(self.pos(environ, lambda status, told: said.extend((status, told))))
-        if how == "after":
-            raise ConnectionError("the answer is lost")
-        return int(said[0].split()[0]), dict(said[1]), answer
-
-
-class Wire(Transport):
-    """zeep's transport over that line."""
-
-    def __init__(self, line: Line) -> None:
-        super().__init__()
-        self.line = line
-        self.headers = {"authorization": "Basic " + base64.b64encode(f"касса:{SECRET}".encode()).decode()}
-
-    def load(self, url: str) -> bytes:
-        return self.line.call("GET", b"", self.headers)[2]
-
-    def post(self, address: str, message: bytes, headers: dict[str, str]) -> Any:
-        assert address == f"http://loyalty.example{PATH}"
-        status, told, body = self.line.call("POST", message, self.headers | headers)
-        return _Reply(status, told, body)
-
-
-@dataclass
-class _Reply:
-    status_code: int
-    headers: dict[str, str]
-    content: bytes
-    encoding = "utf-8"
 
 
 @dataclass
@@ -152,25 +83,8 @@ def purchase(total: str = "1000.00") -> dict[str, Any]:
 
 @pytest.fixture
 def line(books: Books) -> Iterator[Line]:
-    settings = LinkSettings(
-        code=LINK,
-        adapter="onec_soap",
-        store=MOSCOW,
-        enabled=True,
-        secrets=(LinkSecret(hashlib.sha256(SECRET.encode()).digest()),),
-        addresses=(),
-        options=onec_soap.Options().load({"units": [{"unit": POINTS}, {"unit": MONEY}]}),
-        user="касса",
-    )
-    zones = {code: info.zone.key for code, info in books.core.work.directory.stores.items()}
-    ask = Asking(books.core, GatewaySettings(), None).ask
-    yield Line(Pos(_nowhere, doors({LINK: settings}, {"onec_soap": onec_soap.ADAPTER}, zones), ask, Silent()))  # type: ignore[arg-type]
-    books.check_laws()
-    assert [(check.name, check.rows) for check in verify(books.database) if check.rows] == []
-
-
-def _nowhere(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    raise AssertionError(f"{environ['PATH_INFO']} is not a till's")
+    with line_to(books, onec_soap.ADAPTER, "ws/Loyalty", {"units": [{"unit": POINTS}, {"unit": MONEY}]}) as line:
+        yield line
 
 
 @pytest.fixture(params=["", "12"], ids=["soap_1_1", "soap_1_2"])

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,6 @@ import pytest
 
 from gateway.exchange_log import Recorded, read
 from gateway.master_keys import load_keys
-from gateway.server import STOP_SECONDS
 from processing.database import Database
 from processing.secrets import load_vault
 from processing.verify import verify
@@ -32,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import seed
 
 CARDS, CLIENTS, RECEIPTS, STOP_AFTER = 200, 32, 4_000, 150
-# A stop under load takes as long as the slowest message that is under way, and not the time that a hung one is given.
-QUICK_SECONDS = 8.0
+# What a stop says of a process that has not ended by itself in the time that a hung message is given.
+KILLED = ("refused to gracefully stop", "_killed")
 # Less than a batch waits for a lock.
 HELD_SECONDS = 0.9
 
@@ -90,13 +89,11 @@ def test_stop_under_load_answers_everything_that_was_read(url: str, config: Path
     def stop(count: int) -> None:
         if count != STOP_AFTER:
             return
-        told.append(time.monotonic())
         if way == "SIGTERM":
             served.process.send_signal(signal.SIGTERM)
         else:  # a terminal tells the whole group
             os.killpg(served.process.pid, signal.SIGINT)
 
-    told: list[float] = []
     with serving(config, url, environ, *options(url)) as served:
         requests = receipts(seed.seed(url, CARDS), RECEIPTS, "C0FFEE01")
         kept, silent = (socket.create_connection((HOST, served.port), 20) for _ in range(2))
@@ -104,7 +101,6 @@ def test_stop_under_load_answers_everything_that_was_read(url: str, config: Path
         tills = Tills(served.port, requests, CLIENTS, on_answer=stop)
         tills.start()
         code = served.process.wait(60)
-        took = time.monotonic() - told[0]
         tills.wait()
         log = served.log.read_text()
         assert (kept.recv(1), silent.recv(1)) == (b"", b"")
@@ -113,8 +109,7 @@ def test_stop_under_load_answers_everything_that_was_read(url: str, config: Path
         with pytest.raises(ProcessLookupError):
             os.killpg(served.process.pid, 0)
     assert code == 0
-    assert took < QUICK_SECONDS, log[-4_000:]
-    assert "refused to gracefully stop" not in log and "Traceback" not in log
+    assert not any(word in log for word in (*KILLED, "Traceback")), log[-4_000:]
     assert tills.problems == []
     assert STOP_AFTER <= len(tills.answers) < RECEIPTS, "nothing was interrupted"
     check_books_and_log(url, environ, requests, tills.answers)
@@ -125,11 +120,9 @@ def test_workers_that_are_still_starting_do_not_delay_a_stop(url: str, config: P
     if url.startswith("sqlite"):
         pytest.skip("one web worker")
     with serving(config, url, seed.write_config(config), "--workers", "6") as served:
-        told = time.monotonic()
         assert served.stop() == 0
         log = served.log.read_text()
-    assert time.monotonic() - told < QUICK_SECONDS, log[-4_000:]
-    assert "refused to gracefully stop" not in log
+    assert not any(word in log for word in KILLED), log[-4_000:]
 
 
 def test_messages_that_wait_for_the_database_when_the_stop_comes_are_answered(url: str, config: Path) -> None:
@@ -174,18 +167,11 @@ def test_half_a_message_delays_the_stop_for_a_bounded_time_and_loses_nothing(url
             tills = Tills(served.port, requests, CLIENTS)
             tills.start()
             tills.wait_for(STOP_AFTER)
-            assert timed(served.stop) < STOP_SECONDS + QUICK_SECONDS
+            assert served.stop() == 0
             tills.wait()
             assert hung.recv(1) == b""
     assert tills.problems == []
     check_books_and_log(url, environ, requests, tills.answers)
-
-
-def timed(stop: Callable[[], int]) -> float:
-    """Seconds until it has ended, with exit code 0."""
-    started = time.monotonic()
-    assert stop() == 0
-    return time.monotonic() - started
 
 
 @pytest.mark.slow

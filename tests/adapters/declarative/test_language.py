@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from gateway.yaml_files import read_yaml
 from processing.commands import Identify, PostReceipt, Ref
 from processing.errors import BadMessage
 from processing.results import ReceiptPosted
+from tests.adapters.declarative.documents import changed
 
 ACME = Path(__file__).parents[3] / "configs" / "adapters" / "acme.yaml"
 AT = datetime(2026, 5, 4, 16, 52, 31, tzinfo=UTC)
@@ -50,20 +50,11 @@ refusals:
   body: {code: {error: code}}
 """
 
+PARSED = yaml.safe_load(SMALL)
+
 
 def small(**changes: Any) -> dict[str, Any]:
-    """The document, with changes at dotted paths; ``None`` takes a key away."""
-    document: dict[str, Any] = copy.deepcopy(yaml.safe_load(SMALL))
-    for path, value in changes.items():
-        at: Any = document
-        *steps, last = [int(step) if step.isdecimal() else step for step in path.split("__")]
-        for step in steps:
-            at = at[step]
-        if value is None:
-            del at[last]
-        else:
-            at[last] = value
-    return document
+    return changed(PARSED, **changes)
 
 
 def say(document: dict[str, Any], path: str, body: Any = b"", *outcomes: Any, **request: Any) -> Conversation:
@@ -119,6 +110,31 @@ def test_numbers_are_never_binary_fractions_and_come_back_as_they_were() -> None
     document = small(rules__0__answer={"total": {"at": "total"}, "text": {"at": "number"}})
     answer = say(document, "sale/3", b'{"number": "0.1", "total": 70368744177.01}', POSTED).response.body
     assert answer == b'{"total":70368744177.01,"text":"0.1"}'
+
+
+def test_an_empty_text_in_a_list_is_nothing_and_what_is_needed_alone_may_be_empty() -> None:
+    assert asked(small(), {"number": "17", "total": 1, "card": ""}).cards == ()
+    document = small(rules__0__fields__keys=["k"], rules__0__fields__content="c")
+    assert asked(document, {"number": "", "total": 1}).receipt.number == ""
+
+
+@pytest.mark.parametrize(
+    ("tree", "told"),
+    [
+        ({"at": "total", "as": "roubles"}, b"522.50"),
+        ({"at": "total", "as": ["roubles", "kopecks"]}, b"52250"),
+        ({"at": "number", "as": "roubles", "default": 0}, b"0"),
+        ({"at": "nothing", "as": "roubles", "default": "none"}, b'"none"'),
+        ({"join": [{"at": "number"}, {"of": "operation_id"}], "with": "/"}, b'"N 17/7"'),
+        ({"at": "rows"}, b'[{"n":1.0,"of":null}]'),
+        ({"each": {"at": "rows"}, "give": {"item": "n", "as": "whole"}}, b"[1]"),
+    ],
+)
+def test_an_answer_echoes_the_message_and_leaves_out_what_it_cannot_read(tree: Any, told: bytes) -> None:
+    """It does not refuse what was booked already."""
+    body = b'{"number": "N 17", "total": "522,5", "rows": [{"n": 1.0, "of": null}]}'
+    answer = say(small(rules__0__answer={"told": tree}), "sale/3", body, POSTED).response.body
+    assert answer == b'{"told":' + told + b"}"
 
 
 def test_every_root_of_a_path() -> None:
@@ -275,7 +291,7 @@ def test_the_rule_is_chosen_by_the_message_and_none_is_told_why() -> None:
 # Mistakes -------------------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"rules__0__ask": "PostReciept"}, "rules.0.ask", "Must be one of"),
+    ({"rules__0__ask": "PostReciept"}, "rules.0.ask", "did you mean 'PostReceipt'?"),
     ({"rules__0__fields__receipt__totl_minor": 1}, "rules.0.fields.receipt.totl_minor", "did you mean 'total_minor'?"),
     ({"rules__0__fields__receipt__total_minor": {"at": "total"}}, "rules.0.fields.receipt.total_minor", "kopecks, "),
     (
@@ -323,6 +339,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"rules__0__fields__store": "x"}, "rules.0.fields.store", "no document says it"),
     ({"rules__0__answer": {"id": {"of": "operation"}}}, "rules.0.answer.id.of", "did you mean 'operation_id'?"),
     ({"rules__0__answer": {"id": {"of": "operation_id", "as": "digits"}}}, "rules.0.answer.id.as", "reads only"),
+    ({"rules__0__answer": {"id": {"at": "n", "as": ["roubles", "digits"]}}}, "rules.0.answer.id.as", "reads only"),
     ({"rules__0__answer": {"id": {"error": "code"}}}, "rules.0.answer.id.error", "only refusals"),
     ({"rules__0__answer": {"id": {"each": {"of": "at"}, "give": 1}}}, "rules.0.answer.id.each", "a path to a list"),
     ({"rules__0__answer": None}, "rules.0.answer", "Missing data"),
@@ -331,7 +348,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"auth": {"scheme": "header"}}, "auth.name", "expected one for header"),
     ({"auth": {"scheme": "magic"}}, "auth.scheme", "Must be one of"),
     ({"refusals__codes": {"card_not_fond": {"status": 404}}}, "refusals.codes.card_not_fond", "'card_not_found'?"),
-    ({"rulez": []}, "rulez", "Unknown field"),
+    ({"rulez": []}, "rulez", "Unknown field; did you mean 'rules'?"),
     ({"private": []}, "private", "Shorter than minimum"),
 ]
 
@@ -479,5 +496,5 @@ def test_what_files_tell_are_facts_and_messages_need_answers() -> None:
     assert "[first, last]" in mistakes(lines(lines="fixed", columns={"n": [4, 1]}))["files.columns"]
     document = lines()
     del document["files"]
-    assert "rules for messages, or files" in mistakes(document)["rules"]
+    assert "rules for messages, files, push or pull" in mistakes(document)["rules"]
     assert mistakes(small(refusals=None)) == {"refusals": "Missing data for required field."}
