@@ -49,6 +49,8 @@ MAX_CONTENT = 64
 CUTS = 60
 # As often as a mutated message must at least ask, and be refused, for the laws about them to say something.
 LEAST = 3
+# Of so many at least; an adapter with few examples of each sample has many samples.
+DRAWS = 100
 
 _read = functools.cache(read_samples)
 
@@ -186,7 +188,7 @@ class ContractSuite:
         """Some mutated messages must still ask and some must be refused, else the laws above say little."""
         told = {"asks": 0, "refused": 0}
 
-        @few(4 * self.examples)
+        @few(max(4 * self.examples, DRAWS))
         @given(st.data(), st.sampled_from(self.asking()))
         def count(data: st.DataObject, sample: Sample) -> None:
             broken = sample.with_body(mutated(sample.request.body, data))
