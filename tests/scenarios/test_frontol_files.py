@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from adapters.contract import Link, Source
+from adapters.contract import Adapter, Link, Source
+from adapters.declarative import build
 from adapters.frontol import ADAPTER, keys
 from gateway import exchange_log, file_import
 from gateway.delivery import Delivery
@@ -24,6 +25,7 @@ from gateway.far_side import FarSide
 from gateway.file_import import FileImport, Summary
 from gateway.talks import Outgoing
 from gateway.worker import transport_of
+from gateway.yaml_files import read_yaml
 from processing import outbox
 from processing.commands import CardUse, PostReceipt, Receipt, Ref
 from processing.database import Database
@@ -257,11 +259,12 @@ class Watched:
     shop: Shop
     far_side: FarSide
     folder: Path
+    adapter: Adapter = ADAPTER
 
     def worker(self, is_stopped: Callable[[], bool] = lambda: False) -> Delivery:
         out = Outgoing(
             self.shop.link,
-            ADAPTER,
+            self.adapter,
             DeliverySettings(jitter_seconds=0),
             {},
             partial(transport_of, self.far_side, "frontol-1"),
@@ -318,6 +321,39 @@ def test_a_report_that_grows_is_never_marked_while_something_is_under_way(watche
     # Marked where the first one is whole and nothing else has begun, and at the end.
     one = [(0, b"#", b"#")] * (half - 1) + [(1, b"#", b"@")]
     assert marks == [*one, *[(1, b"#", b"#")] * (half - 1), (2, b"#", b"@")]
+
+
+def test_what_makes_no_sense_is_kept_once_however_often_its_file_is_read(watched: Watched) -> None:
+    till = Till()
+    lines = [*till.document(Doc(4120)), *till.document(Doc(4121)), *till.document(Doc(4122))]
+    broken = [*lines[:2], "nonsense", *lines[2:]]
+    kept = []
+    for end in range(2, len(broken) + 1):
+        watched.write(till.report(broken[:end]))
+        watched.look()
+        kept.append(len(watched.shop.log()))
+    watched.write(till.report([*lines[:1], "of another day", *lines[2:]]))
+    watched.look()
+    # The line, and the document that it has spoiled; then the same of the new report.
+    assert sorted(set(kept)) == [0, 1, 2]
+    assert len(watched.shop.log()) == 4
+    watched.shop.check()
+
+
+def test_what_a_yaml_adapter_can_not_read_or_book_is_kept_once(watched: Watched) -> None:
+    watched.adapter = build(read_yaml(Path(__file__).parents[2] / "configs" / "adapters" / "csv_shop.yaml")).adapter
+    head, told = "kind;shop;till;number;closed;total;card\n", ""
+    for line in (
+        "dance;1;3;18;04.05.2026 19:58;1;\n",
+        "sale;1;3;19;04.05.2026 20:01;99,90;\n",
+        "sale;1;3;19;04.05.2026 20:01;11,00;\n",
+        "sale;1;3;20;04.05.2026 20:02;9,90;\n",
+    ):
+        told += line
+        watched.write((head + told).encode(), "receipts.csv")
+        watched.look()
+    assert watched.shop.receipts == 2
+    assert [each.outcome for each in watched.shop.log()] == ["bad_message", "key_reused"]
 
 
 def test_a_foreign_file_stops_no_other(watched: Watched) -> None:
