@@ -202,6 +202,13 @@ class Core:
             # Whoever comes for an answer will hear of it.
             log.warning("programmes_not_read", reason=sqlstate(error))
 
+    def has_store(self, code: str) -> bool:
+        """Whether the books know this store; where they did not, they are looked at once more."""
+        if code not in self.work.directory.stores:
+            with self.work.database.reading() as connection:
+                self.work = replace(self.work, directory=load(connection, self.work.database.now(connection)))
+        return code in self.work.directory.stores
+
     def _execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [self._unfit(command) for command in commands]
         sound = [i for i, outcome in enumerate(outcomes) if outcome is None]
