@@ -31,7 +31,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 from zoneinfo import ZoneInfo
 
-from marshmallow import Schema
+from marshmallow import Schema, fields
 
 from processing.commands import Ask, Query, Ref
 from processing.errors import LinkDown, LinkRefused, LoyaltyError
@@ -366,6 +366,15 @@ class Session:
 Login = Callable[[Mapping[str, str], Link], "Calling[Session] | Session"]
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A far side that counts calls by login. Links of one address whose secrets of these names are the same speak
+    under one login: one talk at a time, and a call every ``seconds``."""
+
+    seconds: Callable[[Link], float]
+    secrets: frozenset[str]
+
+
 # What files tell --------------------------------------------------------------------------------------------
 
 
@@ -404,8 +413,8 @@ class Adapter:
     ``unit_scale`` is the scale that a unit must have to be named in the options of a link. ``fiscal``: what its tills
     can print.
     ``push`` says messages of the outbox to the far side, ``pull`` asks it for news; ``login`` is the only one that
-    sees the secrets of the link. ``files`` reads what it leaves in the link's folder; with ``site_exchange`` also what
-    1C's exchange with sites brings to the link's address.
+    sees the secrets of the link, ``pace`` is how often the far side wants to be called. ``files`` reads what it leaves
+    in the link's folder; with ``site_exchange`` also what 1C's exchange with sites brings to the link's address.
     """
 
     name: str
@@ -420,8 +429,25 @@ class Adapter:
     push: Push | None = None
     pull: Callable[[Job, Link], Calling[None]] | None = None
     login: Login | None = None
+    pace: Pace | None = None
     files: tuple[FileFace, ...] = ()
     site_exchange: bool = False
+
+
+class FromFile(dict[str, Any]):
+    """What the gateway has read of a file for an option, and checked."""
+
+
+class InFile(fields.Nested):
+    """An option that is a mapping of many lines: a link may name a file of ``folder`` instead, by its name without
+    ``.yaml``. The gateway reads it, and tells what is wrong with it by the file's own lines."""
+
+    def __init__(self, schema: type[Schema], folder: str, **settings: Any) -> None:
+        super().__init__(schema, **settings)
+        self.folder = folder
+
+    def _deserialize(self, value: Any, *args: Any, **settings: Any) -> Any:
+        return value if isinstance(value, FromFile) else super()._deserialize(value, *args, **settings)
 
 
 def http(call: HttpCall) -> Calling[HttpReply]:
@@ -437,11 +463,11 @@ def checked(reply: HttpReply) -> HttpReply:
     if 200 <= reply.status < 300:
         return reply
     if reply.status in AGAIN or reply.status >= 500:
-        raise LinkDown(f"HTTP {reply.status}", _seconds(reply.headers))
+        raise LinkDown(f"HTTP {reply.status}", retry_seconds(reply.headers))
     raise LinkRefused(f"HTTP {reply.status}")
 
 
-def _seconds(headers: Mapping[str, str]) -> int | None:
+def retry_seconds(headers: Mapping[str, str]) -> int | None:
     """What Retry-After says, at most a day: seconds, or an instant, which the reply's own Date is taken from."""
     told = headers.get("retry-after", "").strip()
     if told.isascii() and told.isdecimal():

@@ -210,6 +210,7 @@ SCOPES: dict[str, str] = {
     "adjust:approve": "decide on corrections of others",
     "holders:read": "read holders and consents, masked",
     "holders:write": "register, update, merge and erase holders, give and withdraw consents",
+    "subscriptions:write": "keep where an outside system wants to be told of something",
     "personal:read": "see names, phones, e-mails and birthdays in the clear",
     "codes:write": "send and check confirmation codes",
     "goods:write": "tell names and categories of goods",

@@ -56,6 +56,8 @@ MAX_OUTAGE_SECONDS = 60.0
 # When the books had no time for a file.
 BUSY_SECONDS = 30.0
 ATTEMPT_PLACE = b"outbox_attempt"
+# How the story of an attempt begins whose last answer was an error.
+ERRORS = (b"HTTP 4", b"HTTP 5")
 # Way, and whether it is about links that fail; in this order lanes have their turns.
 TURNS = tuple((way, failing) for failing in (False, True) for way in (PUSH, PULL, FILES))
 
@@ -279,7 +281,8 @@ class Delivery:
         lane = turn.lane
         turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
         began = datetime.now(UTC), time.monotonic()
-        job = Job(began[0], lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
+        at = self._database.clock(began[0])
+        job = Job(at, lane.failures + 1, state=msgspec.json.decode(lane.state) if lane.state else None)
         state: bytes | None = None
         notes: list[str] = []
         broken: list[Exchange] = []
@@ -288,7 +291,10 @@ class Delivery:
             nonlocal state
             if found.kind == BROKEN and len(broken) < MAX_LOGGED:
                 broken.append(finding(lane.link, job.at, PULL, BadMessage.code, found.raw, found.note))
-            notes.extend([found.note] if found.note else [])
+            if found.note:
+                metrics.pull_notes.labels(lane.link).inc()
+                log.warning("pull_noted", link=lane.link, note=found.note)
+                notes.append(found.note)
             notes.extend(self._learn(found, lane.link))
             if found.state is not None:
                 state = msgspec.json.encode(found.state)
@@ -297,9 +303,8 @@ class Delivery:
         if broken:
             with self._database.transaction() as connection:
                 keep(connection, self._vault, broken)
-        if notes:
-            # What an operator should read counts more than the last answer.
-            line.heard = "\n".join(notes).encode()[:MAX_KEPT]
+        # What an operator should read; of answers only errors: others tell of people.
+        line.heard = "\n".join(notes).encode()[:MAX_KEPT] or (line.heard if line.heard.startswith(ERRORS) else b"")
         attempt = self._attempt(line, began, told)
         if isinstance(told, Undelivered):
             # What was learned before the failure is booked: the next pull begins behind it.

@@ -6,6 +6,7 @@ stop the others; while the database is away the worker waits, longer each time.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import signal
 import threading
@@ -19,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from adapters.contract import Link
+from adapters.contract import Adapter, Link
 from gateway import alerts, exchange_log, metrics
 from gateway.app import Parts
 from gateway.delivery import Delivery
@@ -95,8 +96,18 @@ def outgoing(settings: Settings) -> dict[str, Outgoing]:
             own = Link(link.code, link.store, zones[link.store], link.options)
             transport = partial(transport_of, link.far_side, link.code)
             has_folder = link.far_side.scheme not in WEB
-            found[link.code] = Outgoing(own, adapter, link.delivery, link.far_side.secrets, transport, has_folder)
+            secrets = link.far_side.secrets
+            login = login_of(link.far_side, adapter)
+            found[link.code] = Outgoing(own, adapter, link.delivery, secrets, transport, has_folder, login)
     return found
+
+
+def login_of(far_side: FarSide, adapter: Adapter) -> str:
+    """What the links of one login have in common, as a digest; empty where the far side does not count calls."""
+    if adapter.pace is None:
+        return ""
+    told = [far_side.secrets.get(name, "") for name in sorted(adapter.pace.secrets)]
+    return hashlib.sha256("\0".join((adapter.name, far_side.address, *told)).encode()).hexdigest()
 
 
 def transport_of(far_side: FarSide, link: str, again: bool) -> FarTransport:

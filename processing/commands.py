@@ -55,6 +55,8 @@ from processing.results import (
     Redeemed,
     Result,
     Statement,
+    Subscribed,
+    SubscriptionTold,
     TokenIssued,
     ToppedUp,
     Transactions,
@@ -667,6 +669,22 @@ class LearnGoods(Command[GoodsLearned], frozen=True, tag=True, kw_only=True):
     category: str | None = None
 
 
+# Outside systems -------------------------------------------------------------------------------------------
+
+
+class Subscribe(Command[Subscribed], frozen=True, tag=True, kw_only=True):
+    """Where an outside system wants to be told of something, kept in the place of what it said before.
+
+    ``subscriber`` is its name in the store. ``secret`` is what it wants to be shown, ``wishes`` are its own words about
+    what it wants to hear. An empty ``address`` ends it. Errors: BadMessage.
+    """
+
+    subscriber: str
+    address: str = ""
+    secret: str = ""
+    wishes: str = ""
+
+
 # Queries ---------------------------------------------------------------------------------------------------
 
 
@@ -808,10 +826,20 @@ class ReadWallets(Query[WalletsTold], frozen=True, tag=True, kw_only=True):
     """What a far side that keeps a copy is told of wallets: cards, holders in the clear, balances, all as of now.
 
     ``accounts`` are numbers of wallets, MAX_WALLETS at most; one that was merged leads to what it became part of, one
-    that nobody has is left out. Errors: BadMessage.
+    that nobody has is left out. With ``after`` it is the next ``limit`` wallets with cards behind this number instead.
+    Errors: BadMessage.
     """
 
-    accounts: tuple[int, ...]
+    accounts: tuple[int, ...] = ()
+    after: int | None = None
+    limit: int = 100
+
+
+class ReadSubscription(Query[SubscriptionTold], frozen=True, tag=True, kw_only=True):
+    """What a subscriber of the store has said last, with its secret: for its own adapter. Errors: ForeignStore."""
+
+    store: str
+    subscriber: str
 
 
 class IssueToken(Query[TokenIssued], frozen=True, tag=True, kw_only=True):
@@ -854,6 +882,7 @@ AnyCommand = (
     | Adjust
     | DecideAdjustment
     | LearnGoods
+    | Subscribe
 )
 AnyQuery = (
     Identify
@@ -874,5 +903,6 @@ AnyQuery = (
     | ReadTurnover
     | ReadLastPurchase
     | ReadWallets
+    | ReadSubscription
     | IssueToken
 )

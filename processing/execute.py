@@ -31,6 +31,7 @@ from processing import (
     people,
     queries,
     receipts,
+    subscribers,
 )
 from processing.claims import alike_to, is_by_likeness, is_lock, named_keys, parts
 from processing.commands import (
@@ -68,6 +69,7 @@ from processing.commands import (
     SellGiftCard,
     SendCode,
     SetPin,
+    Subscribe,
     TopUp,
     Transfer,
     UnblockCard,
@@ -125,6 +127,7 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
     Adjust: accounts.adjust,
     DecideAdjustment: accounts.decide_adjustment,
     LearnGoods: goods.learn_goods,
+    Subscribe: subscribers.subscribe,
 }
 
 MAX_BATCH = 256

@@ -609,6 +609,7 @@ UPSERTED = frozenset(
         tables.membership,
         tables.goods,
         tables.goods_name,
+        tables.subscriber,
     }
 )
 # Sums that nobody has to read to add to them.
