@@ -33,7 +33,7 @@ from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, 
 from processing import outbox
 from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
-from processing.errors import BadMessage, Busy, NotYet, Refusal, Undelivered
+from processing.errors import AlreadyVoided, BadMessage, Busy, NotYet, Refusal, Undelivered
 from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
 from processing.outbox import CLOSED, FILES, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
@@ -375,6 +375,9 @@ class Delivery:
         commands = [ask for ask in found.asks if isinstance(ask, Command)]
         refused = []
         for command, outcome in zip(commands, self._core.execute(commands), strict=True):
+            if isinstance(outcome, AlreadyVoided) and not found.may_be_refused:
+                # What was voided since, or before it came, is settled: the same again would be told so again.
+                continue
             if not found.may_be_refused or not isinstance(outcome, Refusal | BadMessage):
                 must(outcome)
                 continue
