@@ -277,17 +277,19 @@ class ReturnLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ReturnReceipt(Command[ReceiptReturned], frozen=True, tag=True, kw_only=True):
     """Goods come back: a receipt of its own, in any number of steps, never past what was sold (design law 4).
 
-    ``sale`` is a request key of the sale, of ``sale_store`` where it was sold elsewhere in the chain. ``lines``
+    ``sale`` is a request key of the sale, of ``sale_store`` where it was sold elsewhere in the chain; who knows only
+    the number of the operation that stands there tells ``sale_operation`` instead. ``lines``
     empty: all that is left of it. What the lines earned is taken back and what paid for them is given back, by the
     sale's stored allocation; ``cards`` is not read. Without ``sale`` each of ``cards`` gets back ``redeem`` and
     loses ``earn`` (``None``: what the programme would give for ``receipt`` today).
     Its ``spend_minor`` leaves the wallet's turnover, on the day of the return.
     ``can_deduct``: the till can keep back money for points that are spent already; without it they become debt.
-    Errors: ReceiptNotFound (``sale``), ReturnExceeds, CardNotFound, AlreadyVoided, KeyReused, UnitNotFound.
+    Errors: ReceiptNotFound (the sale), ReturnExceeds, CardNotFound, AlreadyVoided, KeyReused, UnitNotFound.
     """
 
     receipt: Receipt
     sale: str = ""
+    sale_operation: int | None = None
     sale_store: str = ""
     lines: tuple[ReturnLine, ...] = ()
     cards: tuple[CardUse, ...] = ()

@@ -392,12 +392,13 @@ def succeed(
     database: Database,
     lane: Lane,
     messages: Sequence[Waiting],
-    attempt: Attempt,
+    attempt: Attempt | None,
     lease: timedelta | None,
     due_at: datetime | None = None,
     state: bytes | None = None,
 ) -> int:
     """The messages are delivered; where to begin looking next. ``lease``: the worker goes on with the lane so long.
+    ``attempt``: None where nothing is worth remembering.
 
     Errors: LeaseLost, and nothing is written.
     """
@@ -418,7 +419,8 @@ def succeed(
     versions = [(each.kind, each.subject, each.id) for each in messages if each.subject is not None]
     if versions:
         run(connection, [(KEEP_VERSIONS, {"link": lane.link, "versions": to_json(versions).decode()})])
-    keep_attempt(connection, lane, messages, attempt)
+    if attempt is not None:
+        keep_attempt(connection, lane, messages, attempt)
     return seek
 
 

@@ -91,6 +91,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
         activity=done,
         turnover=turnover,
         extended=tuple(plan.extended),
+        key=command.keys[0],
     )
     keep(state, operation_id, kept(store, command.receipt, document))
     state.see_till(store, command.receipt.till)
