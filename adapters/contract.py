@@ -31,7 +31,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 from zoneinfo import ZoneInfo
 
-from marshmallow import Schema
+from marshmallow import Schema, fields
 
 from processing.commands import Ask, Query, Ref
 from processing.errors import LinkDown, LinkRefused, LoyaltyError
@@ -157,7 +157,7 @@ class Auth:
     docs/writing-an-adapter.md, "Credentials".
     """
 
-    scheme: Literal["open", "secret_path", "basic", "header", "query", "body_digest", "issued_token"]
+    scheme: Literal["open", "secret_path", "basic", "bearer", "header", "query", "body_digest", "issued_token"]
     name: str = ""
 
 
@@ -165,7 +165,10 @@ class Auth:
 class Route:
     """One address of the protocol below ``/pos/<link>/``.
 
-    ``path`` is a regular expression for the whole rest of the path, case ignored.
+    ``path`` is a regular expression for the whole rest of the path, case ignored. ``later``: the answer does not wait
+    for the work. The handler yields facts, which are kept in the link's queue and booked after the answer; it hears
+    no outcome (an empty sequence) and looks at none. Such an adapter has no push, pull or files: its lane is one way.
+    ``seconds``: how long its caller waits for a batch, where that is less than the gateway's ``answer_seconds``.
     """
 
     path: str
@@ -173,6 +176,8 @@ class Route:
     auth: Auth
     methods: frozenset[str] = frozenset({"POST"})
     max_body: int = DEFAULT_MAX_BODY
+    later: bool = False
+    seconds: int | None = None
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -366,6 +371,15 @@ class Session:
 Login = Callable[[Mapping[str, str], Link], "Calling[Session] | Session"]
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A far side that counts calls by login. Links of one address whose secrets of these names are the same speak
+    under one login: one talk at a time, and a call every ``seconds``."""
+
+    seconds: Callable[[Link], float]
+    secrets: frozenset[str]
+
+
 # What files tell --------------------------------------------------------------------------------------------
 
 
@@ -404,8 +418,8 @@ class Adapter:
     ``unit_scale`` is the scale that a unit must have to be named in the options of a link. ``fiscal``: what its tills
     can print.
     ``push`` says messages of the outbox to the far side, ``pull`` asks it for news; ``login`` is the only one that
-    sees the secrets of the link. ``files`` reads what it leaves in the link's folder; with ``site_exchange`` also what
-    1C's exchange with sites brings to the link's address.
+    sees the secrets of the link, ``pace`` is how often the far side wants to be called. ``files`` reads what it leaves
+    in the link's folder; with ``site_exchange`` also what 1C's exchange with sites brings to the link's address.
     """
 
     name: str
@@ -420,8 +434,35 @@ class Adapter:
     push: Push | None = None
     pull: Callable[[Job, Link], Calling[None]] | None = None
     login: Login | None = None
+    pace: Pace | None = None
     files: tuple[FileFace, ...] = ()
     site_exchange: bool = False
+
+    def __post_init__(self) -> None:
+        """Errors: ValueError for a lane that would go both ways."""
+        if self.answers_first and (self.push or self.pull or self.files):
+            raise ValueError(f"{self.name}: routes that answer first go with no push, pull or files")
+
+    @property
+    def answers_first(self) -> bool:
+        """Whether any of its routes answers before the work is done."""
+        return any(route.later for route in self.routes)
+
+
+class FromFile(dict[str, Any]):
+    """What the gateway has read of a file for an option, and checked."""
+
+
+class InFile(fields.Nested):
+    """An option that is a mapping of many lines: a link may name a file of ``folder`` instead, by its name without
+    ``.yaml``. The gateway reads it, and tells what is wrong with it by the file's own lines."""
+
+    def __init__(self, schema: type[Schema], folder: str, **settings: Any) -> None:
+        super().__init__(schema, **settings)
+        self.folder = folder
+
+    def _deserialize(self, value: Any, *args: Any, **settings: Any) -> Any:
+        return value if isinstance(value, FromFile) else super()._deserialize(value, *args, **settings)
 
 
 def http(call: HttpCall) -> Calling[HttpReply]:
@@ -437,11 +478,11 @@ def checked(reply: HttpReply) -> HttpReply:
     if 200 <= reply.status < 300:
         return reply
     if reply.status in AGAIN or reply.status >= 500:
-        raise LinkDown(f"HTTP {reply.status}", _seconds(reply.headers))
+        raise LinkDown(f"HTTP {reply.status}", retry_seconds(reply.headers))
     raise LinkRefused(f"HTTP {reply.status}")
 
 
-def _seconds(headers: Mapping[str, str]) -> int | None:
+def retry_seconds(headers: Mapping[str, str]) -> int | None:
     """What Retry-After says, at most a day: seconds, or an instant, which the reply's own Date is taken from."""
     told = headers.get("retry-after", "").strip()
     if told.isascii() and told.isdecimal():

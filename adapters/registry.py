@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from adapters import commerceml, frontol, iiko, onec, onec_discount, onec_soap, rkeeper, webhook
+from adapters import (
+    commerceml,
+    frontol,
+    iiko,
+    iiko_cloud,
+    iiko_plugin,
+    iiko_webhooks,
+    onec,
+    onec_discount,
+    onec_server,
+    onec_soap,
+    rkeeper,
+    webhook,
+)
 from adapters.contract import Adapter
 from processing.errors import ConfigError
 
@@ -10,8 +23,12 @@ BUILT_IN: tuple[Adapter, ...] = (
     commerceml.ADAPTER,
     frontol.ADAPTER,
     iiko.ADAPTER,
+    iiko_cloud.ADAPTER,
+    iiko_plugin.ADAPTER,
+    iiko_webhooks.ADAPTER,
     onec.ADAPTER,
     onec_discount.ADAPTER,
+    onec_server.ADAPTER,
     onec_soap.ADAPTER,
     rkeeper.ADAPTER,
     webhook.ADAPTER,

@@ -64,6 +64,9 @@ def check_caller(link: LinkSettings, auth: Auth, headers: Mapping[str, str], que
         return
     if auth.scheme == "basic":
         _check_basic(link, headers)
+    elif auth.scheme == "bearer":
+        given = _after(headers, "bearer") or headers.get("authorization", "").strip()
+        _check_secret(link, given.encode("latin-1", "replace"), "the header Authorization is wrong")
     elif auth.scheme == "header":
         _check_secret(link, headers.get(auth.name, "").encode("latin-1", "replace"), f"the header {auth.name} is wrong")
     elif auth.scheme == "query":
@@ -213,6 +216,7 @@ SCOPES: dict[str, str] = {
     "adjust:approve": "decide on corrections of others",
     "holders:read": "read holders and consents, masked",
     "holders:write": "register, update, merge and erase holders, give and withdraw consents",
+    "subscriptions:write": "keep where an outside system wants to be told of something",
     "personal:read": "see names, phones, e-mails and birthdays in the clear",
     "codes:write": "send and check confirmation codes",
     "goods:write": "tell names and categories of goods",

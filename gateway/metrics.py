@@ -42,6 +42,7 @@ chore_failures = Counter("tillgate_chore_failures", "Bites of recurring work tha
 chore_seconds = Histogram("tillgate_chore_seconds", "A chore's part of a round", ["chore"], buckets=LATENCY_BUCKETS)
 deliveries = Counter("tillgate_deliveries", "Attempts to deliver by what came of them", ["link", "outcome"])
 file_documents = Counter("tillgate_file_documents", "Documents of files by what came of them", ["link", "outcome"])
+pull_notes = Counter("tillgate_pull_notes", "What pulls have told for operators to read", ["link"])
 pull_refusals = Counter("tillgate_pull_refusals", "What pulls have told and the core refused", ["link", "code"])
 delivered = Counter("tillgate_delivered_messages", "Messages of the outbox that were delivered", ["link"])
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from marshmallow import Schema, ValidationError
 
-from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays
+from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays, FromFile, InFile
 from adapters.declarative import Declared
 from adapters.registry import ADAPTERS
 from gateway import credentials, far_side, programmes
@@ -40,6 +40,7 @@ REST = "rest"
 MAX_CARD_NUMBER = 2**63 - 1
 # In the place of a list of stores.
 ALL_STORES = "all"
+DEAF = "it has addresses and no secret, so that its HTTP face refuses everybody; files are read all the same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,15 @@ class Settings:
     def adapter_of(self, link: LinkSettings) -> Adapter:
         return self.adapters[link.adapter]
 
+    @property
+    def deaf(self) -> list[str]:
+        """Links that name callers' addresses and no secret, and whose protocol believes nobody without one.
+
+        Right for a link whose files come by hand; of any other somebody has forgotten the secret.
+        """
+        found = [link for link in self.links.values() if link.enabled and link.addresses and not link.secrets]
+        return sorted(link.code for link in found if credentials.needs_secret(self.adapter_of(link)))
+
 
 def load(
     directory: str | Path,
@@ -262,10 +272,7 @@ class _Reading:
         said = [self._programme(one, chain) for one in found_programmes] if chain else []
         self._priced = {each.unit: each.code for each in said if each.point_price_millionths != PAR_MILLIONTHS}
         delivery = gateway.value.get("delivery", {}) if gateway else {}
-        links = [
-            self._link(one, chain, delivery)
-            for one in self._folder("link", lambda raw: link_schema(raw, self._adapters))
-        ]
+        links = [self._link(one, chain, delivery) for one in self._folder("link", self._link_schema)]
         if chain is None:
             return None
         return Settings(
@@ -327,6 +334,25 @@ class _Reading:
             if document:
                 self._check_own_name(document, kind, stem)
                 yield document
+
+    def _link_schema(self, raw: dict[str, Any]) -> Schema:
+        """Its schema, once what options name is read from files of their own."""
+        adapter, options = self._adapters.get(str(raw.get("adapter"))), raw.get("options")
+        if adapter is not None and isinstance(options, dict):
+            for name, option in adapter.options().fields.items():
+                if isinstance(option, InFile) and isinstance(options.get(name), str):
+                    found = self._in_file(f"links/{raw.get('link')}.yaml", name, options[name], option)
+                    options[name] = FromFile(found.value if found else {})
+        return link_schema(raw, self._adapters)
+
+    def _in_file(self, link: str, option: str, stem: str, field: InFile) -> _Document | None:
+        """The file that an option names, or ``None`` with its problems noted."""
+        stems = self._stems(field.folder)
+        self.problems.check_known(link, ("options", option), f"a file of {field.folder}", stem, stems)
+        found = self._document(f"{field.folder}/{stem}.yaml", lambda _: field.schema) if stem in stems else None
+        if found and option in found.raw:
+            self._check_own_name(found, option, stem)
+        return found
 
     def _check_own_name(self, document: _Document, kind: str, stem: str) -> None:
         if document.raw[kind] != stem:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -28,10 +29,13 @@ from adapters.contract import (
     Session,
     SoapCall,
     SoapReply,
+    retry_seconds,
 )
 from adapters.talks import listen
 from gateway.delivery_policy import FAILED, DeliverySettings
+from gateway.mask import mask
 from gateway.transport_files import Shelf
+from gateway.turns import Turn, Turns
 from processing.commands import Query
 from processing.database import trace
 from processing.errors import BadMessage, BadReply, LinkRefused, LoyaltyError, NotYet, Undelivered
@@ -43,7 +47,7 @@ LEASE_MARGIN_SECONDS = 30.0
 MAX_MESSAGES = 1_000
 # A session is renewed before its end.
 SESSION_MARGIN = 0.9
-UNAUTHORIZED = 401
+UNAUTHORIZED, THROTTLED = 401, 429
 # How long the end of a session may keep a lane whose work is done; its lease outlives the talk by more.
 GOODBYE_SECONDS = 10.0
 # How long a talk waits for books that are busy.
@@ -75,6 +79,8 @@ class Outgoing:
     # Told whether the line may be tried again within a call: not where it has failed before.
     transport: Callable[[bool], Transport]
     has_folder: bool = False
+    # Whose calls the far side counts together, where the adapter has a pace.
+    login: str = ""
 
     @property
     def batch(self) -> int:
@@ -99,16 +105,21 @@ class Line:
     deadline: float
     said: bytes = b""
     heard: bytes = b""
-    # Since when the far side owes an answer, by the monotonic clock.
+    # Since when the far side owes an answer, or others have the login, by the monotonic clock.
     waits_since: float | None = None
     # One that ends with the talk.
     session: Session | None = None
+    turn: Turn | None = None
 
 
 class Sessions:
-    """One login a link, shared by threads and kept until it is nearly over; or one a talk, where that is wanted."""
+    """One login a link, shared by threads and kept until it is nearly over; or one a talk, where that is wanted.
 
-    def __init__(self) -> None:
+    ``turns`` are those of logins that several links share.
+    """
+
+    def __init__(self, turns: Turns | None = None) -> None:
+        self._turns = turns or Turns()
         self._kept: dict[str, tuple[Session, float]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -128,20 +139,33 @@ class Sessions:
                 self._kept.pop(out.link.code, None)
                 _leave(out, kept[0], line.transport)
             talk = out.adapter.login(out.secrets, out.link)
-            session = talk if isinstance(talk, Session) else listen(talk, lambda call: _say(line, call, None))
+            session = talk if isinstance(talk, Session) else listen(talk, lambda call: _say(line, call, None, True))
             if session.for_talk:
                 line.session = session
             else:
                 self._kept[out.link.code] = session, time.monotonic() + session.seconds * SESSION_MARGIN
             return session
 
+    @contextmanager
+    def turn(self, line: Line) -> Iterator[None]:
+        """The line's login is this talk's alone, where the far side counts calls by login. Errors: NotYet."""
+        if line.out.adapter.pace is None:
+            yield
+            return
+        line.turn = self._turns.of(line.out.login)
+        line.waits_since = time.monotonic()
+        with line.turn.talk() as waited:
+            line.waits_since = None
+            line.deadline += waited
+            yield
+
     def drop(self, line: Line, session: Session | None) -> None:
-        """The far side knows this session no more."""
+        """The far side knows this session no more, or gives it no rights."""
         link = line.out.link.code
         kept = self._kept.get(link)
         if kept is not None and kept[0] is session:
             self._kept.pop(link, None)
-        line.session = None
+        self.leave(line)
 
     def leave(self, line: Line) -> None:
         """The talk is over, and with it a session that was for it alone."""
@@ -168,15 +192,28 @@ def _leave(out: Outgoing, session: Session, transport: Transport) -> None:
             log.warning("goodbye_failed", link=out.link.code, reason=error.message)
 
 
-def _say(line: Line, call: Call, session: Session | None) -> Reply:
-    line.said, line.heard = _shown(call), b""
+def _say(line: Line, call: Call, session: Session | None, is_login: bool = False) -> Reply:
+    line.said, line.heard = _kept(call, line.out.adapter.private, is_login), b""
     line.waits_since = time.monotonic()
     try:
+        if line.turn is not None and line.out.adapter.pace is not None:
+            line.turn.wait(line.out.adapter.pace.seconds(line.out.link))
         reply = line.transport.call(call, session, line.deadline)
     finally:
         line.waits_since = None
-    line.heard = _shown(reply)
+    line.heard = _kept(reply, line.out.adapter.private, is_login)
+    if line.turn is not None and isinstance(reply, HttpReply) and reply.status == THROTTLED:
+        line.turn.rest(retry_seconds(reply.headers))
     return reply
+
+
+def _kept(told: Call | Reply, private: frozenset[str], is_login: bool) -> bytes:
+    """What stays with the attempt. Of a login the first line, for secrets travel below it; of adapters that speak of
+    people what they do not call private, so that there is nobody to forget."""
+    shown = _shown(told)
+    if is_login:
+        return shown.partition(b"\n")[0]
+    return mask(shown, private).encode() if private else shown
 
 
 def _shown(told: Call | Reply) -> bytes:
@@ -227,7 +264,8 @@ def lead(
         return reply
 
     try:
-        done: int | None = listen(talk(job, line.out.link), answer)
+        with sessions.turn(line):
+            done: int | None = listen(talk(job, line.out.link), answer)
     except Undelivered as error:
         return error
     except BadMessage as error:
@@ -253,7 +291,8 @@ def try_once(out: Outgoing, now: datetime) -> bytes:
     line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
     job = Job(now, 1, (Message(0, TEST, {"sent_at": now.isoformat()}),))
     try:
-        listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
+        with sessions.turn(line):
+            listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
     finally:
         sessions.leave(line)
         sessions.end({out.link.code: out})

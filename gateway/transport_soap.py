@@ -99,7 +99,8 @@ class Soap:
             envelope, headers = binding._create(
                 call.operation, (), dict(call.arguments), client=self._client, options={}
             )
-            return dict(headers), etree.tostring(envelope, encoding="utf-8", xml_declaration=True)
+            told = {name: _on_the_wire(value) for name, value in headers.items()}
+            return told, etree.tostring(envelope, encoding="utf-8", xml_declaration=True)
         except Exception as error:  # TypeError, ValueError, zeep's own; their texts may have what was to be said
             path = ".".join(map(str, getattr(error, "path", ())))[:MAX_SHOWN]
             raise LinkRefused(f"the arguments do not fit the WSDL ({type(error).__name__} {path})") from None
@@ -194,6 +195,11 @@ def _response(reply: HttpReply) -> requests.Response:
 def _shown(code: Any) -> str:
     """A fault's code, which the far side chose: harmless characters, and not many."""
     return "".join(c for c in str(code) if c.isascii() and (c.isalnum() or c in ":._-"))[:MAX_SHOWN] or "without a code"
+
+
+def _on_the_wire(value: str) -> str:
+    """The header's value as its bytes travel: names of actions may be Cyrillic (1C's are), and go as UTF-8."""
+    return value.encode("utf-8").decode("latin-1")
 
 
 def _plain(value: Any) -> Any:

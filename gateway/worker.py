@@ -6,6 +6,7 @@ stop the others; while the database is away the worker waits, longer each time.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import signal
 import threading
@@ -19,8 +20,8 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from adapters.contract import Link
-from gateway import alerts, exchange_log, metrics
+from adapters.contract import Adapter, Link
+from gateway import alerts, exchange_log, inbox, metrics
 from gateway.app import Parts
 from gateway.delivery import Delivery
 from gateway.erasure import forget_people
@@ -80,9 +81,10 @@ def _forget_messages(own: Parts) -> int:
 
 
 def delivery_of(own: Parts, is_stopped: Callable[[], bool]) -> Delivery:
-    """What delivers the outbox to the links that speak to somebody."""
+    """What delivers the outbox to the links that speak to somebody, and into the books what others have said."""
     told = own.core.work.subscriptions
-    return Delivery(own.core, own.vault, outgoing(own.settings), told, is_stopped)
+    links = {**outgoing(own.settings), **inbox.lanes(own.settings, own.vault)}
+    return Delivery(own.core, own.vault, links, told, is_stopped)
 
 
 def outgoing(settings: Settings) -> dict[str, Outgoing]:
@@ -95,8 +97,18 @@ def outgoing(settings: Settings) -> dict[str, Outgoing]:
             own = Link(link.code, link.store, zones[link.store], link.options)
             transport = partial(transport_of, link.far_side, link.code)
             has_folder = link.far_side.scheme not in WEB
-            found[link.code] = Outgoing(own, adapter, link.delivery, link.far_side.secrets, transport, has_folder)
+            secrets = link.far_side.secrets
+            login = login_of(link.far_side, adapter)
+            found[link.code] = Outgoing(own, adapter, link.delivery, secrets, transport, has_folder, login)
     return found
+
+
+def login_of(far_side: FarSide, adapter: Adapter) -> str:
+    """What the links of one login have in common, as a digest; empty where the far side does not count calls."""
+    if adapter.pace is None:
+        return ""
+    told = [far_side.secrets.get(name, "") for name in sorted(adapter.pace.secrets)]
+    return hashlib.sha256("\0".join((adapter.name, far_side.address, *told)).encode()).hexdigest()
 
 
 def transport_of(far_side: FarSide, link: str, again: bool) -> FarTransport:

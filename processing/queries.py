@@ -27,6 +27,7 @@ from processing.commands import (
     ReadOperation,
     ReadReceipt,
     ReadStatement,
+    ReadSubscription,
     ReadTransactions,
     ReadTurnover,
     ReadWallets,
@@ -46,6 +47,7 @@ from processing.records import read_hold, read_operation, read_receipt
 from processing.results import Result
 from processing.statements import read_statement
 from processing.stores import read_chain
+from processing.subscribers import read_subscription
 from processing.transactions import read_transactions
 from processing.turnover import read_last_purchase, read_turnover
 from processing.wallets import read_wallets
@@ -70,6 +72,7 @@ READERS: dict[type[Any], Callable[[Reading, Any], Result]] = {
     ReadTurnover: read_turnover,
     ReadLastPurchase: read_last_purchase,
     ReadWallets: read_wallets,
+    ReadSubscription: read_subscription,
     IssueToken: issue_token,
 }
 """All but Identify, whose cards are read together."""

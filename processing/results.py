@@ -483,6 +483,15 @@ class WalletsTold(Result, frozen=True, tag=True, kw_only=True):
     wallets: tuple[WalletTold, ...]
 
 
+class SubscriptionTold(Result, frozen=True, tag=True, kw_only=True):
+    """As Subscribe; empty, and ``changed_at`` None, where nobody has subscribed."""
+
+    address: str = ""
+    secret: str = ""
+    wishes: str = ""
+    changed_at: datetime | None = None
+
+
 class TokenIssued(Result, frozen=True, tag=True, kw_only=True):
     token: str
     number: str
@@ -670,6 +679,13 @@ class PinSet(Result, frozen=True, tag=True, kw_only=True):
     at: datetime
 
 
+class Subscribed(Result, frozen=True, tag=True, kw_only=True):
+    """``is_on``: whether there is an address."""
+
+    is_on: bool
+    at: datetime
+
+
 class HolderRegistered(Result, frozen=True, tag=True, kw_only=True):
     """``card`` is the number of the card."""
 
@@ -814,6 +830,7 @@ AnyStoredResult = (
     | Adjusted
     | AdjustmentDecided
     | GoodsLearned
+    | Subscribed
 )
 AnyRead = (
     Identified
@@ -832,5 +849,6 @@ AnyRead = (
     | Turnover
     | LastPurchase
     | WalletsTold
+    | SubscriptionTold
     | TokenIssued
 )

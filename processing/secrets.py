@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from processing.tables import data_key, exchange_log, outbox_attempt, person
+from processing.tables import data_key, exchange_log, outbox_attempt, person, subscriber
 
 PERSON = "person"
 EXCHANGE_LOG = "exchange_log"
@@ -176,8 +176,8 @@ def key_uses(connection: Connection) -> list[KeyUse]:
     return [KeyUse(k, purpose, at, newest[purpose] == k, counts.get(_header(k), 0)) for k, purpose, at in keys]
 
 
-# One column of each table whose rows carry a data key's id; nothing is encrypted for ``credentials`` yet.
-_HEADED = (person.c.wrapped_key, exchange_log.c.request, outbox_attempt.c.request)
+# One column of each table whose rows carry a data key's id.
+_HEADED = (person.c.wrapped_key, exchange_log.c.request, outbox_attempt.c.request, subscriber.c.settings)
 
 
 def _rows_by_header(connection: Connection, column: ColumnElement[bytes]) -> list[tuple[bytes, int]]:

@@ -706,6 +706,16 @@ series_block = Table(
     Column("checksums", LargeBinary, nullable=False),
 )
 
+# Where outside systems want to be told of something: address, secret and wishes, sealed (processing/subscribers.py).
+subscriber = Table(
+    "subscriber",
+    metadata,
+    Column("store_id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(80), primary_key=True),
+    Column("settings", LargeBinary, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+
 api_client = Table(
     "api_client",
     metadata,

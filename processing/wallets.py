@@ -59,10 +59,8 @@ PAGE = Statement(
 
 def read_wallets(reading: Reading, query: ReadWallets) -> WalletsTold:
     """The wallets in the order of their numbers. Errors: BadMessage."""
-    if len(query.accounts) > MAX_WALLETS or not all(map(is_id, query.accounts)):
-        raise BadMessage(f"expected at most {MAX_WALLETS} numbers of wallets", where="accounts")
     asked_by: dict[int, list[int]] = {}
-    for account, living in reading.rows(LIVING, wallets=array(sorted(set(query.accounts)))):
+    for account, living in reading.rows(LIVING, wallets=array(_asked(reading, query))):
         asked_by.setdefault(living, []).append(account)
     asked = {"wallets": array(sorted(asked_by))}
     cards, balances, persons = reading.each((CARDS, asked), (BALANCES, asked | {"now": reading.now}), (PERSONS, asked))
@@ -79,6 +77,17 @@ def read_wallets(reading: Reading, query: ReadWallets) -> WalletsTold:
             for wallet, accounts in sorted(asked_by.items())
         )
     )
+
+
+def _asked(reading: Reading, query: ReadWallets) -> list[int]:
+    """The numbers that are asked for. Errors: BadMessage."""
+    if len(query.accounts) > MAX_WALLETS or not all(map(is_id, query.accounts)):
+        raise BadMessage(f"expected at most {MAX_WALLETS} numbers of wallets", where="accounts")
+    if query.after is None:
+        return sorted(set(query.accounts))
+    if query.accounts or not 1 <= query.limit <= MAX_WALLETS or not (query.after == 0 or is_id(query.after)):
+        raise BadMessage(f"expected a number to begin behind, and at most {MAX_WALLETS} wallets", where="after")
+    return [row[0] for row in reading.rows(PAGE, after=query.after, most=query.limit)]
 
 
 def page(connection: Connection, after: int, most: int) -> list[int]:

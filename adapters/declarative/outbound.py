@@ -182,7 +182,7 @@ class SignsIn:
             raise BadReply(f"it does not tell {', '.join(lacking) or 'how long it is good'}")
         if not 1 <= seconds <= MAX_SESSION_SECONDS:
             raise BadReply(f"it is good for {seconds} seconds, expected 1 to {MAX_SESSION_SECONDS}")
-        return Session({name: as_told(value) for name, value in headers.items()}, float(seconds))
+        return Session({name: as_told(value) for name, value in headers.items()}, seconds)
 
 
 def _login(told: Mapping[str, Any], clauses: Clauses, path: Steps) -> Login:

@@ -76,7 +76,7 @@ PRIVATE = (
     "credential",
 )
 
-# Ids of the books, and when something was booked; and of a person what a replay's books do not know.
+# Ids of the books, and when something was booked; what a replay's books do not know of a person, and of settings.
 VOLATILE = (
     "id",
     "token",
@@ -100,6 +100,9 @@ VOLATILE = (
     "categories",
     "whenRegistered",
     "personalDataProcessingFrom",
+    "webHooksUri",
+    "webHooksFilter",
+    "authToken",
 )
 
 ADAPTER = Adapter(

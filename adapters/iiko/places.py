@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from adapters.contract import Asking, Link, SignIn, WireRequest, WireResponse, one
 from adapters.iiko import identities
 from adapters.iiko.answers import said
-from adapters.iiko.messages import Fields, fields, identity, needed_identity, switch, text
+from adapters.iiko.messages import Fields, fields, identity, inner, needed_identity, require, switch, text
 from adapters.iiko.messages import identities as uuids
 from adapters.iiko.options import names
+from adapters.json_parsing import parse_json
 from adapters.parsing import bad
-from processing.commands import ReadChain
-from processing.errors import ForeignStore
+from processing.commands import ReadChain, ReadSubscription, Subscribe
+from processing.errors import BadMessage, ForeignStore
 from processing.results import ChainTold
 
+MAX_URI, MAX_AUTH_TOKEN, MAX_FILTER = 2_000, 1_000, 4_000
+_WEB = re.compile(r"https?://\S+\Z", re.IGNORECASE)
 # Of the extended form what a loyalty server cannot know.
 UNKNOWN = (
     "country",
@@ -166,24 +171,51 @@ def command_status(request: WireRequest, link: Link) -> WireResponse:
     return said({"state": "Success"})
 
 
-def webhook_settings(request: WireRequest, link: Link) -> WireResponse:
-    """No webhooks are sent: events of orders come from iiko."""
+def webhook_settings(request: WireRequest, link: Link) -> Asking[WireResponse]:
+    """What the client has set last."""
     check_organization(fields(request.body), link)
+    kept = yield from one(ReadSubscription(store=link.store, subscriber=_subscriber(link)))
     return said(
         {
             "correlationId": identities.correlation(request),
             "apiLoginName": link.code,
-            "webHooksUri": None,
-            "authToken": None,
-            "webHooksFilter": None,
+            "webHooksUri": kept.address or None,
+            "authToken": kept.secret or None,
+            "webHooksFilter": _filter(kept.wishes),
         }
     )
 
 
-def update_webhook_settings(request: WireRequest, link: Link) -> WireResponse:
-    """An empty address is what is set already; any other is refused, for nothing would ever come there."""
+def update_webhook_settings(request: WireRequest, link: Link) -> Asking[WireResponse]:
+    """They are kept and told back. Nothing is sent there: the API has no event of loyalty, and orders are iiko's."""
     told = fields(request.body)
     check_organization(told, link)
-    if text(told, "webHooksUri"):
-        raise bad("webHooksUri", "", "nothing: this server has no orders and sends no webhooks, iiko does")
+    address, wishes = text(told, "webHooksUri", MAX_URI), inner(told, "webHooksFilter")
+    if address and not _WEB.match(address):
+        raise bad("webHooksUri", "", "an address that begins with http:// or https://")
+    filters = json.dumps(wishes) if wishes else ""
+    require(len(filters) <= MAX_FILTER, "webHooksFilter", f"up to {MAX_FILTER} characters")
+    yield from one(
+        Subscribe(
+            store=link.store,
+            keys=(f"iiko:{request.id}",),
+            subscriber=_subscriber(link),
+            address=address,
+            secret=text(told, "authToken", MAX_AUTH_TOKEN),
+            wishes=filters,
+        )
+    )
     return said({"correlationId": identities.correlation(request)})
+
+
+def _filter(wishes: str) -> Any:
+    """As the client has said it; nothing for what others may have kept under the name."""
+    try:
+        return parse_json(wishes.encode("utf-8", "replace")).value
+    except BadMessage:
+        return None
+
+
+def _subscriber(link: Link) -> str:
+    """Settings are of a login: each link has its own."""
+    return f"iiko:{link.code}"

@@ -28,6 +28,7 @@ from gateway.api import (
     queues,
     receipts,
     reports,
+    subscriptions,
 )
 from gateway.api.section import Rest
 from gateway.auth import ApiClients
@@ -56,6 +57,7 @@ SECTIONS = (
     audit.section,
     queues.section,
     reports.section,
+    subscriptions.section,
 )
 
 

@@ -600,8 +600,8 @@ def test_a_session_for_a_talk_ends_with_it_whatever_has_failed(desk: Desk) -> No
     Delivery(core, core.work.vault, {desk.link: out}, (), lambda: False).run_once()
     assert said == [
         *("login", "push t1", "goodbye t1"),
-        *("login", "push t4", "login", "push t6", "goodbye t6"),
-        *("login", "push t9", "goodbye t9"),
+        *("login", "push t4", "goodbye t4", "login", "push t7", "goodbye t7"),
+        *("login", "push t10", "goodbye t10"),
     ]
 
 

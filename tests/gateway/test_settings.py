@@ -118,6 +118,20 @@ def test_sample_configuration_says_what_it_shows() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "deaf"),
+    [
+        ("credentials: {addresses: [10.20.3.0/24]}", ["shop"]),
+        ("credentials: {addresses: [10.20.3.0/24], secret: {env: TILLGATE_LINK_BISTRO}}", []),
+        ("credentials: {addresses: [10.20.3.0/24]}\nenabled: false", []),
+        ("far_side: {address: file:///srv/exchange/shop}", []),
+    ],
+)
+def test_link_that_lets_addresses_in_and_believes_nobody_is_told(directory: Path, told: str, deaf: list[str]) -> None:
+    (directory / "links" / "shop.yaml").write_text(f"link: shop\nadapter: frontol\nstore: bistro\n{told}\n")
+    assert load(directory, ENVIRON).deaf == deaf
+
+
+@pytest.mark.parametrize(
     ("text", "hundredths"), [("5", 500), ("5.5", 550), ('"2.25"', 225), ("0", 0), ("0.29", 29), ("100", 10_000)]
 )
 def test_percent_is_exact_however_it_is_written(directory: Path, change: Change, text: str, hundredths: int) -> None:
@@ -407,3 +421,39 @@ def test_till_that_counts_points_as_money_has_points_of_that_worth(directory: Pa
     counting = replace(FAKE, unit_scale=2)
     with pytest.raises(ConfigError, match="not so in programme dear"):
         load(directory, ENVIRON, {"rkeeper": counting})
+
+
+# Options in files of their own --------------------------------------------------------------------------------------
+
+
+OFFICE = """
+link: office
+adapter: onec_server
+store: bistro
+far_side: {address: https://1c.example/retail, secrets: {password: {env: TILLGATE_1C}}}
+options: {mapping: MAPPING, user: Обмен, product: guest}
+"""
+
+
+def with_office(directory: Path, mapping: str) -> list[str]:
+    """What is wrong with a configuration whose link names this mapping."""
+    (directory / "links" / "office.yaml").write_text(OFFICE.replace("MAPPING", mapping), "utf-8")
+    try:
+        load(directory, ENVIRON | {"TILLGATE_1C": SECRET})
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
+
+
+def test_an_option_may_stand_in_a_file_of_its_own(directory: Path) -> None:
+    for path in sorted((CONFIGS / "mappings").glob("*.yaml")):
+        assert with_office(directory, path.stem) == []
+        settings = load(directory, ENVIRON | {"TILLGATE_1C": SECRET})
+        assert settings.links["office"].options["mapping"]["mapping"] == path.stem
+    (told,) = with_office(directory, "retail33")
+    assert told.startswith("links/office.yaml:") and "did you mean 'retail3'?" in told
+    ut11 = directory / "mappings" / "ut11.yaml"
+    ut11.write_text(ut11.read_text("utf-8").replace("  numbers:", "  number:").replace("mapping: ut11", "mapping: ut"))
+    told = "\n".join(with_office(directory, "ut11"))
+    assert "mappings/ut11.yaml:8: cards.number: unknown key" in told and "did you mean 'numbers'?" in told
+    assert "links/" not in told

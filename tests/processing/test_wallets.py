@@ -71,3 +71,19 @@ def test_pages_have_every_wallet_with_cards_once(books: Books) -> None:
         while some := page(connection, found[-1] if found else 0, 2):
             found += some
     assert found == sorted(wallet_of(books, card) for card in cards)
+
+
+def test_wallets_are_read_by_page_as_well(books: Books) -> None:
+    cards = [books.card(points=1) for _ in range(5)]
+    merged = MergeHolders(
+        store=MOSCOW, keys=("m",), source=Ref("card", cards[4]), target=Ref("card", cards[0]), actor="me", reason="same"
+    )
+    books.done(merged)
+    found: list[int] = []
+    while some := told(books, ReadWallets(after=found[-1] if found else 0, limit=2)).wallets:
+        assert len(some) <= 2 and all(each.accounts == (each.account,) and each.balances for each in some)
+        found += [each.account for each in some]
+    assert found == sorted(wallet_of(books, card) for card in cards[:4])
+    for unfit in ({"after": -1}, {"after": 2**63}, {"after": 0, "limit": 0}, {"after": 0, "limit": MAX_WALLETS + 1}):
+        assert isinstance(outcome(books, ReadWallets(**unfit)), BadMessage)
+    assert isinstance(outcome(books, ReadWallets(accounts=(1,), after=0)), BadMessage)

@@ -18,8 +18,11 @@ from typing import Any
 
 import pytest
 
-from adapters import iiko
+from adapters import iiko, iiko_cloud
+from adapters.contract import Call, Found, HttpCall, HttpReply, Job, Message
 from adapters.iiko import identities
+from adapters.testing.far_sides import FarSide
+from adapters.testing.lines import Line, Run
 from gateway.books import Books as Asking
 from gateway.credentials import LinkSecret
 from gateway.exchange_log import ExchangeLog, Recorded, read
@@ -28,9 +31,11 @@ from gateway.pos import Pos, doors
 from gateway.replay import Replay, Wanted, live_core
 from gateway.replay_view import compare
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings, Settings
-from processing.commands import CaptureHold, MergeHolders, Ref
+from processing.commands import CaptureHold, MergeHolders, Query, Ref
 from processing.database import Database
+from processing.results import WalletsTold, WalletTold
 from processing.verify import verify
+from tests.adapters.iiko_cloud import far_side as cloud
 from tests.processing.books import CHAIN, KEYS, MONEY, MOSCOW, NOON, PLAIN, POINTS, PROGRAMMES, URAL, Books, post, use
 
 LINK, SECRET = "site", "login-of-the-site-1234567890"
@@ -643,13 +648,72 @@ def test_a_receipt_of_the_till_is_a_transaction_with_its_order_and_counts(shop: 
 
 
 @ON_SQLITE
-def test_commands_are_done_and_webhooks_are_not_sent(shop: Shop) -> None:
+def test_commands_are_done_and_settings_of_webhooks_are_kept(shop: Shop) -> None:
     told = shop.ask("api/1/commands/status", organizationId=ORGANIZATION, correlationId=NOBODY)
     assert told.told == {"state": "Success"}
     assert shop.ask("api/1/webhooks/settings", organizationId=ORGANIZATION).told["webHooksUri"] is None
-    update = {"organizationId": ORGANIZATION, "webHooksUri": "https://example.org/iiko"}
-    assert shop.ask("api/1/webhooks/update_settings", **update).status == 400
-    assert shop.ask("api/1/webhooks/update_settings", **update | {"webHooksUri": ""}).status == 200
+    update = {
+        "organizationId": ORGANIZATION,
+        "webHooksUri": "https://example.org/iiko",
+        "authToken": "a token of the site",
+        "webHooksFilter": {"tableOrderFilter": {"orderStatuses": ["Closed"], "errors": True}},
+    }
+    for _ in range(2):
+        assert shop.ask("api/1/webhooks/update_settings", **update).status == 200
+        told = shop.ask("api/1/webhooks/settings", organizationId=ORGANIZATION).told
+        assert {name: told[name] for name in update if name != "organizationId"} == {
+            name: value for name, value in update.items() if name != "organizationId"
+        }
+    assert shop.ask("api/1/webhooks/update_settings", **update | {"webHooksUri": "ftp://x"}).status == 400
+    assert shop.ask("api/1/webhooks/update_settings", organizationId=ORGANIZATION, webHooksUri="").status == 200
+    assert shop.ask("api/1/webhooks/settings", organizationId=ORGANIZATION).told["webHooksUri"] is None
+
+
+# Our own client ---------------------------------------------------------------------------------------------
+
+
+class Ours(FarSide):
+    """This face as what adapters/iiko_cloud speaks to, and a wallet in the books of whoever speaks."""
+
+    def __init__(self, shop: Shop, *wallets: WalletTold) -> None:
+        self.shop, self.wallets = shop, wallets
+
+    def answer(self, call: Call) -> HttpReply:
+        assert isinstance(call, HttpCall)
+        token = call.headers.get("authorization", "").removeprefix("Bearer ")
+        told = self.shop.send(call.path.removeprefix("/"), call.body, token=token)
+        return HttpReply(told.status, {name.lower(): value for name, value in told.headers.items()}, told.body)
+
+    def read(self, query: Query[Any]) -> WalletsTold:
+        return WalletsTold(wallets=self.wallets)
+
+
+@ON_SQLITE
+def test_our_own_client_of_iiko_and_this_face_understand_each_other(shop: Shop) -> None:
+    """Neither was made after the other: both after the same page."""
+    wallets = [{"unit": POINTS, "id": BONUS, "programme": identities.programme(PLAIN)}]
+    webhooks = {"uri": "https://till.example/hooks"}
+    to = cloud.link(organization=ORGANIZATION, wallets=wallets, webhooks=webhooks, guests_per_pull=1)
+    secrets = {"api_login": SECRET, "webhook_token": "a token for webhooks"}
+
+    def say(message: Message | None, *told: WalletTold) -> Run:
+        line = Line(iiko_cloud.ADAPTER, to, Ours(shop, *told), secrets)
+        run = line.run(Job(cloud.AT, messages=(message,) if message else ()))
+        assert run.error is None
+        return run
+
+    say(cloud.message(1), cloud.wallet(17, 150_50))
+    (customer,) = [shop.info(type="phone", phone=PHONE)["id"]]
+    assert shop.balance(customer) == Decimal("150.5")
+    say(cloud.message(2), cloud.wallet(17, 20_05))
+    assert shop.balance(customer) == Decimal("20.05")
+    cards = (cloud.card("7701000017", "closed"), cloud.card("7701000018"))
+    say(cloud.message(3, "card_changed"), cloud.wallet(17, 20_05, *cards))
+    assert [each["number"] for each in shop.by_id(customer)["cards"]] == ["7701000018"]
+    shop.top_up(customer, 5)
+    told = [step.told.note for step in say(None, cloud.wallet(17, 20_05, *cards)).steps if isinstance(step.told, Found)]
+    assert "20.05 BONUS here, 25.05 at iiko" in told[0]
+    assert shop.ask("api/1/webhooks/settings", organizationId=ORGANIZATION).told["webHooksUri"] == webhooks["uri"]
 
 
 # The log ----------------------------------------------------------------------------------------------------

@@ -81,9 +81,8 @@ def test_every_query_may_be_asked(query: type[msgspec.Struct]) -> None:
         commands.ReadTransactions,
         commands.ReadTurnover,
     }
-    # What pushes to far sides ask, with full numbers of cards: no door leads there.
-    # What only a till's protocol asks.
-    inner = {commands.ReadWallets, commands.ReadLastPurchase}
+    # What pushes ask, with full numbers of cards, and what an adapter tells its own client, with its secret.
+    inner = {commands.ReadWallets, commands.ReadLastPurchase, commands.ReadSubscription}
     assert query in bodies | asked_by_address | inner
 
 
@@ -109,8 +108,8 @@ def test_every_part_of_a_command_has_all_its_fields(struct: type[msgspec.Struct]
 
 def structs() -> list[type[msgspec.Struct]]:
     parts = (results.Balance, results.CardMovement, results.FoundCard, results.LotTold, results.StatementLine)
-    # The answers of what has no door here.
-    asked = [each for each in get_args(AnyRead) if each not in (results.WalletsTold, results.LastPurchase)]
+    inner = (results.WalletsTold, results.LastPurchase, results.SubscriptionTold)
+    asked = [each for each in get_args(AnyRead) if each not in inner]
     return [*get_args(AnyStoredResult), *asked, *parts, results.Consent]
 
 
