@@ -18,7 +18,7 @@ from processing.programme.compiled import Programme
 from processing.programme.document import simple
 from processing.replay.scratch import scratch
 from processing.simulation.books import chain_of
-from tests.processing.books import MOSCOW, PLAIN, POINTS, SHORT, Books, post, receipt, ref, use
+from tests.processing.books import MOSCOW, NOON, PLAIN, POINTS, SHORT, Books, post, receipt, ref, use
 from tests.processing.reads import told
 
 GUID, BARCODE = "6f0c2a4e-0000-4000-8000-0000000000a1", "4600000000015"
@@ -126,11 +126,10 @@ def test_nobody_looks_where_no_programme_asks(books: Books) -> None:
 
 def test_books_that_messages_are_played_into_know_the_goods(books: Books) -> None:
     learn(books)
-    assert books.clock
     live, known = books.core, books.core.work.directory
     documents = {code: each.programme.document for code, each in known.programmes.items()}
     with (
-        scratch(live, chain_of(known), documents, bytes(32), books.clock.at) as core,
+        scratch(live, chain_of(known), documents, bytes(32), NOON) as core,
         core.work.database.reading() as own,
     ):
         assert [tuple(row) for row in own.execute(select(tables.goods))] == [(GUID, "Сигареты", TOBACCO)]
