@@ -228,7 +228,9 @@ def test_a_sample_without_results_is_told_which_file_to_write(tmp_path: Path) ->
     run("new", "kiosk", "--into", str(tmp_path))
     (tmp_path / "kiosk" / "card.results.json").unlink()
     told = run("test", str(tmp_path / "kiosk.yaml"))
-    assert told.exit_code == 1 and "card.results.json: found 0, expected what the core answers, 1 results" in told.output
+    assert (
+        told.exit_code == 1 and "card.results.json: found 0, expected what the core answers, 1 results" in told.output
+    )
 
 
 def test_samples_that_differ_are_shown_and_can_be_updated(tmp_path: Path) -> None:
