@@ -157,7 +157,7 @@ class Auth:
     docs/writing-an-adapter.md, "Credentials".
     """
 
-    scheme: Literal["open", "secret_path", "basic", "header", "query", "body_digest", "issued_token"]
+    scheme: Literal["open", "secret_path", "basic", "bearer", "header", "query", "body_digest", "issued_token"]
     name: str = ""
 
 
@@ -165,7 +165,10 @@ class Auth:
 class Route:
     """One address of the protocol below ``/pos/<link>/``.
 
-    ``path`` is a regular expression for the whole rest of the path, case ignored.
+    ``path`` is a regular expression for the whole rest of the path, case ignored. ``later``: the answer does not wait
+    for the work. The handler yields facts, which are kept in the link's queue and booked after the answer; it hears
+    no outcome (an empty sequence) and looks at none. Such an adapter has no push, pull or files: its lane is one way.
+    ``seconds``: how long its caller waits for a batch, where that is less than the gateway's ``answer_seconds``.
     """
 
     path: str
@@ -173,6 +176,8 @@ class Route:
     auth: Auth
     methods: frozenset[str] = frozenset({"POST"})
     max_body: int = DEFAULT_MAX_BODY
+    later: bool = False
+    seconds: int | None = None
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -432,6 +437,16 @@ class Adapter:
     pace: Pace | None = None
     files: tuple[FileFace, ...] = ()
     site_exchange: bool = False
+
+    def __post_init__(self) -> None:
+        """Errors: ValueError for a lane that would go both ways."""
+        if self.answers_first and (self.push or self.pull or self.files):
+            raise ValueError(f"{self.name}: routes that answer first go with no push, pull or files")
+
+    @property
+    def answers_first(self) -> bool:
+        """Whether any of its routes answers before the work is done."""
+        return any(route.later for route in self.routes)
 
 
 class FromFile(dict[str, Any]):

@@ -83,6 +83,7 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
 
     from gateway import api
     from gateway.console import pages
+    from gateway.inbox import Inbox
     from gateway.phone_codes import PhoneCodes
     from gateway.pos import Pos, doors
     from gateway.senders import sender_of
@@ -99,9 +100,10 @@ def create_app(own: Parts, socket: Path | None = None) -> Flask:
         lambda: own.database.clock(own.database.host_clock()),
     )
     zones = {store.code: store.zone for store in own.settings.chain.stores}
+    inbox = Inbox(own.database, own.vault, own.core.work.stamps)
     behind: Wsgi = app.wsgi_app
     all_doors = doors(own.settings.links, own.settings.adapters, zones)
-    pos = Pos(behind, all_doors, books.ask, exchange_log, codes)
+    pos = Pos(behind, all_doors, books.ask, exchange_log, codes, inbox.put)
     imports = SiteImports(own.core, own.vault, books.ask)
     uploads = folder_of(own.settings.gateway.uploads)
     app.wsgi_app = SiteExchange(pos, all_doors, uploads, imports, exchange_log)  # type: ignore[method-assign]

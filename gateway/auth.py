@@ -64,6 +64,9 @@ def check_caller(link: LinkSettings, auth: Auth, headers: Mapping[str, str], que
         return
     if auth.scheme == "basic":
         _check_basic(link, headers)
+    elif auth.scheme == "bearer":
+        given = _after(headers, "bearer") or headers.get("authorization", "").strip()
+        _check_secret(link, given.encode("latin-1", "replace"), "the header Authorization is wrong")
     elif auth.scheme == "header":
         _check_secret(link, headers.get(auth.name, "").encode("latin-1", "replace"), f"the header {auth.name} is wrong")
     elif auth.scheme == "query":

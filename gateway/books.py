@@ -11,11 +11,13 @@ from typing import Any, TypeGuard
 from gateway import committer, metrics
 from gateway.gather import Gather
 from gateway.settings import GatewaySettings
-from processing.commands import Ask, Command, Query, ReadHold, ReleaseHold
+from processing.commands import Ask, Command, PlaceHold, Query, ReadHold, ReleaseHold
 from processing.execute import MAX_BATCH, Core, Outcome
 from processing.results import HoldReleased, HoldTold
 
 Execute = Callable[[Sequence[Any]], list[Outcome]]
+# The same, and how long whoever asks waits at most; None: as long as everybody.
+Waiting = Callable[[Sequence[Any], float | None], list[Outcome]]
 
 
 class Books:
@@ -27,36 +29,39 @@ class Books:
             "seconds": settings.answer_seconds,
             "batch": MAX_BATCH,
         }
-        self._read: Execute = Gather(measured("read", core.answer), **bounds)
-        self._write: Execute
+        self._read: Waiting = Gather(measured("read", core.answer), **bounds)
+        self._write: Waiting
         if socket is None:
             self._write = Gather(measured("write", core.execute), **bounds)
         else:
             self._write = committer.Client(socket, settings.answer_seconds)
 
-    def ask(self, asks: Sequence[Ask[Any]]) -> list[Outcome]:
+    def ask(self, asks: Sequence[Ask[Any]], seconds: float | None = None) -> list[Outcome]:
         """The outcome of each ask, in order: all commands in one transaction, then the queries.
 
+        ``seconds``: neither waits longer for its batch.
+
         Who gives up whatever is held under a key may ask so with every breath: that is looked at first, and where
-        nothing is held nothing is written.
+        nothing is held nothing is written. What is about to be held is not there to be looked at yet.
         """
-        releases = [ask for ask in asks if gives_up_what_is_held(ask)]
-        if releases and not self._is_any_held(releases):
+        placed = {key for ask in asks if isinstance(ask, PlaceHold) for key in ask.keys}
+        releases = [ask for ask in asks if gives_up_what_is_held(ask) and ask.hold not in placed]
+        if releases and not self._is_any_held(releases, seconds):
             nothing = HoldReleased(outcome="nothing", at=datetime.now(UTC))
-            others = [ask for ask in asks if not gives_up_what_is_held(ask)]
-            rest = iter(self.ask(others) if others else ())
-            return [nothing if gives_up_what_is_held(ask) else next(rest) for ask in asks]
+            others = [ask for ask in asks if ask not in releases]
+            rest = iter(self.ask(others, seconds) if others else ())
+            return [nothing if ask in releases else next(rest) for ask in asks]
         commands = [ask for ask in asks if isinstance(ask, Command)]
         if not commands:
-            return self._read(asks)
-        written = iter(self._write(commands))
+            return self._read(asks, seconds)
+        written = iter(self._write(commands, seconds))
         if len(commands) == len(asks):
             return list(written)
-        read = iter(self._read([ask for ask in asks if isinstance(ask, Query)]))
+        read = iter(self._read([ask for ask in asks if isinstance(ask, Query)], seconds))
         return [next(written if isinstance(ask, Command) else read) for ask in asks]
 
-    def _is_any_held(self, releases: Sequence[ReleaseHold]) -> bool:
-        found = self._read([ReadHold(store=ask.store, key=ask.hold) for ask in releases])
+    def _is_any_held(self, releases: Sequence[ReleaseHold], seconds: float | None) -> bool:
+        found = self._read([ReadHold(store=ask.store, key=ask.hold) for ask in releases], seconds)
         return any(isinstance(outcome, HoldTold) and outcome.state == "open" for outcome in found)
 
 

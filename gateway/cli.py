@@ -114,6 +114,8 @@ def config_group() -> None:
 def config_check(config: str) -> None:
     """Read everything, and say what is wrong with file, path and what was expected."""
     loaded = settings.load(config, os.environ)
+    for code in loaded.deaf:
+        click.echo(f"warning: link {code}: {settings.DEAF}", err=True)
     click.echo(
         f"{config}: {len(loaded.chain.stores)} stores, {len(loaded.links)} links, "
         f"{len(loaded.programmes)} programmes, {len(loaded.chain.products)} products: in order"

@@ -73,34 +73,45 @@ class Client:
         self._seconds = seconds
         self._own = threading.local()
 
-    def __call__(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
-        """The outcome of each command. Errors: Busy when the committer is away or takes too long, TooLarge."""
+    def __call__(self, commands: Sequence[Command[Any]], seconds: float | None = None) -> list[Outcome]:
+        """The outcome of each command; ``seconds``: this one waits no longer than that.
+
+        Errors: Busy when the committer is away or takes too long, TooLarge.
+        """
         payload = _frame(_encode(list(commands)))
         if len(payload) > MAX_FRAME:
             raise TooLarge("the commands are too large to travel together", where="commands")
         fresh = getattr(self._own, "connection", None) is None
         try:
             connection: socket.socket = self._own.connection if not fresh else self._connect()
+            if seconds is not None:
+                self._wait(connection, min(seconds, self._seconds))
             connection.sendall(payload)
             answer = _receive(connection)
         except (OSError, EOFError) as error:
             self._forget()
             if not fresh and isinstance(error, EOFError | BrokenPipeError | ConnectionResetError):
                 # The committer was restarted since this thread last spoke; request keys make it safe to repeat.
-                return self(commands)
+                return self(commands, seconds)
             raise Busy("the committer does not answer") from error
+        if seconds is not None:
+            self._wait(connection, self._seconds)
         return [
             rebuild(o.code, o.message, o.details) if isinstance(o, Refused) else o for o in _decode_outcomes(answer)
         ]
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        timeout = _timeout(self._seconds)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        self._wait(connection, self._seconds)
         connection.connect(self._path)
         self._own.connection = connection
         return connection
+
+    @staticmethod
+    def _wait(connection: socket.socket, seconds: float) -> None:
+        """So long at most, from now on."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeout(seconds))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeout(seconds))
 
     def _forget(self) -> None:
         connection = getattr(self._own, "connection", None)

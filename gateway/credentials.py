@@ -18,6 +18,11 @@ DIGESTS = frozenset({"body_digest"})
 NEED_A_SECRET = frozenset({"body_digest", "issued_token"})
 
 
+def needs_secret(adapter: Adapter) -> bool:
+    """Whether callers of the adapter's HTTP face are never believed by their address alone."""
+    return adapter.site_exchange or any(route.auth.scheme in NEED_A_SECRET for route in adapter.routes)
+
+
 @dataclass(frozen=True, slots=True)
 class LinkSecret:
     """By what a caller's secret is recognised. ``text`` only where a digest is made with the secret itself."""

@@ -33,7 +33,7 @@ from gateway.talks import MAX_KEPT, Books, Line, Outgoing, Sessions, Transport, 
 from processing import outbox
 from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
-from processing.errors import BadMessage, Busy, NotYet, Refusal, Undelivered
+from processing.errors import AlreadyVoided, BadMessage, Busy, NotYet, Refusal, Undelivered
 from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
 from processing.outbox import CLOSED, FILES, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
@@ -299,7 +299,7 @@ class Delivery:
             if found.state is not None:
                 state = msgspec.json.encode(found.state)
 
-        told = lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
+        told = self._too_early(out) or lead(line, self._sessions, out.adapter.pull, job, Books(learn, self._read))
         if broken:
             with self._database.transaction() as connection:
                 keep(connection, self._vault, broken)
@@ -323,6 +323,8 @@ class Delivery:
         error: Undelivered | None = None
         is_all = True
         try:
+            if early := self._too_early(out):
+                raise early
             look = self._look(lane, out, transport, lambda: time.monotonic() > until or self._is_stopped())
             is_all = look.all()
             line.heard = "\n".join(look.told).encode()[:MAX_KEPT]
@@ -337,10 +339,16 @@ class Delivery:
             self._give_back(lane, out, [], attempt, error)
             return 1
         with self._database.transaction() as connection:
-            minutes = out.policy.pull_minutes if is_all else 0
-            due_at = self._database.now(connection) + timedelta(minutes=minutes)
-            outbox.succeed(connection, self._database, lane, [], attempt, None, due_at)
+            due_at = self._database.now(connection) + timedelta(seconds=out.policy.folder_seconds if is_all else 0)
+            # A folder is looked at often, and where nothing is new there is nothing to tell.
+            outbox.succeed(connection, self._database, lane, [], attempt if line.heard else None, None, due_at)
         return 1 if line.heard or is_all else 0
+
+    def _too_early(self, out: Outgoing) -> NotYet | None:
+        """The books have not heard of the link's store yet, and would refuse for good whatever is read now."""
+        if self._core.has_store(out.link.store):
+            return None
+        return NotYet(f"the books do not know the store {out.link.store} yet: tillgate serve brings them in step")
 
     def _look(self, lane: Lane, out: Outgoing, transport: Transport, is_over: Callable[[], bool]) -> Look:
         def hold(connection: Connection, state: bytes | None = None) -> None:
@@ -367,6 +375,9 @@ class Delivery:
         commands = [ask for ask in found.asks if isinstance(ask, Command)]
         refused = []
         for command, outcome in zip(commands, self._core.execute(commands), strict=True):
+            if isinstance(outcome, AlreadyVoided) and not found.may_be_refused:
+                # What was voided since, or before it came, is settled: the same again would be told so again.
+                continue
             if not found.may_be_refused or not isinstance(outcome, Refusal | BadMessage):
                 must(outcome)
                 continue

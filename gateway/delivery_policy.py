@@ -43,6 +43,7 @@ class DeliverySettings:
     per_minute: int = 0
     call_seconds: int = 30
     pull_minutes: int = 15
+    folder_seconds: int = 60
 
 
 def wait_seconds(policy: DeliverySettings, failures: int) -> float:

@@ -12,17 +12,23 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 from sqlalchemy import Connection, Row, delete, select, update
 
 from gateway.app import Parts
 from gateway.exchange_log import Recorded, opened
+from gateway.inbox import told_by
 from gateway.mask import readable
+from processing import outbox
+from processing.events import RECEIVED
 from processing.holders import open_sought
-from processing.tables import erasure, exchange_log
+from processing.tables import erasure, exchange_log, outbox_message
 
 BITE_ROWS = 200
 # What was on its way into the log when the holder was erased has long been written by then.
 SETTLED = timedelta(minutes=10)
+# What has come in and was not booked: more of it than this is an outage, in which nobody asks to be forgotten.
+MAX_RECEIVED = 10_000
 # Tills cut names; what is left of a long one is known by its beginning.
 NAME_CHARACTERS = 30
 # A phone without its country's code, which tills leave out or write as 8.
@@ -52,6 +58,7 @@ def _bite(own: Parts, connection: Connection, row: Row[Any]) -> int:
         now = own.database.now(connection)
         if now < settled:
             return 0
+        _forget_received(own, connection, open_sought(own.vault, row.holder_id, row.sought))
         connection.execute(update(erasure).where(mine).values(sought=None, done_at=now))
         return 1
     sought = open_sought(own.vault, row.holder_id, row.sought)
@@ -62,10 +69,23 @@ def _bite(own: Parts, connection: Connection, row: Row[Any]) -> int:
     return len(found)
 
 
+def _forget_received(own: Parts, connection: Connection, sought: Sequence[str]) -> None:
+    """Empty what has come in and was never booked where it tells of the person; what was booked is empty already."""
+    c = outbox_message.c
+    waiting = select(c.id, c.body).where(c.kind == RECEIVED, c.state != outbox.DELIVERED).limit(MAX_RECEIVED)
+    found = connection.execute(waiting.order_by(c.id)).all()
+    outbox.empty(
+        connection, [each.id for each in found if _is_told(told_by(own.vault, msgspec.json.decode(each.body)), sought)]
+    )
+
+
 def tells(recorded: Recorded, sought: Sequence[str]) -> bool:
     """Whether a message or its answer holds one of these names, phones or e-mails."""
     request = recorded.request
-    plain = "\n".join((request.head, readable(request.body), readable(recorded.answer)))
+    return _is_told("\n".join((request.head, readable(request.body), readable(recorded.answer))), sought)
+
+
+def _is_told(plain: str, sought: Sequence[str]) -> bool:
     text = "\n".join((plain, unquote(plain), unquote(plain, "cp1251"))).casefold()
     digits = _NOT_DIGITS.sub("", text)
     return any(_is_in(each, text, digits) for each in sought)

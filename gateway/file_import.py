@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +42,7 @@ TROUBLES = (MISMATCH, QUARANTINED, REFUSED, "broken")
 # Of each kind so many are told, and so many of a file go into the exchange log; the rest is counted.
 MAX_NOTES, MAX_LOGGED = 20, 1_000
 MAX_NOTE = 255
+DIGEST_BYTES = 8
 
 log = structlog.get_logger()
 
@@ -93,7 +94,8 @@ class FileImport:
     """One file. ``hold`` is told each transaction that follows a batch: it raises where the work is another's by now.
 
     ``execute`` runs commands, if not the core itself. ``asks_again``: also what is known is asked, so that a person
-    who reads a file once more hears all of it.
+    who reads a file once more hears all of it. ``amiss`` are digests of what was amiss in this reading, and
+    ``amiss_before`` in the last one, which is in the exchange log already.
     """
 
     core: Core
@@ -105,9 +107,10 @@ class FileImport:
     asks_again: bool = False
     seen: Callable[[Summary], None] = lambda summary: None
     summary: Summary = field(default_factory=Summary)
+    amiss_before: Set[str] = frozenset()
+    amiss: set[str] = field(default_factory=set)
     state: Any = None
     writes: list[FileMark | FileWrite] = field(default_factory=list)
-    _logged: int = 0
 
     def read(self, face: FileFace, source: Source) -> Summary:
         """Book all that the file tells; ``state`` and ``writes`` are what it leaves.
@@ -155,9 +158,11 @@ class FileImport:
             known = series.load(connection, self.link.code, names)
         judged = [self._judged(known, found) for found in batch]
         settled = self._settled(batch, judged)
-        rows = [self._row(source, each) for each in settled if each.code]
-        kept, self._logged = rows[: MAX_LOGGED - self._logged], self._logged + len(rows)
-        is_all_kept = len(kept) == len(rows)
+        found = {self._digest(each): each for each in settled if each.code}
+        kept = [name for name in found if name not in self.amiss][: MAX_LOGGED - len(self.amiss)]
+        self.amiss.update(kept)
+        rows = [self._row(source, found[name]) for name in kept if name not in self.amiss_before]
+        is_all_kept = found.keys() <= self.amiss
         for each, verdict in zip(settled, judged, strict=True):
             one = each.found.series
             # What is known under a former name is another's under this one.
@@ -168,7 +173,7 @@ class FileImport:
             database.commit_lazily(connection)
             self.hold(connection)
             known.save(connection)
-            keep(connection, self.vault, kept)
+            keep(connection, self.vault, rows)
         return settled
 
     @staticmethod
@@ -189,6 +194,11 @@ class FileImport:
             _of(found, verdict, [next(outcomes) for _ in some])
             for found, verdict, some in zip(batch, judged, commands, strict=True)
         ]
+
+    def _digest(self, settled: Settled) -> str:
+        """What tells one thing amiss from another: under the index key, for a short line could be guessed."""
+        text = "\n".join((settled.code, settled.found.note, *settled.found.raw))
+        return self.vault.blind_index("amiss", text)[:DIGEST_BYTES].hex()
 
     def _row(self, source: Source, settled: Settled) -> Exchange:
         """The document's lines and what is amiss with them, for the exchange log."""

@@ -22,16 +22,19 @@ from processing.errors import BadMessage
 
 # Of one link; the oldest are forgotten, and read again should they still be there.
 MAX_FILES = 1_000
+# Digests of what was amiss in a link's files: beyond that it is logged again when its file has changed.
+MAX_AMISS = 20_000
 
 log = structlog.get_logger()
 
 
 class Seen(msgspec.Struct, array_like=True):
-    """A file as it was when it was read, and the marks that it is still to get."""
+    """A file as it was when it was read, the marks that it is still to get, and what was amiss (FileImport)."""
 
     size: int
     changed: int
     marks: list[tuple[int, bytes, bytes]] = []
+    amiss: list[str] = []
 
     @property
     def stamp(self) -> Stamp:
@@ -95,14 +98,20 @@ class Look:
         return found
 
     def _forget(self, found: Mapping[str, Any]) -> None:
-        """Files that are gone, and the oldest where there are too many."""
+        """Files that are gone, and the oldest where there are too many; and what was amiss in the oldest likewise."""
         files = {name: seen for name, seen in self.state.files.items() if name in found}
         for name in list(files)[: max(len(files) - MAX_FILES, 0)]:
             del files[name]
+        room = MAX_AMISS
+        for seen in reversed(files.values()):
+            seen.amiss = seen.amiss if len(seen.amiss) <= room else []
+            room -= len(seen.amiss)
         self.state.files = files
 
     def _read(self, name: str, face: FileFace) -> None:
         own = self.importing()
+        known = self.state.files.get(name)
+        own.amiss_before = frozenset(known.amiss if known is not None else ())
         with self.shelf.reading(name, self.seconds) as opened:
             source = Source(name, opened.chunks, self.state.left, self.at)
             try:
@@ -115,7 +124,7 @@ class Look:
             marks = [(each.offset, each.old, each.new) for each in own.writes if isinstance(each, FileMark)]
             assert not any(isinstance(each, FileWrite) for each in own.writes), "a file face writes marks only"
             self.state.files.pop(name, None)
-            self.state.files[name] = Seen(*opened.stamp, marks)
+            self.state.files[name] = Seen(*opened.stamp, marks, sorted(own.amiss))
             self.state.left = own.state if own.state is not None else self.state.left
         self.keep(self.state)
         self.told.append(f"{name}: {summary}")

@@ -49,8 +49,8 @@ class Gather(Generic[A]):
         self._queue: deque[_Waiting[A]] = deque()
         self._is_running = False
 
-    def __call__(self, asks: Sequence[A]) -> list[Outcome]:
-        """The outcome of each ask, in order.
+    def __call__(self, asks: Sequence[A], seconds: float | None = None) -> list[Outcome]:
+        """The outcome of each ask, in order; ``seconds``: this one waits no longer than that.
 
         Errors: Busy when too many wait or it takes too long; what was asked may then still be carried out,
         and its request key tells when it is asked again.
@@ -63,7 +63,7 @@ class Gather(Generic[A]):
             mine.leads = not self._is_running
             self._is_running = True
         if not mine.leads:
-            self._sleep(mine)
+            self._sleep(mine, min(seconds or self._seconds, self._seconds))
         if mine.leads:
             self._lead()
         if mine.failure is not None:
@@ -71,9 +71,9 @@ class Gather(Generic[A]):
         assert mine.outcomes is not None
         return mine.outcomes
 
-    def _sleep(self, mine: _Waiting[A]) -> None:
+    def _sleep(self, mine: _Waiting[A], seconds: float) -> None:
         """Until there are outcomes or the lead. Errors: Busy."""
-        if mine.wake.acquire(timeout=self._seconds):
+        if mine.wake.acquire(timeout=seconds):
             return
         with self._lock:
             if mine.leads or mine.outcomes is not None or mine.failure is not None:

@@ -6,6 +6,7 @@ escaped inside another document, JSON and forms. Every pattern runs in linear ti
 
 from __future__ import annotations
 
+import codecs
 import functools
 import re
 from collections.abc import Callable
@@ -113,7 +114,15 @@ def _hidden(value: str) -> str:
 
 
 def readable(body: bytes) -> str:
-    """The bytes as text if they look like it: UTF-8, what an XML declaration says, UTF-16 or cp1251."""
+    """The bytes as text if they look like it: UTF-8, what an XML declaration says, UTF-16 or cp1251.
+
+    UTF-8 that was cut inside of a character is that as well: as anything else no name in it would be found.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with suppress(UnicodeError):
+        text, (rest, _) = decoder.decode(body), decoder.getstate()
+        if rest and not text.isascii() and not _CONTROL.search(body):
+            return text + repr(rest)[2:-1]
     found = decoded(body)
     return found[0] if found else repr(body)[2:-1]
 

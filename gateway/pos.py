@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
 from zoneinfo import ZoneInfo
@@ -39,6 +40,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 Asked = Callable[[Sequence[Ask[Any]]], Sequence[Outcome]]
+# Keeps what a link was answered for before it is done (gateway/inbox.py).
+Kept = Callable[[Link, Sequence[Ask[Any]]], Sequence[Outcome]]
 
 log = structlog.get_logger()
 
@@ -124,12 +127,14 @@ class Pos:
         ask: Asked,
         exchange_log: ExchangeLog,
         codes: PhoneCodes | None = None,
+        later: Kept | None = None,
     ) -> None:
         self._behind = behind
         self._doors = all_doors
         self._ask = ask
         self._log = exchange_log
         self._codes = codes
+        self._later = later
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         told = split_path(environ["PATH_INFO"])
@@ -146,7 +151,7 @@ class Pos:
         """One message: authenticated, answered, counted and recorded."""
         started = time.perf_counter()
         request, route, problem = self._read(door, environ, rest)
-        response, refusal = answered(door, request, route, problem, self._ask, self._codes)
+        response, refusal = answered(door, request, route, problem, self._asked(route), self._codes, self._later)
         took = time.perf_counter() - started
         outcome = outcome_of(response)
         code = door.settings.code
@@ -173,6 +178,13 @@ class Pos:
             answer=response.body,
         )
         return response
+
+    def _asked(self, route: Route | None) -> Asked:
+        """How the route asks the books: some callers wait for less time than others."""
+        if route is None or route.seconds is None:
+            return self._ask
+        ask: Any = self._ask
+        return partial(ask, seconds=route.seconds)
 
     def _read(self, door: Door, environ: Environ, rest: str) -> tuple[WireRequest, Route | None, LoyaltyError | None]:
         """The message, its route, and what is wrong with it already. The secret is gone from its path and query."""
@@ -230,17 +242,20 @@ def answered(
     problem: LoyaltyError | None,
     ask: Asked,
     codes: PhoneCodes | None = None,
+    later: Kept | None = None,
 ) -> tuple[WireResponse, LoyaltyError | None]:
     """The adapter's words for whatever happens, and the refusal that they tell.
 
-    A bug is HTTP 500 and says nothing of itself.
+    A bug is HTTP 500 and says nothing of itself. Without ``later``, as in a replay, everything is done at once.
     """
     try:
         if problem is not None:
             return door.adapter.refuse(problem, request, door.link), problem
         assert route is not None
         try:
-            return converse(route, request, door.link, asking(door.settings, request.at, ask, codes)), None
+            at_once = asking(door.settings, request.at, ask, codes)
+            asked = partial(later, door.link) if route.later and later is not None else at_once
+            return converse(route, request, door.link, asked), None
         except LoyaltyError as refusal:
             if isinstance(refusal, BadMessage):
                 where = str(refusal.details.get("where", ""))

@@ -27,7 +27,7 @@ from processing.ledger import refs_of
 from processing.names import CARD
 from processing.reading import names_of
 from processing.replay.copies import Copies, wallets_of
-from processing.replay.elsewhere import Elsewhere, Key, Named
+from processing.replay.elsewhere import Elsewhere, Key, Named, by_key
 from processing.replay.scratch import scratch
 from processing.results import CardsFound
 from processing.secrets import MasterKeys
@@ -79,13 +79,14 @@ class Played:
 class _Recorder:
     """Asks the scratch books, and remembers what was asked and told."""
 
+    live: Core
     books: Books
     asks: tuple[Ask[Any], ...] = ()
     outcomes: tuple[Outcome, ...] = ()
 
     def __call__(self, asks: Sequence[Ask[Any]]) -> list[Outcome]:
         self.asks = tuple(asks)
-        outcomes = self.books.ask(asks)
+        outcomes = self.books.ask(by_key(self.live, asks))
         self.outcomes = tuple(outcomes)
         return outcomes
 
@@ -141,7 +142,7 @@ class Replay:
         copies = Copies(self.live, core, elsewhere, self.wanted.since, until)
         copies.bring(wallets)
         doubting = _Doubting(copies, elsewhere, self.live, self.wanted.since)
-        recorder = _Recorder(Books(core, self.settings.gateway))
+        recorder = _Recorder(self.live, Books(core, self.settings.gateway))
         for recorded in self._recorded(seen):
             yield self._played(recorded, recorder, copies, doubting)
 
@@ -173,7 +174,7 @@ class Replay:
             if recorded.problem or recorded.outcome in AT_THE_DOOR:
                 continue
             door = self.doors[recorded.link]
-            asks = asks_of(*logged_request(recorded, door.adapter), door.link)
+            asks = by_key(self.live, asks_of(*logged_request(recorded, door.adapter), door.link))
             named.add(asks)
             wallets |= wallets_of(self.live, names_in(self.live, asks), recorded.at)
         return named, wallets
@@ -192,7 +193,7 @@ class _Doubting:
         for wallet in wallets_of(self._live, names_in(self._live, asks), at):
             found |= self._copies.doubts(wallet, at)
         named = Named()
-        named.add(asks)
+        named.add(by_key(self._live, asks))
         for key in sorted(named.keys):
             known = self._elsewhere.known.get(key)
             if known is None:

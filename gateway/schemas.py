@@ -230,6 +230,7 @@ class _Delivery(Section):
     per_minute = a_whole(0, 1_000_000)
     call_seconds = a_whole(1, 120)
     pull_minutes = a_whole(1, 1440)
+    folder_seconds = a_whole(1, 86_400)
 
 
 class _AlertRule(Section):

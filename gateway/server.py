@@ -143,6 +143,8 @@ def serve(serving: Serving) -> None:
             keeper.wait_until_ready()
             if loaded.gateway.worker.enabled:
                 children.append(Child("worker", "gateway.worker_main", pause_seconds=WORKER_PAUSE_SECONDS))
+        for code in loaded.deaf:
+            log.warning("link_is_deaf", link=code, reason=settings.DEAF)
         where = f"http://{serving.host}:{serving.port}"
         log.info(
             "serving",

@@ -40,6 +40,7 @@ REST = "rest"
 MAX_CARD_NUMBER = 2**63 - 1
 # In the place of a list of stores.
 ALL_STORES = "all"
+DEAF = "it has addresses and no secret, so that its HTTP face refuses everybody; files are read all the same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,15 @@ class Settings:
 
     def adapter_of(self, link: LinkSettings) -> Adapter:
         return self.adapters[link.adapter]
+
+    @property
+    def deaf(self) -> list[str]:
+        """Links that name callers' addresses and no secret, and whose protocol believes nobody without one.
+
+        Right for a link whose files come by hand; of any other somebody has forgotten the secret.
+        """
+        found = [link for link in self.links.values() if link.enabled and link.addresses and not link.secrets]
+        return sorted(link.code for link in found if credentials.needs_secret(self.adapter_of(link)))
 
 
 def load(

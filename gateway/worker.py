@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from adapters.contract import Adapter, Link
-from gateway import alerts, exchange_log, metrics
+from gateway import alerts, exchange_log, inbox, metrics
 from gateway.app import Parts
 from gateway.delivery import Delivery
 from gateway.erasure import forget_people
@@ -81,9 +81,10 @@ def _forget_messages(own: Parts) -> int:
 
 
 def delivery_of(own: Parts, is_stopped: Callable[[], bool]) -> Delivery:
-    """What delivers the outbox to the links that speak to somebody."""
+    """What delivers the outbox to the links that speak to somebody, and into the books what others have said."""
     told = own.core.work.subscriptions
-    return Delivery(own.core, own.vault, outgoing(own.settings), told, is_stopped)
+    links = {**outgoing(own.settings), **inbox.lanes(own.settings, own.vault)}
+    return Delivery(own.core, own.vault, links, told, is_stopped)
 
 
 def outgoing(settings: Settings) -> dict[str, Outgoing]:

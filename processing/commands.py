@@ -189,7 +189,8 @@ class CardUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``earn`` is what the till has computed; ``None`` leaves it to the programme. ``spend_minor`` is the
     holder's own money, by which the accrual is shared when a receipt names several cards. ``top_up`` is money
     that the guest loads on the card with this receipt. ``hold`` is the request key of a hold of the same store:
-    what it pins pays first, and the rest of it is released. ``pin`` is for bearer cards of value.
+    what it pins pays first, and the rest of it is released. ``pin`` is for bearer cards of value. ``paid_minor`` is
+    what points have paid of this purchase already, in money: it is booked elsewhere, and earns nothing.
     """
 
     refs: tuple[Ref, ...]
@@ -199,6 +200,7 @@ class CardUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     top_up: tuple[Amount, ...] = ()
     hold: str = ""
     pin: str = ""
+    paid_minor: int = 0
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -222,6 +224,8 @@ class PostReceipt(Command[ReceiptPosted], frozen=True, tag=True, kw_only=True):
     ``stamp`` is the till's own time of this attempt. With ``supersede`` another content under the same key
     is a newer version (it reverses and replaces what was posted) or, with a strictly older stamp, a stale one
     (answered with the current result). ``notes`` are doubts of the adapter that an operator should see.
+    ``payment``: it only pays for a purchase that another receipt tells. So it is no visit, and what its hold pins it
+    may pay, for that was placed in sight of the whole purchase (PlaceHold.receipt).
     Errors: CardNotFound, CardBlocked, CardExpired, CardNotActive, CardClosed, InsufficientPoints,
     LimitExceeded, AlreadyVoided, KeyReused, UnitNotFound, HoldNotFound, HoldEnded, HoldExpired, PinRequired,
     WrongPin, PinLocked.
@@ -233,6 +237,7 @@ class PostReceipt(Command[ReceiptPosted], frozen=True, tag=True, kw_only=True):
     supersede: bool = False
     fact: bool = False
     notes: tuple[str, ...] = ()
+    payment: bool = False
 
 
 class VoidReceipt(Command[ReceiptVoided], frozen=True, tag=True, kw_only=True):
@@ -240,12 +245,15 @@ class VoidReceipt(Command[ReceiptVoided], frozen=True, tag=True, kw_only=True):
 
     A fact: it is never refused by the rules. ``reason`` tells a failed attempt (rollback) from a cancelled purchase
     (return); only the second can be restored. ``receipts_only``: whoever asks may undo receipts and returns, and
-    nothing else. Errors: KeyReused (nothing that can be undone), SecondPersonNeeded (a correction that needed two).
+    nothing else. ``supersede``: the void is a version like others, and one with a strictly older stamp than what is
+    posted is stale: for events that come in any order. Errors: KeyReused (nothing that can be undone),
+    SecondPersonNeeded (a correction that needed two).
     """
 
     reason: Literal["rollback", "return"]
     stamp: datetime | None = None
     receipts_only: bool = False
+    supersede: bool = False
 
 
 class RestoreReceipt(Command[ReceiptRestored], frozen=True, tag=True, kw_only=True):
@@ -269,17 +277,19 @@ class ReturnLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ReturnReceipt(Command[ReceiptReturned], frozen=True, tag=True, kw_only=True):
     """Goods come back: a receipt of its own, in any number of steps, never past what was sold (design law 4).
 
-    ``sale`` is a request key of the sale, of ``sale_store`` where it was sold elsewhere in the chain. ``lines``
+    ``sale`` is a request key of the sale, of ``sale_store`` where it was sold elsewhere in the chain; who knows only
+    the number of the operation that stands there tells ``sale_operation`` instead. ``lines``
     empty: all that is left of it. What the lines earned is taken back and what paid for them is given back, by the
     sale's stored allocation; ``cards`` is not read. Without ``sale`` each of ``cards`` gets back ``redeem`` and
     loses ``earn`` (``None``: what the programme would give for ``receipt`` today).
     Its ``spend_minor`` leaves the wallet's turnover, on the day of the return.
     ``can_deduct``: the till can keep back money for points that are spent already; without it they become debt.
-    Errors: ReceiptNotFound (``sale``), ReturnExceeds, CardNotFound, AlreadyVoided, KeyReused, UnitNotFound.
+    Errors: ReceiptNotFound (the sale), ReturnExceeds, CardNotFound, AlreadyVoided, KeyReused, UnitNotFound.
     """
 
     receipt: Receipt
     sale: str = ""
+    sale_operation: int | None = None
     sale_store: str = ""
     lines: tuple[ReturnLine, ...] = ()
     cards: tuple[CardUse, ...] = ()

@@ -32,7 +32,7 @@ class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     ``returned`` tells which parts of which lines of its sale came back; of a sale that was restored, which had before.
     ``activity`` is what it added to the days of wallets; ``turnover`` of whose own money that is, by line (wallet,
     nothing), where it is not just the lines' sums. ``extended`` are lots that live longer by it; of a return, that no
-    longer do.
+    longer do. ``key`` of a sale: a request key under which it stands, for returns that know its operation's number.
     """
 
     receipt: Receipt
@@ -44,6 +44,7 @@ class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     activity: tuple[Activity, ...] = ()
     turnover: tuple[Share, ...] = ()
     extended: tuple[Extended, ...] = ()
+    key: str = ""
 
 
 _encode_document = msgspec.json.Encoder().encode

@@ -25,6 +25,8 @@ TIER_CHANGED, CARD_CHANGED, HOLDER_CHANGED = "tier_changed", "card_changed", "ho
 CODE_SENT, LIMIT_EXCEEDED, MESSAGE_DEAD, ALERT = "code_sent", "limit_exceeded", "message_dead", "alert"
 # Not caused by the books: somebody has told a link to say it.
 LOAD = "load"
+# Not told to anybody: what a link has told us, and is booked after it was answered (gateway/inbox.py).
+RECEIVED = "received"
 
 KINDS: dict[str, str] = {
     OPERATION_POSTED: "an operation was booked: purchases, returns, corrections, expiry",
@@ -38,6 +40,7 @@ KINDS: dict[str, str] = {
     MESSAGE_DEAD: "a message of the outbox was given up",
     ALERT: "a rule about queues has begun to hold, or holds no more",
     LOAD: "what a till shall load, put into the queue by hand (tillgate frontol load)",
+    RECEIVED: "what the link has told us and was answered for already, until it is booked",
 }
 
 # Ids are of time: microseconds since 1970, and behind them a number of the process, so that two never meet.

@@ -85,6 +85,7 @@ from processing.ids import Ids
 from processing.ledger import Work
 from processing.merging import MOVED_LOTS
 from processing.programme.document import MAX_EVENTS, MAX_TERMS
+from processing.reading import is_id
 from processing.results import Result
 from processing.secrets import Vault
 from processing.state import State
@@ -204,6 +205,13 @@ class Core:
             # Whoever comes for an answer will hear of it.
             log.warning("programmes_not_read", reason=sqlstate(error))
 
+    def has_store(self, code: str) -> bool:
+        """Whether the books know this store; where they did not, they are looked at once more."""
+        if code not in self.work.directory.stores:
+            with self.work.database.reading() as connection:
+                self.work = replace(self.work, directory=load(connection, self.work.database.now(connection)))
+        return code in self.work.directory.stores
+
     def _execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [self._unfit(command) for command in commands]
         sound = [i for i, outcome in enumerate(outcomes) if outcome is None]
@@ -229,6 +237,8 @@ class Core:
             check_key(key)
         if isinstance(command, (PostReceipt, ReturnReceipt)):
             check_receipt(command)
+        if isinstance(command, ReturnReceipt):
+            check_sale(command)
         if isinstance(command, PlaceHold) and command.receipt is not None:
             check_size(command.receipt)
         if isinstance(command, (RegisterHolder, UpdateHolder, EnrolHolder)):
@@ -338,6 +348,14 @@ def check_size(receipt: Receipt) -> None:
         raise TooLarge("too many lines or cards", where="receipt")
     if abs(receipt.total_minor) > MAX_AMOUNT:
         raise BadAmount("the receipt's total is too large", where="total_minor")
+
+
+def check_sale(command: ReturnReceipt) -> None:
+    """Errors: BadMessage where the sale is named twice, or by a number that no operation has."""
+    if command.sale_operation is None:
+        return
+    if command.sale or not is_id(command.sale_operation):
+        raise BadMessage("a sale is named by its key or by the number of its operation", where="sale_operation")
 
 
 def _lines_back(command: PostReceipt | ReturnReceipt) -> int:

@@ -139,7 +139,8 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
     """Claim the keys, lock the accounts, read the clock and then everything the handlers may look at."""
     asked = [part for command in commands for part in parts(command)]
     spare = spare_numbers(work.directory, asked)
-    claims, names = _claim(connection, work, asked, [n for numbers in spare.values() for n in numbers])
+    sales = numbered_sales(connection, asked)
+    claims, names = _claim(connection, work, asked, [n for numbers in spare.values() for n in numbers], sales.values())
     past = _past(connection, asked, claims)
     pending, more = _pending(connection, work, asked, claims)
     names |= more
@@ -155,6 +156,7 @@ def claim_and_read(connection: Connection, work: Work, commands: Sequence[Comman
         returns=past.returns,
         receipts=past.receipts,
         pending=pending,
+        numbered_sales=sales,
     )
     cards = {card_id for card_id, _ in names.values()} | past.cards
     if any(isinstance(command, EnrolHolder) for command in asked):
@@ -352,12 +354,30 @@ def _left(moved: list[tuple[datetime, int]]) -> list[tuple[datetime, int]]:
     return found
 
 
+def numbered_sales(connection: Connection, asked: Sequence[Command[Any]]) -> dict[int, tuple[int, str]]:
+    """Where the sales stand that returns name by number: (store, key) by operation.
+
+    Read before the keys are claimed, for this never changes; whether the operation still stands is seen afterwards.
+    """
+    numbers = {each.sale_operation for each in asked if isinstance(each, ReturnReceipt) and each.sale_operation}
+    if not numbers:
+        return {}
+    (rows,) = run(connection, [(selects.RECEIPTS, {"operations": _ids(numbers)})])
+    told = {row[0]: (row[1], decode_document(row[6]).key) for row in rows}
+    return {number: place for number, place in told.items() if place[1]}
+
+
 def _claim(
-    connection: Connection, work: Work, asked: Sequence[Command[Any]], spare: Sequence[str]
+    connection: Connection,
+    work: Work,
+    asked: Sequence[Command[Any]],
+    spare: Sequence[str],
+    more: Iterable[tuple[int, str]],
 ) -> tuple[dict[tuple[int, str], Claim], dict[Ref, tuple[int, int]]]:
-    """The locked claims of all keys, and which (card, wallet) each name leads to."""
+    """The locked claims of all keys and of ``more``, and which (card, wallet) each name leads to."""
     keys = {(work.directory.store(command.store).id, key) for command in asked for key in own_keys(command)}
     keys |= {(work.directory.store(store).id, key) for command in asked for store, key in named_keys(command)}
+    keys |= set(more)
     refs = {canonical(ref) for command in asked for ref in refs_of(command)}
     refs |= {canonical(Ref("card", number)) for number in spare}
     claimed, resolved = run(

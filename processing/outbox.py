@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Text, column, insert
 
 from processing import tables
 from processing.database import Database, Statement, array, run, to_json, write
-from processing.events import Stamps, first_id
+from processing.events import RECEIVED, Stamps, first_id
 
 PENDING, DELIVERED, DEAD, CANCELLED = "pending", "delivered", "dead", "cancelled"
 PUSH, PULL, FILES = "push", "pull", "file"
@@ -189,6 +189,7 @@ DONE = Statement(
     WHERE id IN_IDS(:ids) AND state = 'pending'
     """
 )
+EMPTY = Statement("UPDATE outbox_message SET body = '{}' WHERE id IN_IDS(:ids)")
 GIVE_UP = Statement("UPDATE outbox_message SET state = 'dead', done_at = :now WHERE id = :id AND state = 'pending'")
 TRIED = Statement("UPDATE outbox_message SET attempts = attempts + 1, reason = :reason WHERE id IN_IDS(:ids)")
 KEEP_VERSIONS = Statement(
@@ -391,12 +392,13 @@ def succeed(
     database: Database,
     lane: Lane,
     messages: Sequence[Waiting],
-    attempt: Attempt,
+    attempt: Attempt | None,
     lease: timedelta | None,
     due_at: datetime | None = None,
     state: bytes | None = None,
 ) -> int:
     """The messages are delivered; where to begin looking next. ``lease``: the worker goes on with the lane so long.
+    ``attempt``: None where nothing is worth remembering.
 
     Errors: LeaseLost, and nothing is written.
     """
@@ -413,11 +415,19 @@ def succeed(
     }
     seek: int = _hold(connection, SUCCEED, lane, told)
     run(connection, [(DONE, {"now": database.instant(now), "ids": array(ids)})])
+    empty(connection, [each.id for each in messages if each.kind == RECEIVED])
     versions = [(each.kind, each.subject, each.id) for each in messages if each.subject is not None]
     if versions:
         run(connection, [(KEEP_VERSIONS, {"link": lane.link, "versions": to_json(versions).decode()})])
-    keep_attempt(connection, lane, messages, attempt)
+    if attempt is not None:
+        keep_attempt(connection, lane, messages, attempt)
     return seek
+
+
+def empty(connection: Connection, ids: Sequence[int]) -> None:
+    """Throw away what these messages hold: it is booked, or tells of somebody who is to be forgotten."""
+    if ids:
+        run(connection, [(EMPTY, {"ids": array(ids)})])
 
 
 @dataclass(frozen=True, slots=True)

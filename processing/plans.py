@@ -75,6 +75,8 @@ class Plan:
 
 def check_amounts(directory: Directory, ask: CardUse) -> None:
     """Errors: BadAmount, UnitNotFound."""
+    if not 0 <= ask.paid_minor <= MAX_AMOUNT:
+        raise BadAmount("an amount must not be negative")
     if not ask.redeem and not ask.earn and not ask.top_up:
         return
     for amount in (*ask.redeem, *(ask.earn or ()), *ask.top_up):
@@ -87,7 +89,7 @@ def part_of(directory: Directory, ask: CardUse, active: ActiveProgramme | None, 
     """A card's part as the rules see it: money from a purse is the holder's own, points are not."""
     programme = active.programme if active else None
     price = programme.point_price_millionths if programme else PAR_MILLIONTHS
-    paid = 0
+    paid = ask.paid_minor
     for amount in ask.redeem:
         if directory.unit(amount.unit).kind == POINTS:
             paid += worth(amount.amount, price)

@@ -81,7 +81,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     for extended in plan.extended:
         state.extend(extended.account_id, extended.lot_id, extended.after)
     programme = next((use.programme.code for use in uses if use.programme), "")
-    done, turnover = visits.count(state, store, command.receipt, uses, decision, day, operation_id)
+    done, turnover = visits.count(state, store, command, uses, decision, day, operation_id)
     document = ReceiptDocument(
         command.receipt,
         tuple(plan.drawn),
@@ -91,6 +91,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
         activity=done,
         turnover=turnover,
         extended=tuple(plan.extended),
+        key=command.keys[0],
     )
     keep(state, operation_id, kept(store, command.receipt, document))
     state.see_till(store, command.receipt.till)
@@ -222,6 +223,8 @@ def _check_limits(
             for code, amount in use.redeemed.items():
                 payments.check_whole(state, use.card, state.account(use.card.wallet_id, code), amount)
         asked = use.redeemed.get(use.programme.unit, 0)
+        if command.payment and asked <= _pinned(state, use, use.programme.unit):
+            continue
         limit = payment_limit(use.programme, decision.lines, decision.prices, total, use.facts)
         price = use.programme.point_price_millionths
         together, greatest = together + worth(asked, price), max(greatest, worth(limit, price))
@@ -235,6 +238,13 @@ def _check_limits(
                 "not what the programme lets pay", unit=unit.code, scale=unit.scale, asked=asked, limit=limit
             )
         flags.append(OVER_LIMIT)
+
+
+def _pinned(state: State, use: Use, unit: str) -> int:
+    """What the use's hold has set aside of the unit."""
+    if use.hold is None or state.accounts_by_id[use.hold.account_id].unit != unit:
+        return 0
+    return sum(use.hold.pins.values())
 
 
 def _is_fit(state: State, use: Use, asked: int) -> bool:
@@ -278,6 +288,8 @@ def _check_amounts_of_time(
         whose = limits.subjects(store.id, store.partner_id, command.receipt)
         for limit in use.programme.document.limits:
             whom: int | str
+            if limit.of == "receipts" and command.payment:
+                continue
             if limit.per == "card":
                 whom, used = use.card.wallet_id, use.facts.used.get(limit.limit, 0)
             elif limit.per in whose:

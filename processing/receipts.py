@@ -155,6 +155,10 @@ def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
     """
     head, _ = _head(state, command)
     stamp = command.stamp or state.now
+    if head.state == POSTED and command.supersede and head.stamp is not None and stamp < head.stamp:
+        # What is posted is a newer version: the void was of one before it.
+        state.attach(command, head)
+        return ReceiptVoided(outcome=NOTHING, at=state.now)
     if head.stamp is not None:
         stamp = max(stamp, head.stamp)
     if head.state == POSTED and head.operation_id is None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from processing import visits
 from processing.accruals import money_terms, price_of
 from processing.activity import Activity, local_day
@@ -61,8 +63,20 @@ class _Plan:
 
 def post(state: State, command: ReturnReceipt, flags: list[str]) -> ReceiptReturned:
     """Decide and book a return; refusals come before the first change. Errors: as ReturnReceipt."""
-    sale = _sale(state, command, flags) if command.sale else None
+    command = _by_key(state, command)
+    sale = _sale(state, command, flags) if _names_sale(command) else None
     return _with_sale(state, command, *sale, flags) if sale else _without_sale(state, command, flags)
+
+
+def _names_sale(command: ReturnReceipt) -> bool:
+    return bool(command.sale) or command.sale_operation is not None
+
+
+def _by_key(state: State, command: ReturnReceipt) -> ReturnReceipt:
+    """The same with its sale's key, where it names the sale by number and the sale is of the store that it names."""
+    store_id, key = state.numbered_sales.get(command.sale_operation or 0, (0, ""))
+    is_there = store_id == state.store(command.sale_store or command.store).id
+    return msgspec.structs.replace(command, sale=key) if is_there else command
 
 
 def _sale(state: State, command: ReturnReceipt, flags: list[str]) -> tuple[ReceiptPosted, ReceiptDocument] | None:
@@ -70,15 +84,23 @@ def _sale(state: State, command: ReturnReceipt, flags: list[str]) -> tuple[Recei
 
     Errors: ReceiptNotFound.
     """
-    head = state.head(state.store(command.sale_store or command.store).id, command.sale)
-    stored = head.stored() if head.state == POSTED else None
-    document = document_of(state, stored.operation_id) if isinstance(stored, ReceiptPosted) else None
-    if isinstance(stored, ReceiptPosted) and document is not None:
+    stored = _standing(state, command) if command.sale else None
+    document = document_of(state, stored.operation_id) if stored else None
+    if stored is not None and document is not None:
         return stored, document
     if not command.fact:
-        raise ReceiptNotFound("no sale stands under this key")
+        raise ReceiptNotFound("no sale stands under this key or number")
     flags.append(SALE_UNKNOWN)
     return None
+
+
+def _standing(state: State, command: ReturnReceipt) -> ReceiptPosted | None:
+    """What stands under the sale's key, if it is a sale and the operation that was named."""
+    head = state.head(state.store(command.sale_store or command.store).id, command.sale)
+    stored = head.stored() if head.state == POSTED else None
+    if not isinstance(stored, ReceiptPosted) or command.sale_operation not in (None, stored.operation_id):
+        return None
+    return stored
 
 
 def _with_sale(
@@ -315,7 +337,7 @@ def _less_turnover(
 
     A sale that is named and not known has added nothing, and nothing is taken for it.
     """
-    if command.sale:
+    if _names_sale(command):
         return ()
     day = local_day(at, store.zone)
     spent = [

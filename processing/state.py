@@ -223,6 +223,8 @@ class State:
     spare_numbers: dict[str, list[str]] = field(default_factory=dict)
     before: Before = field(default_factory=Before)
 
+    # (store, key) of the sales that returns of this batch name by the number of their operation.
+    numbered_sales: Mapping[int, tuple[int, str]] = field(default_factory=dict)
     # What is known of goods that lines without a category name (processing/goods.py).
     goods: Mapping[str, Any] = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from processing.activity import Activity, less, local_day, together
 from processing.allocation import Back, Counted, Share, is_all, is_purchase, lines_of, undone, weights
-from processing.commands import Receipt
+from processing.commands import PostReceipt, Receipt
 from processing.directory import StoreInfo
 from processing.documents import Extended, ReceiptDocument, document_of
 from processing.limits import subjects
@@ -38,7 +38,7 @@ def look_at(state: State, store: StoreInfo, use: Use, day: date) -> None:
 def count(
     state: State,
     store: StoreInfo,
-    receipt: Receipt,
+    command: PostReceipt,
     uses: Sequence[Use],
     decision: Decision,
     day: date,
@@ -57,7 +57,8 @@ def count(
         if use.card is None or programme is None or not use.earns or state.directory.product(use.card.product).value:
             continue
         wallet_id, unit = use.card.wallet_id, programme.unit
-        visits = 0 if wallet_id in wallets or not is_purchase(receipt) else 1
+        is_visit = not command.payment and is_purchase(command.receipt) and wallet_id not in wallets
+        visits = 1 if is_visit else 0
         wallets.add(wallet_id)
         gained, redeemed = use.gained.get(unit, 0), use.redeemed.get(unit, 0)
         done.append(Activity(wallet_id, day, unit, earning.turnover_minor, visits, gained, redeemed))
@@ -70,7 +71,7 @@ def count(
     if len(counted) > 1:
         done = list(together(done))
     state.pasts.count(done, state.directory.units, state.directory.asks_history)
-    _tally(state, store, receipt, done)
+    _tally(state, store, command.receipt, done)
     raised: set[tuple[int, str]] = set()
     for use in counted:
         if use.membership is None or use.card is None or use.programme is None:

@@ -76,9 +76,12 @@ class Scope:
 
 
 def read_body(body: bytes, kind: str) -> Any:
-    """Objects and arrays of JSON, the root of XML, the one element inside a SOAP body, the fields of a form."""
+    """Objects and arrays of JSON, the root of XML, the one element inside a SOAP body, the fields of a form.
+
+    A message may be an address and nothing else: of JSON without a body nothing is there.
+    """
     if kind == JSON:
-        return parse_json(body).value
+        return parse_json(body).value if body else {}
     if kind == FORM:
         try:
             return pairs(body.decode("utf-8"), "body")

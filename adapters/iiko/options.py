@@ -66,11 +66,15 @@ class IikoOptions(Schema):
 
     @post_load
     def complete(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Errors: ValidationError for a unit with two wallets."""
-        units = [wallet["unit"] for wallet in data["wallets"]]
-        if len(set(units)) < len(units):
-            raise ValidationError("a unit has one wallet", "wallets")
-        return data
+        return one_wallet_each(data)
+
+
+def one_wallet_each(data: dict[str, Any]) -> dict[str, Any]:
+    """The options. Errors: ValidationError for a unit with two wallets."""
+    units = [wallet["unit"] for wallet in data["wallets"]]
+    if len(set(units)) < len(units):
+        raise ValidationError("a unit has one wallet", "wallets")
+    return data
 
 
 def types(options: Mapping[str, Any]) -> dict[str, int]:

@@ -49,6 +49,8 @@ MAX_CONTENT = 64
 CUTS = 60
 # As often as a mutated message must at least ask, and be refused, for the laws about them to say something.
 LEAST = 3
+# Mutated messages of all samples together, to see whether they still ask something.
+REACHING = 100
 
 _read = functools.cache(read_samples)
 
@@ -186,7 +188,7 @@ class ContractSuite:
         """Some mutated messages must still ask and some must be refused, else the laws above say little."""
         told = {"asks": 0, "refused": 0}
 
-        @few(4 * self.examples)
+        @few(REACHING)
         @given(st.data(), st.sampled_from(self.asking()))
         def count(data: st.DataObject, sample: Sample) -> None:
             broken = sample.with_body(mutated(sample.request.body, data))

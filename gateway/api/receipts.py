@@ -206,6 +206,7 @@ class ReturnReceiptSchema(_WithReceipt):
         can_deduct=True,
     )
     sale = f.text(MAX_KEY, 0, describe="request key of the sale", example="rest:sale-17")
+    sale_operation = f.whole(1, f.MAX_ID, "its operation_id instead", load_default=None, allow_none=True, example=1_005)
     sale_store = f.code("where it was sold, if not in this store", example="garden")
     lines = f.some(fields.Nested(ReturnLineSchema), MAX_LINES, "all that is left of the sale where empty")
     can_deduct = f.switch("the till can keep money back for points that are spent already")

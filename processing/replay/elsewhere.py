@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import BigInteger, column
 
 from processing import tables
 from processing.claims import named_keys, own_keys, parts
-from processing.commands import Ask, Command, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
+from processing.commands import Ask, Command, Exchange, PostReceipt, RestoreReceipt, ReturnReceipt, VoidReceipt
 from processing.database import Row, Statement, array, run
 from processing.execute import Core
+from processing.ledger import numbered_sales
 from processing.simulation import selects
 from processing.simulation.books import holding, net
 from processing.simulation.events import Holding, Moved
@@ -103,6 +105,25 @@ class Named:
     @property
     def keys(self) -> set[Key]:
         return self.booked | self.undone | self.meant
+
+
+def by_key(live: Core, asks: Sequence[Ask[Any]]) -> list[Ask[Any]]:
+    """The same; returns name their sales by key: in scratch books operations have other numbers."""
+    asked = [part for ask in asks if isinstance(ask, Command) for part in parts(ask)]
+    if not any(isinstance(part, ReturnReceipt) and part.sale_operation for part in asked):
+        return list(asks)
+    with live.work.database.reading() as connection:
+        sales = numbered_sales(connection, asked)
+    return [_by_key(ask, sales) for ask in asks]
+
+
+def _by_key(ask: Ask[Any], sales: Mapping[int, tuple[int, str]]) -> Ask[Any]:
+    if isinstance(ask, Exchange):
+        return msgspec.structs.replace(ask, returned=_by_key(ask.returned, sales))
+    if not isinstance(ask, ReturnReceipt):
+        return ask
+    _, key = sales.get(ask.sale_operation or 0, (0, ""))
+    return msgspec.structs.replace(ask, sale=key, sale_operation=None) if key else ask
 
 
 class Known(NamedTuple):

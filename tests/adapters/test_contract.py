@@ -6,6 +6,7 @@ tests/adapters/<name>/samples/, and, if it has a push or a pull, suites of talks
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,7 @@ MANY = 3_000
 # So many mutations of each sample every day; many more are run by themselves (docs/contributing.md). Of an adapter with
 # a hundred samples, most of them of a few shapes, fewer say as much.
 DAILY = 10
-EXAMPLES = {"iiko": 6, "onec": 6, "onec_discount": 8}
+EXAMPLES = {"iiko": 6, "iiko_webhooks": 4, "onec": 6, "onec_discount": 8}
 
 
 def suite_of(adapter: Adapter) -> type[ContractSuite]:
@@ -84,6 +85,12 @@ def test_an_adapter_is_found_by_its_name_and_an_unknown_name_stops_the_start() -
         assert find(adapter.name) is adapter
     with pytest.raises(ConfigError, match="rkeeper"):
         find("no-such-till")
+
+
+def test_a_lane_is_one_way() -> None:
+    (answering,) = [each for each in BUILT_IN if each.answers_first]
+    with pytest.raises(ValueError, match="answer first"):
+        replace(answering, push=find("webhook").push)
 
 
 @pytest.mark.slow

@@ -198,8 +198,9 @@ def test_every_metric_is_exposed_and_has_samples_after_a_few_requests(
     assert len(named) >= 8
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     assert named <= set(families)
-    # Nothing is delivered and no file is read here; tests/gateway/test_cli_queue.py and those of files look at these.
+    # Nothing is delivered, pulled or read from files here; the tests of queues, deliveries and files look at these.
     quiet = {"tillgate_deliveries", "tillgate_delivered_messages", "tillgate_file_documents"}
+    quiet |= {"tillgate_pull_notes", "tillgate_pull_refusals"}
     assert [name for name in named - quiet if not families[name].samples] == []
 
 

@@ -165,6 +165,14 @@ def test_good_configuration_is_counted(tillgate: Command, config: Path) -> None:
     assert said.out == f"{config}: 1 stores, 1 links, 1 programmes, 1 products: in order\n"
 
 
+def test_link_that_believes_nobody_is_warned_of(tillgate: Command, config: Path) -> None:
+    told = "link: shop\nadapter: frontol\nstore: bench-1\ncredentials: {addresses: [10.20.3.0/24]}\n"
+    (config / "links" / "shop.yaml").write_text(told)
+    said = tillgate("config", "check", "--config", config, **SECRETS)
+    assert said.code == 0
+    assert said.err.startswith("warning: link shop: it has addresses and no secret")
+
+
 @pytest.mark.parametrize(
     ("directory", "environ"),
     [

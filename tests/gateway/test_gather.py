@@ -229,6 +229,19 @@ def test_request_that_waits_too_long_is_told_to_come_again() -> None:
     assert run.batches == [[1], [3]], "what was given up before its batch began was run all the same"
 
 
+def test_a_request_may_wait_for_less_time_than_others() -> None:
+    run = Runner()
+    books = gather(run)
+    run.gate.clear()
+    first = Asking(books, 1)
+    assert run.entered.acquire(timeout=PATIENCE_SECONDS)
+    with pytest.raises(Busy):
+        books([2], 0.01)
+    run.gate.set()
+    assert first.done() == [Echo(asked=1)]
+    assert run.batches == [[1]]
+
+
 def test_time_out_of_one_whose_batch_runs_already_disturbs_nobody() -> None:
     run = Runner()
     books = gather(run, seconds=0.2)

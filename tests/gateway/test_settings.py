@@ -118,6 +118,20 @@ def test_sample_configuration_says_what_it_shows() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "deaf"),
+    [
+        ("credentials: {addresses: [10.20.3.0/24]}", ["shop"]),
+        ("credentials: {addresses: [10.20.3.0/24], secret: {env: TILLGATE_LINK_BISTRO}}", []),
+        ("credentials: {addresses: [10.20.3.0/24]}\nenabled: false", []),
+        ("far_side: {address: file:///srv/exchange/shop}", []),
+    ],
+)
+def test_link_that_lets_addresses_in_and_believes_nobody_is_told(directory: Path, told: str, deaf: list[str]) -> None:
+    (directory / "links" / "shop.yaml").write_text(f"link: shop\nadapter: frontol\nstore: bistro\n{told}\n")
+    assert load(directory, ENVIRON).deaf == deaf
+
+
+@pytest.mark.parametrize(
     ("text", "hundredths"), [("5", 500), ("5.5", 550), ('"2.25"', 225), ("0", 0), ("0.29", 29), ("100", 10_000)]
 )
 def test_percent_is_exact_however_it_is_written(directory: Path, change: Change, text: str, hundredths: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from processing.commands import Command, IssueCard, PostReceipt, RegisterHolder
+from processing.commands import Command, IssueCard, PostReceipt, RegisterHolder, ReturnReceipt
 from processing.errors import (
     AlreadyVoided,
     Busy,
@@ -16,10 +16,11 @@ from processing.errors import (
     HolderExists,
     InsufficientPoints,
     PhoneTaken,
+    ReceiptNotFound,
 )
 from processing.execute import Outcome
-from processing.results import CardIssued, HolderRegistered, ReceiptPosted, ReceiptVoided
-from tests.processing.books import MOSCOW, PLAIN, Books, adjust, again, post, ref, told, use, void
+from processing.results import CardIssued, HolderRegistered, ReceiptPosted, ReceiptReturned, ReceiptVoided
+from tests.processing.books import MOSCOW, PLAIN, Books, adjust, again, post, receipt, ref, told, use, void
 from tests.processing.rivals import PROCESSES, alone, race, team
 
 ROUNDS, RIVALS, CLAIMANTS = 20, 8, 20
@@ -85,6 +86,18 @@ def test_sale_and_its_void_at_once_end_void(live: Books) -> None:
         sale, undo = post(f"s{n}", use(card, redeem=60, earn=5), at=1), void(f"s{n}", 2)
         outcomes = race([alone(live.core, command) for command in (sale, undo, sale, undo)])
         assert all(isinstance(outcome, ReceiptPosted | ReceiptVoided | AlreadyVoided) for outcome in outcomes)
+        assert live.lots(card) == before
+    live.check_laws()
+
+
+def test_return_by_number_and_the_void_of_its_sale_at_once_end_void(live: Books) -> None:
+    for n in range(5):
+        card = live.card(100)
+        before = live.lots(card)
+        number = live.done(post(f"n{n}", use(card, redeem=60, earn=5), at=1)).operation_id
+        back = ReturnReceipt(store=MOSCOW, keys=(f"b{n}",), sale_operation=number, receipt=receipt(0))
+        outcomes = race([alone(live.core, command) for command in (back, void(f"n{n}", 2), back)])
+        assert all(isinstance(outcome, ReceiptReturned | ReceiptVoided | ReceiptNotFound) for outcome in outcomes)
         assert live.lots(card) == before
     live.check_laws()
 

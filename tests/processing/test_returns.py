@@ -29,6 +29,7 @@ from processing.documents import decode_document
 from processing.errors import (
     AlreadyVoided,
     BadAmount,
+    BadMessage,
     CardNotFound,
     InsufficientPoints,
     KeyReused,
@@ -36,6 +37,7 @@ from processing.errors import (
     ReceiptNotFound,
     ReturnExceeds,
 )
+from processing.replay.elsewhere import by_key
 from processing.results import ReceiptReturned, ReturnedLine
 from processing.verify import verify
 from tests.processing.books import (
@@ -57,6 +59,7 @@ from tests.processing.books import (
     post,
     receipt,
     ref,
+    stamp,
     use,
     void,
 )
@@ -260,6 +263,87 @@ def test_return_at_another_store_of_the_chain(books: Books) -> None:
     )
     assert issued == [], "the partner that sold takes it back"
     books.check_laws()
+
+
+# By the number of the sale's operation -----------------------------------------------------------------------------
+
+
+def by_number(key: str, of: int, *lines: ReturnLine, **changes: Any) -> ReturnReceipt:
+    return back(key, "", *lines, sale_operation=of, **changes)
+
+
+@settings(max_examples=8)
+@given(steps=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 2_000)), max_size=4), redeem=st.integers(0, 3_333))
+def test_return_by_number_is_the_return_by_key(books: Books, steps: list[tuple[int, int]], redeem: int) -> None:
+    cards = books.card(20_000), books.card(20_000)
+    key, other_key = (books.key("s") for _ in cards)
+    books.done(sale(key, cards[0], redeem))
+    number = books.done(sale((books.key("t"), other_key), cards[1], redeem)).operation_id
+    for step in [*((line(*each),) for each in steps), ()]:
+        one, other = back(books.key("r"), key, *step), by_number(books.key("r"), number, *step)
+        told, same = books.one(one), books.one(other)
+        if isinstance(told, LoyaltyError):
+            assert type(told) is type(same)
+            continue
+        assert isinstance(told, ReceiptReturned) and isinstance(same, ReceiptReturned)
+        assert (same.base_id, same.lines, same.flags) == (number, told.lines, told.flags)
+        assert [(each.redeemed, each.earned) for each in same.cards] == [(e.redeemed, e.earned) for e in told.cards]
+    assert [amount for *_, amount in books.lots(cards[0])] == [amount for *_, amount in books.lots(cards[1])]
+    books.check_laws()
+
+
+def test_number_names_what_stands_and_nothing_else(books: Books) -> None:
+    card = books.card(20_000)
+    first = books.done(sale("s", card, 20_000, at=1)).operation_id
+    second = books.done(sale(("t", "s"), card, 10_000, at=2, supersede=True)).operation_id
+    voided = books.done(void("s", at=3, reason="return")).operation_id
+    done = books.done(RestoreReceipt(store=MOSCOW, keys=("s",), stamp=stamp(4)))
+    returned = books.done(by_number("r", done.operation_id, line(1, 1_000)))
+    assert (returned.sale, returned.base_id) == ("t", done.operation_id)
+    written = books.written()
+    for number in (first, second, voided, returned.operation_id, 2**63 - 1):
+        assert number is not None
+        assert isinstance(books.one(by_number(f"r{number}", number)), ReceiptNotFound), number
+    assert isinstance(books.one(by_number("o", done.operation_id, store=ALMATY)), ReceiptNotFound)
+    assert books.written() == written
+    assert books.done(by_number("f", first, fact=True)).flags == ("sale_unknown",)
+    books.done(by_number("a", done.operation_id, store=ALMATY, sale_store=MOSCOW))
+    assert books.balance(card) == 20_000
+    books.check_laws()
+
+
+def test_return_by_number_is_posted_once_whatever_becomes_of_its_sale(books: Books) -> None:
+    card = books.card(20_000)
+    number = books.done(sale("s", card, 20_000)).operation_id
+    first = books.done(by_number("r", number, line(1, 1_000)))
+    assert books.one(by_number("r", number, line(1, 1_000))) == again(first)
+    assert isinstance(books.one(by_number("r", number + 1, line(1, 1_000))), KeyReused)
+    books.done(void("s"))
+    assert books.one(by_number("r", number, line(1, 1_000))) == again(first)
+    assert books.done(void("r")).outcome == "nothing"
+    assert isinstance(books.one(by_number("r2", number)), ReceiptNotFound)
+    assert books.balance(card) == 20_000
+    books.check_laws()
+
+
+def test_sale_is_named_by_key_or_by_number_that_can_be_one(books: Books) -> None:
+    card = books.card(20_000)
+    number = books.done(sale("s", card, 20_000)).operation_id
+    unfit = [back("r1", "s", sale_operation=number), *(by_number(f"n{n}", n) for n in (0, -1, 2**63, 10**40))]
+    sound = Exchange(store=MOSCOW, returned=by_number("r", number), sold=sale("s2", card, 20_000))
+    *refused, done = books.core.execute([*unfit, sound])
+    assert all(isinstance(outcome, BadMessage) for outcome in refused)
+    assert not isinstance(done, LoyaltyError)
+    books.check_laws()
+
+
+def test_messages_that_are_played_again_name_their_sales_by_key(books: Books) -> None:
+    """In scratch books operations have other numbers."""
+    number = books.done(sale("s", books.card())).operation_id
+    known, unknown, plain = by_number("r", number), by_number("r", number + 1), back("r", "s")
+    swap = Exchange(store=MOSCOW, returned=known, sold=sale("s2", books.card()))
+    played = by_key(books.core, [known, unknown, swap])
+    assert played == [plain, unknown, Exchange(store=MOSCOW, returned=plain, sold=swap.sold)]
 
 
 def spend_all(books: Books, card: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
-from adapters.contract import Link, Source
+from adapters.contract import Adapter, Link, Source
+from adapters.declarative import build
 from adapters.frontol import ADAPTER, keys
 from gateway import exchange_log, file_import
 from gateway.delivery import Delivery
@@ -24,12 +27,14 @@ from gateway.far_side import FarSide
 from gateway.file_import import FileImport, Summary
 from gateway.talks import Outgoing
 from gateway.worker import transport_of
-from processing import outbox
+from gateway.yaml_files import read_yaml
+from processing import directory, outbox
+from processing.chain import Store
 from processing.commands import CardUse, PostReceipt, Receipt, Ref
 from processing.database import Database
 from processing.verify import verify
 from tests.adapters.frontol.report_till import NOON, Doc, Sold, Till
-from tests.processing.books import MOSCOW, POINTS, Books, StillClock
+from tests.processing.books import CHAIN, MOSCOW, POINTS, Books, StillClock
 
 (FACE,) = ADAPTER.files
 ZONE = ZoneInfo("Europe/Moscow")
@@ -42,11 +47,12 @@ class Shop:
     books: Books
     options: dict[str, Any] = field(default_factory=dict)
     state: Any = None
+    store: str = MOSCOW
 
     @property
     def link(self) -> Link:
         told = {"points": {"unit": POINTS}, **self.options}
-        return Link("frontol-1", MOSCOW, ZONE, ADAPTER.options().load({"reports": told}))
+        return Link("frontol-1", self.store, ZONE, ADAPTER.options().load({"reports": told}))
 
     def read(self, content: bytes, name: str = "report.txt", **more: Any) -> Summary:
         """One file, as the driver reads it; its state is kept for the next."""
@@ -257,11 +263,12 @@ class Watched:
     shop: Shop
     far_side: FarSide
     folder: Path
+    adapter: Adapter = ADAPTER
 
     def worker(self, is_stopped: Callable[[], bool] = lambda: False) -> Delivery:
         out = Outgoing(
             self.shop.link,
-            ADAPTER,
+            self.adapter,
             DeliverySettings(jitter_seconds=0),
             {},
             partial(transport_of, self.far_side, "frontol-1"),
@@ -318,6 +325,68 @@ def test_a_report_that_grows_is_never_marked_while_something_is_under_way(watche
     # Marked where the first one is whole and nothing else has begun, and at the end.
     one = [(0, b"#", b"#")] * (half - 1) + [(1, b"#", b"@")]
     assert marks == [*one, *[(1, b"#", b"#")] * (half - 1), (2, b"#", b"@")]
+
+
+def test_what_makes_no_sense_is_kept_once_however_often_its_file_is_read(watched: Watched) -> None:
+    till = Till()
+    lines = [*till.document(Doc(4120)), *till.document(Doc(4121)), *till.document(Doc(4122))]
+    broken = [*lines[:2], "nonsense", *lines[2:]]
+    kept = []
+    for end in range(2, len(broken) + 1):
+        watched.write(till.report(broken[:end]))
+        watched.look()
+        kept.append(len(watched.shop.log()))
+    watched.write(till.report([*lines[:1], "of another day", *lines[2:]]))
+    watched.look()
+    # The line, and the document that it has spoiled; then the same of the new report.
+    assert sorted(set(kept)) == [0, 1, 2]
+    assert len(watched.shop.log()) == 4
+    watched.shop.check()
+
+
+def test_what_a_yaml_adapter_can_not_read_or_book_is_kept_once(watched: Watched) -> None:
+    watched.adapter = build(read_yaml(Path(__file__).parents[2] / "configs" / "adapters" / "csv_shop.yaml")).adapter
+    head, told = "kind;shop;till;number;closed;total;card\n", ""
+    for line in (
+        "dance;1;3;18;04.05.2026 19:58;1;\n",
+        "sale;1;3;19;04.05.2026 20:01;99,90;\n",
+        "sale;1;3;19;04.05.2026 20:01;11,00;\n",
+        "sale;1;3;20;04.05.2026 20:02;9,90;\n",
+    ):
+        told += line
+        watched.write((head + told).encode(), "receipts.csv")
+        watched.look()
+    assert watched.shop.receipts == 2
+    assert [each.outcome for each in watched.shop.log()] == ["bad_message", "key_reused"]
+
+
+def test_files_that_come_before_the_configuration_is_in_the_books_wait_for_it(
+    sqlite_books: Books, tmp_path: Path
+) -> None:
+    """``tillgate work`` beside a new database, or with a new store, that nobody has served yet."""
+    shutil.copy(str(sqlite_books.database.url.database), tmp_path / "own.db")
+    books = Books.of(Database(f"sqlite:///{tmp_path / 'own.db'}"), StillClock())
+    shop, folder = Shop(books, store="new"), tmp_path / "exchange"
+    folder.mkdir()
+    watched = Watched(shop, FarSide(f"file://{folder}"), folder)
+    watched.write(Till().of(Doc(4120), Doc(4121)))
+    watched.look()
+    assert shop.receipts == 0 and shop.log() == []
+    (told,) = books.rows("SELECT outcome, detail FROM outbox_attempt WHERE way = 'file'")
+    assert told == ("not_yet", "the books do not know the store new yet: tillgate serve brings them in step")
+    new = Store("new", "New", CHAIN.partners[0].code, "Europe/Moscow")
+    directory.sync(books.database, msgspec.structs.replace(CHAIN, stores=(*CHAIN.stores, new)), {})
+    watched.look()
+    assert shop.receipts == 2
+    shop.check()
+
+
+def test_a_look_that_finds_nothing_new_leaves_no_trace(watched: Watched) -> None:
+    watched.write(Till().of(Doc(4120)))
+    for _ in range(4):
+        watched.look()
+    told = watched.shop.books.rows("SELECT outcome FROM outbox_attempt WHERE way = 'file'")
+    assert len(told) == 2, "it was read, and it was marked"
 
 
 def test_a_foreign_file_stops_no_other(watched: Watched) -> None:

@@ -56,6 +56,15 @@ def closed(number: int, card: str, **order: Any) -> dict[str, Any]:
     return {"id": f"e-{number}", "event": "order.closed", "at": "2026-05-04T12:00:01+03:00", "order": told | order}
 
 
+def test_nobody_is_asked_for_news_that_the_books_can_not_take_yet(books: Books) -> None:
+    shop, core = Shop(), books.core
+    link = Link("shop", "new", ZoneInfo("Europe/Moscow"), {"language": "ru"})
+    out = Outgoing(link, ADAPTER, DeliverySettings(), SECRETS, lambda again: shop)
+    Delivery(core, core.work.vault, {"shop": out}, (), lambda: False).run_once()
+    assert shop.heard == []
+    assert books.rows("SELECT way, outcome FROM outbox_attempt") == [("pull", "not_yet")]
+
+
 def test_news_are_booked_and_cards_are_told_of_and_what_makes_no_sense_is_kept(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:

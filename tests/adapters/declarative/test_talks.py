@@ -389,7 +389,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"push__0__messages": ["operation_postd"]}, "push.0.messages.0", "did you mean 'operation_posted'?"),
     ({"push__0__mesages": ["x"]}, "push.0.mesages", "did you mean 'messages'?"),
     ({"push__0__ask": "Redeem"}, "push.0.ask", "Must be one of"),
-    ({"push__0__ask": "ReadWallets"}, "push.0.fields", "needs the field 'accounts'"),
+    ({"push__0__ask": "ReadTransactions"}, "push.0.fields", "needs the field 'refs'"),
     ({"push__0__call": None}, "push.0.call", "expected what is said"),
     ({"push__1__when": {}}, "push.1.when", "a message may match this and sale"),
     ({"push__0__look__body": {"a": 1}}, "push.0.look.body", "a GET has no body"),

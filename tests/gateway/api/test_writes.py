@@ -142,7 +142,7 @@ def test_a_receipt_is_posted_read_voided_and_restored(rest: Client, books: Books
 
 def test_lines_come_back_in_pieces(rest: Client, books: Books) -> None:
     card = books.card(20_000)
-    rest.write("/receipts", "sale-2", receipt=receipt(lines=LINES), cards=[use(card, "100.00")]).ok()
+    sold = rest.write("/receipts", "sale-2", receipt=receipt(lines=LINES), cards=[use(card, "100.00")]).ok()
     back = rest.write(
         "/receipts/return",
         "return-2",
@@ -159,10 +159,13 @@ def test_lines_come_back_in_pieces(rest: Client, books: Books) -> None:
     assert (own["sale"], own["sale_store"]) == ("rest:sale-2", MOSCOW)
     told = rest.get("/receipts", store=MOSCOW, key="rest:sale-2").ok()
     assert told["returned"] == [{"number": 1, "quantity": "1.000", "sum": None}]
+    by_number = {"sale_operation": sold["operation_id"]}
+    both = rest.write("/receipts/return", receipt=receipt("1.00", number="19"), sale="rest:sale-2", **by_number)
+    assert both.code == "bad_message"
     too_much = rest.write(
         "/receipts/return",
         receipt=receipt("500.00", number="19"),
-        sale="rest:sale-2",
+        **by_number,
         lines=[{"number": 1, "quantity": "1.5"}],
     )
     assert (too_much.status, too_much.code) == (409, "return_exceeds")

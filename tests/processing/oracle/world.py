@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from processing.chores import end_holds, expire_lots, finish_merges, roll_up
-from processing.commands import Command, ReadLots, Ref
+from processing.claims import parts
+from processing.commands import Command, Exchange, ReadLots, Ref, ReturnReceipt
 from processing.errors import LoyaltyError
 from processing.execute import Core, Outcome
 from processing.results import CardMovement, Lots, Result, ReturnedLine
@@ -65,6 +66,8 @@ class World:
     has_workers: bool
     prefix: str
     cards: dict[str, str] = field(default_factory=dict)
+    returns: dict[ReturnReceipt, ReturnReceipt] = field(default_factory=dict)
+    """As they were sent: what comes again comes as it was."""
 
     @classmethod
     def of(cls, books: Books, prefix: str, has_workers: bool) -> World:
@@ -138,8 +141,40 @@ class World:
     def execute(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
         real = [self.real(command) for command in commands]
         if self.has_workers:
-            return self.books.core.execute(real)
+            return self.books.core.execute(self.by_number(real))
         return [self.books.one(command) for command in real]
+
+    def by_number(self, commands: Sequence[Command[Any]]) -> list[Command[Any]]:
+        """The same; returns name their sale by number where it stands and nothing else in the batch is about it."""
+        own = [(part.store, key) for command in commands for part in parts(command) for key in part.keys]
+        return [
+            msgspec.structs.replace(command, returned=self._by_number(command.returned, own))
+            if isinstance(command, Exchange)
+            else self._by_number(command, own)
+            if isinstance(command, ReturnReceipt)
+            else command
+            for command in commands
+        ]
+
+    def _by_number(self, command: ReturnReceipt, own: Sequence[tuple[str, str]]) -> ReturnReceipt:
+        if self.standing(command.store, command.keys[0]) is not None:
+            return self.returns.get(command, command)
+        sale = (command.sale_store or command.store, command.sale)
+        number = None if sale in own else self.standing(*sale, kinds=("receipt", "restore"))
+        made = msgspec.structs.replace(command, sale="", sale_operation=number) if number else command
+        self.returns[command] = made
+        return made
+
+    def standing(self, store: str, key: str, kinds: tuple[str, ...] = ("receipt", "restore", "return")) -> int | None:
+        """The operation that a key stands for."""
+        found = self.books.rows(
+            "SELECT o.id FROM request_key k JOIN operation o ON o.id = k.operation_id "
+            "JOIN store s ON s.id = k.store_id WHERE s.code = :store AND k.key = :key AND k.state = 'posted' "
+            f"AND o.kind IN {kinds}",
+            store=store,
+            key=key,
+        )
+        return found[0][0] if found else None
 
     def finish_merges(self) -> None:
         drain(finish_merges, self.books.core)
