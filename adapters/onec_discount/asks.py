@@ -60,8 +60,10 @@ def update_sales(told: Fields, request: WireRequest, link: Link) -> Update:
     spent: dict[str, int] = {}
     for row in rows:
         spent[row.card] = spent.get(row.card, 0) + row.sum_minor
-    # Points are the other half of the document; the programme of the link gives none for this one.
-    cards = _checked([CardUse(refs=(ref_of(card),), earn=(), spend_minor=abs(s)) for card, s in spent.items() if card])
+    # Points are the other half of the document; the programme of the link gives none for this one. A receipt moves the
+    # turnover of all its cards one way: what a card moves against the total is not told.
+    own = {card: max(sum_minor if total >= 0 else -sum_minor, 0) for card, sum_minor in spent.items() if card}
+    cards = _checked([CardUse(refs=(ref_of(card),), earn=(), spend_minor=own[card]) for card in own])
     receipt = _receipt(named, rows, link, abs(total), _lines(rows))
     if total < 0:
         # A return at the desk is a document of its own and does not say of what.
