@@ -613,17 +613,6 @@ def test_return_without_a_sale_moves_what_is_told(books: Books) -> None:
     books.check_laws()
 
 
-def test_void_of_a_return_without_a_sale_gives_back_with_the_days_of_grace(books: Books, clock: StillClock) -> None:
-    card = books.card(product=GRACED)
-    books.done(adjust("gift", card, 500, MILES, expires_days=1))
-    told = CardUse(refs=(ref(card),), earn=(Amount(MILES, 200),))
-    books.done(back("r", "", cards=(told,)))
-    clock.forward(days=5)
-    books.done(void("r"))
-    assert books.balances(card)[MILES].available == 200
-    books.check_laws()
-
-
 def test_return_without_a_sale_takes_what_the_goods_would_earn_today(books: Books) -> None:
     card = books.card(10_000)
     done = books.done(back("r", "", cards=(use(card),), receipt=receipt(100_000, LINES)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from processing.commands import Accrue, Amount, Command, Redeem, Ref, Transfer
 from processing.database import Database
 from processing.errors import LoyaltyError
 from processing.execute import Core
-from tests.processing.books import ALMATY, MOSCOW, POINTS, Books, StillClock, post, use, void
+from tests.processing.books import ALMATY, MILES, MOSCOW, POINTS, Books, StillClock, adjust, post, use, void
 from tests.processing.oracle.life import live
 from tests.processing.oracle.world import World, emptied, new_oracle
 from tests.processing.test_returns import back
@@ -57,15 +58,18 @@ def test_much_traffic_is_answered_as_the_oracle_says(books: Books, quiet: Books,
 # What traffic at random has found ---------------------------------------------------------------------------------
 
 
-def agreed(books: Books, *commands: Command[Any]) -> World:
-    """The books after these commands, one after another, which the oracle has answered alike."""
+def agreed(books: Books, *steps: Command[Any] | timedelta) -> World:
+    """The books after these commands, one after another with time between, which the oracle has answered alike."""
     own = emptied(books)
     assert isinstance(own.clock, StillClock)
     oracle, world = new_oracle(own.clock.at), World.of(own, "A-", True)
-    for command in commands:
-        (outcome,) = world.execute([command])
+    for step in steps:
+        if isinstance(step, timedelta):
+            own.clock.at = oracle.bank.now = own.clock.at + step
+            continue
+        (outcome,) = world.execute([step])
         assert not isinstance(outcome, LoyaltyError), outcome
-        assert world.told(outcome) == world.expected(oracle.ask(command)), command
+        assert world.told(outcome) == world.expected(oracle.ask(step)), step
     world.check(oracle)
     own.check_laws()
     return world
@@ -105,3 +109,17 @@ def test_lot_that_a_receipt_empties_and_fills_is_one_lot(books: Books) -> None:
         back("back", "first"),
     )
     assert held(world, "a") == [("beta", False, 100)]
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        Redeem(store=MOSCOW, keys=("done",), card=Ref("card", "f"), unit=MILES, amount=200),
+        back("done", "", cards=(use("f", 0, 200, MILES),)),
+    ],
+    ids=["redemption", "return without a sale"],
+)
+def test_void_gives_back_with_the_days_of_grace_what_no_sale_took(books: Books, done: Command[Any]) -> None:
+    gift = adjust("gift", "f", 500, MILES, expires_days=1)
+    world = agreed(books, gift, done, timedelta(days=5), void("done"))
+    assert world.books.balances(world.cards["f"])[MILES].available == 200
