@@ -193,8 +193,8 @@ REFUSALS: dict[str, dict[str, str]] = {
         "en": "Internal error of the loyalty server. Nothing was booked, call the support",
     },
     "bad_credentials": {
-        "ru": "Сервер лояльности не узнал кассу. Администратору: проверьте адрес в настройках",
-        "en": "The loyalty server does not know this till. Administrator: check its address",
+        "ru": "Сервер лояльности не узнал кассу. Администратору: проверьте адрес и пароль в настройках",
+        "en": "The loyalty server does not know this till. Administrator: check its address and password",
     },
     "no_such_route": {
         "ru": "Сервер лояльности не знает такого запроса. Администратору: проверьте адрес",

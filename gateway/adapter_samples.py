@@ -30,7 +30,8 @@ def differences(adapter: Adapter, folder: Path) -> Iterator[tuple[str, list[str]
 
 def _answer(adapter: Adapter, sample: Sample) -> Iterator[str]:
     if len(sample.outcomes) != len(asked(adapter, sample)):
-        yield f"answer: {len(sample.outcomes)} results for {len(asked(adapter, sample))} asks"
+        wanted = f"what the core answers, {len(asked(adapter, sample))} results"
+        yield f"{sample.case}.results.json: found {len(sample.outcomes)}, expected {wanted}"
         return
     now = converse(adapter, sample.request, sample.link, CannedCore(sample.outcomes)).response.body
     yield from _lines("answer", sample.answer.decode("utf-8", "replace"), now.decode("utf-8", "replace"))

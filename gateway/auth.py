@@ -186,8 +186,11 @@ def open_session(link: LinkSettings, at: datetime, seconds: int) -> str:
 
 
 def session_of(link: LinkSettings, token: str, at: datetime) -> str:
-    """The name of the session that the token opens. Errors: BadCredentials."""
-    return str(_claims(link, token, at).get("jti", ""))
+    """The name of the session that the token opens. Errors: BadCredentials, also for a token that opens none."""
+    name = str(_claims(link, token, at).get("jti", ""))
+    if not name:
+        raise BadCredentials("the token opens no session")
+    return name
 
 
 _CLAIMS: Any = {"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False}

@@ -142,7 +142,7 @@ def log_command(link: str, config: str, database_url: str, since: str, limit: in
     from gateway import app
     from gateway.exchange_view import show
 
-    loaded = settings.load(config, os.environ)
+    loaded = settings.load(config, os.environ, needs_secrets=False)
     if link not in loaded.links:
         raise ConfigError(f"no link {link!r}; there are: {', '.join(sorted(loaded.links)) or 'none'}")
     own = app.parts(loaded, existing(database_url), os.environ)
@@ -163,7 +163,7 @@ def calls_command(link: str, config: str, database_url: str, since: str, limit: 
     from gateway.call_orders import report
     from gateway.exchange_log import read
 
-    loaded = settings.load(config, os.environ)
+    loaded = settings.load(config, os.environ, needs_secrets=False)
     if link not in loaded.links:
         raise ConfigError(f"no link {link!r}; there are: {', '.join(sorted(loaded.links)) or 'none'}")
     own = app.parts(loaded, existing(database_url), os.environ)
@@ -190,7 +190,7 @@ def card_issue(product: str, store: str, number: str, active: bool, config: str,
     from gateway import app
 
     key = f"cli:issue:{number or uuid4()}"
-    core = app.parts(settings.load(config, os.environ), existing(database_url), os.environ).core
+    core = app.parts(settings.load(config, os.environ, needs_secrets=False), existing(database_url), os.environ).core
     command = IssueCard(store=store, keys=(key,), product=product, number=number, active=active, actor="cli")
     issued = core.execute([command])[0]
     if not isinstance(issued, CardIssued):
@@ -207,7 +207,7 @@ def card_show(number: str, store: str, config: str, database_url: str) -> None:
     """A card's status and balances."""
     from gateway import app
 
-    core = app.parts(settings.load(config, os.environ), existing(database_url), os.environ).core
+    core = app.parts(settings.load(config, os.environ, needs_secrets=False), existing(database_url), os.environ).core
     found = core.answer([Identify(store=store, refs=(Ref("card", number),))])[0]
     if not isinstance(found, Identified):
         raise click.ClickException(str(found))
@@ -328,7 +328,7 @@ def accounts_command(at: str | None, config: str, database_url: str) -> None:
     from gateway import app
     from processing.reports import partner_accounts
 
-    own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
+    own = app.parts(settings.load(config, os.environ, needs_secrets=False), existing(database_url), os.environ)
     found = partner_accounts(own.database, own.core.work.directory, since_instant(at) if at else None)
     click.echo(f"{'partner':<20} {'unit':<8} {'account':<10} {'balance':>18}")
     for account in found:

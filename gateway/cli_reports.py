@@ -82,7 +82,7 @@ def _show(
 ) -> None:
     from gateway import app
 
-    own = app.parts(settings.load(config, os.environ), existing(database_url), os.environ)
+    own = app.parts(settings.load(config, os.environ, needs_secrets=False), existing(database_url), os.environ)
     directory = own.core.work.directory
     try:
         period = period_of(directory, _day(first), _day(until), zone)

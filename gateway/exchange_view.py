@@ -32,9 +32,11 @@ def show(parts: Parts, link: str, since: datetime, limit: int, outcome: str | No
 def block(recorded: Recorded, private: frozenset[str], zone: ZoneInfo) -> Iterator[str]:
     """The lines of one exchange: its head, what came in, what went out."""
     at = recorded.at.astimezone(zone)
+    # Lines of files are not answered over HTTP.
+    status = f"HTTP {recorded.status}  " if recorded.status else ""
     yield (
         f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} {zone.key}  {recorded.route}: {recorded.outcome}"
-        f"  {recorded.took_us / 1000:.1f} ms  HTTP {recorded.status}  {recorded.request_id}"
+        f"  {recorded.took_us / 1000:.1f} ms  {status}{recorded.request_id}"
     )
     if recorded.problem:
         yield f"{INDENT}cannot be opened: {recorded.problem}"

@@ -86,15 +86,16 @@ class SiteImports:
             return own
 
     def _run(self, link: Link, face: FileFace, upload: Upload, lock: int) -> None:
+        mark = upload.mark()
         try:
             if upload.result() is None:
-                upload.settle(Result(self._failure(link, face, upload)))
+                upload.settle(Result(self._failure(link, face, upload)), mark)
         except (Busy, Stopped) as error:
             log.warning("site_import_again", link=link.code, reason=type(error).__name__)
             self._closed.wait(BUSY_SECONDS)
         except Exception:
             log.exception("site_import_failed", link=link.code)
-            upload.settle(Result("upload_failed"))
+            upload.settle(Result("upload_failed"), mark)
         finally:
             with self._guard:
                 self._under_way.pop(str(upload.place), None)

@@ -269,7 +269,7 @@ def lead(
     except Undelivered as error:
         return error
     except BadMessage as error:
-        return BadReply(f"{error.message} at {error.details.get('where', '?')}")
+        return BadReply(error.message)
     except LoyaltyError as error:
         if error.retryable:
             return NotYet(f"the books are {error.code}", BUSY_SECONDS)
@@ -293,6 +293,8 @@ def try_once(out: Outgoing, now: datetime) -> bytes:
     try:
         with sessions.turn(line):
             listen(out.adapter.push.talk(job, out.link), lambda call: _say(line, call, sessions.of(line)))
+    except BadMessage as error:
+        raise BadReply(error.message) from None
     finally:
         sessions.leave(line)
         sessions.end({out.link.code: out})

@@ -73,8 +73,18 @@ class Upload:
         except FileNotFoundError:
             return None
 
-    def settle(self, result: Result) -> None:
-        """A session that has begun anew meanwhile wants no result."""
+    def mark(self) -> tuple[int, int, int] | None:
+        """Tells its bytes from those that come later under the same name; ``None``: it is gone."""
+        try:
+            found = (self.archive or self.place).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    def settle(self, result: Result, mark: tuple[int, int, int] | None) -> None:
+        """Unless other bytes than those of ``mark`` have come meanwhile: they are read by themselves."""
+        if mark is None or self.mark() != mark:
+            return
         part = self._beside(f"{RESULT}.part")
         with suppress(FileNotFoundError):
             part.write_bytes(msgspec.json.encode(result))
@@ -111,7 +121,8 @@ class Uploads:
         shutil.rmtree(self.folder / session, ignore_errors=True)
         if self._size() >= self.max_bytes:
             raise refused("upload_full", Busy)
-        (self.folder / session).mkdir(mode=0o700)
+        # The same step may come twice at once.
+        (self.folder / session).mkdir(mode=0o700, exist_ok=True)
 
     def append(self, session: str, name: str, read: Callable[[int], bytes], limit: int) -> None:
         """A piece of a file; what has been read already begins anew. Errors: BadMessage, TooLarge, Busy."""
@@ -119,6 +130,8 @@ class Uploads:
         if place.with_name(place.name + RESULT).exists():
             for ending in (RESULT, ""):
                 place.with_name(place.name + ending).unlink(missing_ok=True)
+        if place.suffix == ARCHIVE:
+            _forget_members(place.parent)
         if not place.exists() and len(list(place.parent.iterdir())) >= MAX_FILES:
             raise TooLarge("too many files", where="filename", hint="upload_too_large")
         with place.open("ab") as file:
@@ -180,6 +193,13 @@ class Uploads:
             with suppress(FileNotFoundError):
                 if time.time() - each.stat().st_mtime > 2 * self.seconds:
                     shutil.rmtree(each, ignore_errors=True)
+
+
+def _forget_members(folder: Path) -> None:
+    """What members of archives came to: a new archive may have others of the same names."""
+    for result in folder.glob(f"*{RESULT}"):
+        if not result.with_suffix("").exists():
+            result.unlink(missing_ok=True)
 
 
 # What a broken archive raises, and one that is encrypted or packed in a way that nobody knows.

@@ -26,7 +26,7 @@ from gateway.demo.chain import STORE, open_chain
 from gateway.demo.run import new_keys
 from gateway.pos import converse, find, groups_of, misdirected
 from processing.commands import Ask, Command, Query
-from processing.errors import BadMessage, LoyaltyError
+from processing.errors import BadMessage, LoyaltyError, NoSuchRoute
 
 ZONE = "Europe/Moscow"
 
@@ -127,7 +127,7 @@ def _look(rules: Rules, request: WireRequest, link: Link, tried: Tried) -> None:
 
 def story(tried: Tried) -> Iterator[str]:
     """The steps in lines."""
-    if not tried.why_not:
+    if isinstance(tried.refusal, NoSuchRoute):
         yield "no rule has this address and method"
     for name, why in tried.why_not:
         yield f"rule {name}: {'takes it' if not why else 'no: ' + why}"

@@ -9,7 +9,7 @@ import json
 
 from adapters.contract import Adapter, Calling, HttpCall, Job, Link, Push, WireRequest, WireResponse, http
 from adapters.onec_server import balances, documents
-from adapters.onec_server.answers import accepted
+from adapters.onec_server.answers import accepted, rows
 from adapters.onec_server.options import OneCOptions, mapping_of
 from adapters.onec_server.pull import pull
 from adapters.onec_server.sessions import least, login
@@ -47,12 +47,16 @@ def send(job: Job, link: Link) -> Calling[None]:
 
 def test(link: Link) -> Calling[None]:
     """Whether anybody is there: the probe that every 1C knows (one that does not publish it is no failure), then what
-    the link works with. Errors: LinkDown, LinkRefused."""
+    the link works with. A page of a proxy in its place is no answer. Errors: LinkDown, LinkRefused, BadMessage."""
     if "service" not in mapping_of(link):
         reply = yield from http(HttpCall("POST", PROBE, PROBE_HEADERS, PROBE_BODY))
         if reply.status != 404:
             accepted(reply)
-    accepted((yield from http(HttpCall("GET", least(link)))))
+    reply = yield from http(HttpCall("GET", least(link)))
+    if "service" in mapping_of(link):
+        accepted(reply)
+    else:
+        rows(reply, 1)
 
 
 def batch(link: Link) -> int:

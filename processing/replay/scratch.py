@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import inspect, select, update
+from sqlalchemy import insert, inspect, select, update
 
 from processing import migrate, tables
 from processing.chain import Chain
@@ -20,6 +20,8 @@ from processing.simulation.books import chain_of
 from processing.simulation.play import Travelling, scratch_file
 
 PREFIX = "tillgate-replay-"
+# Catalogues have hundreds of thousands.
+GOODS_AT_ONCE = 1_000
 
 
 @contextmanager
@@ -66,9 +68,18 @@ def _filled(
     sync(database, chain_of(known), {code: each.programme.document for code, each in known.programmes.items()})
     directory = sync(database, chain, programmes)
     _number_behind(database, live.work.database)
+    _learn_goods(database, live.work.database)
     with database.transaction() as connection:
         vault = load_vault(connection, MasterKeys(new_key(), index_key))
     return Core(database, directory, vault)
+
+
+def _learn_goods(database: Database, live: Database) -> None:
+    """What is known of goods today: what a till's message leaves out of them was never told by one."""
+    for table in (tables.goods, tables.goods_name):
+        with live.reading() as connection, database.transaction() as mine:
+            for rows in connection.execute(select(table)).mappings().partitions(GOODS_AT_ONCE):
+                mine.execute(insert(table), [dict(row) for row in rows])
 
 
 def _number_behind(database: Database, live: Database) -> None:

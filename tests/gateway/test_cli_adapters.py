@@ -219,6 +219,18 @@ def test_a_message_that_no_rule_takes_is_told_why(tmp_path: Path) -> None:
     assert "rule refund: no: do is 'dance', expected refund" in told
     assert "the message makes no sense" in told
     assert "no rule has this address and method" in run("try", acme, str(message), "--path", "nowhere").output
+    message.write_text('{"do":')
+    told = run("try", acme, str(message), "--path", "receipt").output
+    assert "the message makes no sense: json" in told and "no rule has" not in told
+
+
+def test_a_sample_without_results_is_told_which_file_to_write(tmp_path: Path) -> None:
+    run("new", "kiosk", "--into", str(tmp_path))
+    (tmp_path / "kiosk" / "card.results.json").unlink()
+    told = run("test", str(tmp_path / "kiosk.yaml"))
+    assert (
+        told.exit_code == 1 and "card.results.json: found 0, expected what the core answers, 1 results" in told.output
+    )
 
 
 def test_samples_that_differ_are_shown_and_can_be_updated(tmp_path: Path) -> None:

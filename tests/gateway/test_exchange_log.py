@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select, text, update
 
 import gateway.exchange_log as module
-from gateway.exchange_log import ExchangeLog, pack_request, prune, read
+from gateway.exchange_log import ExchangeLog, Recorded, Request, pack_request, prune, read
+from gateway.exchange_view import block
 from gateway.settings import ExchangeLogLimits
 from processing.database import Database
 from processing.secrets import EXCHANGE_LOG, Vault
@@ -275,6 +277,23 @@ def test_read_tells_the_newest_of_one_link_in_order(engine: Engine, opened: Exch
     assert [row.request_id for row in rows(engine, limit=2)] == ["request-4", "request-5"]
     assert len(rows(engine, since=NOW + timedelta(seconds=3))) == 3
     assert [row.request_id for row in rows(engine, outcome="card_not_found", limit=2)] == ["request-3", "request-5"]
+
+
+def test_a_line_of_a_file_is_shown_without_a_status_that_nobody_was_told() -> None:
+    line = Recorded(
+        1,
+        "site",
+        datetime(2026, 5, 4, tzinfo=UTC),
+        "r1",
+        "file",
+        "bad_message",
+        0,
+        0,
+        Request("FILE", "a", "", b"x"),
+        b"",
+    )
+    assert "HTTP" not in next(block(line, frozenset(), ZoneInfo("UTC")))
+    assert "HTTP 200" in next(block(line._replace(status=200), frozenset(), ZoneInfo("UTC")))
 
 
 def test_prune_deletes_what_is_too_old_in_bites(engine: Engine, opened: ExchangeLog, monkeypatch: Any) -> None:

@@ -27,8 +27,9 @@ import pytest
 from lxml import etree
 
 from adapters import commerceml
+from adapters.contract import SignIn
 from gateway import site_exchange, site_imports, uploads
-from gateway.auth import open_session
+from gateway.auth import open_session, sign_in
 from gateway.books import Books as Asking
 from gateway.credentials import LinkSecret
 from gateway.pos import doors
@@ -240,6 +241,8 @@ def test_a_cookie_opens_its_own_link_until_its_time_is_over(site: Site) -> None:
         f"{COOKIE}=",
         f"{COOKIE}=a.b.c",
         f"{COOKIE}={open_session(other, now, SESSION_SECONDS)}",
+        # A token of tills has no session: the folder of all of them would be its own.
+        f"{COOKIE}={sign_in(site.settings, SignIn(secret=SECRET, seconds=600), now).token}",
         f"{COOKIE}={open_session(site.settings, now - timedelta(seconds=SESSION_SECONDS + 5), SESSION_SECONDS)}",
     ):
         assert Client(site, cookie=cookie).ask("init").split("\n")[0] == "failure"
@@ -407,6 +410,42 @@ def test_progress_is_told_while_a_file_is_read_and_the_books_may_be_busy(
     site.imports.wait_seconds = 10
     assert client.read("import0_1.xml") == "success"
     assert (calls, books.count("goods")) == ([3, 3], 3)
+
+
+@SQLITE
+@pytest.mark.parametrize("begins_anew", [True, False])
+def test_what_comes_while_a_file_is_read_is_read_as_well(books: Books, site: Site, begins_anew: bool) -> None:
+    gate, ask = threading.Event(), site.imports.ask
+
+    def slow(asks: Any) -> Any:
+        assert gate.wait(10)
+        return ask(asks)
+
+    site.imports.ask, site.imports.wait_seconds = slow, 0.01
+    client = Client(site)
+    client.sign_in()
+    client.init()
+    half = len(GOODS) if begins_anew else GOODS.rindex("<Товар>".encode())
+    client.send("import0_1.xml", GOODS[:half])
+    assert client.ask("import", filename="import0_1.xml").startswith("progress")
+    if begins_anew:
+        client.init()
+    client.send("import0_1.xml", OFFERS if begins_anew else GOODS[half:])
+    gate.set()
+    site.imports.wait_seconds = 10
+    assert client.read("import0_1.xml") == "success"
+    rows = books.rows("SELECT count(*) FROM request_key WHERE key LIKE 'commerceml:offer:%'")
+    assert (rows[0][0] > 0) == begins_anew
+    assert books.count("goods") == 3
+
+
+@SQLITE
+def test_an_archive_that_comes_again_is_read_again(books: Books, site: Site) -> None:
+    client = Client(site)
+    assert client.exchange({"import.xml": GOODS}, is_zip=True) == ["success"]
+    client.send("v8_1A2B_3c.zip", packed({"import.xml": OFFERS}))
+    assert client.read("import.xml") == "success"
+    assert books.rows("SELECT count(*) FROM request_key WHERE key LIKE 'commerceml:offer:%'")[0][0]
 
 
 @SQLITE

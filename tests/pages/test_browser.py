@@ -390,6 +390,8 @@ def test_a_message_is_tried_with_its_query_headers_and_encoding_and_books_nothin
     assert "<b>" not in told and "&lt;b&gt;" in told
     told = trial(visitor, subject="adapter:acme", path="nowhere").get_data(as_text=True)
     assert "No rule has this address and method." in told and "no_such_route" in told
+    told = trial(visitor, subject="adapter:acme", path="card", body='{"card":').get_data(as_text=True)
+    assert "It could not be understood." in told and "No rule has this address" not in told
     told = trial(visitor, subject="link:moscow", path="getcardinfoex.php", body="<ROOT/>").get_data(as_text=True)
     assert "This protocol is written in Python" in told and "The books were not asked." in told
     assert operations(trying.database) == before

@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from sqlalchemy import select
 
+from processing import tables
 from processing.commands import LearnGoods, Line, PlaceHold, PostReceipt, Quote, Ref, ReturnReceipt
 from processing.directory import ActiveProgramme
 from processing.errors import BadMessage, KeyReused, LimitExceeded
 from processing.execute import Core
 from processing.programme.compiled import Programme
 from processing.programme.document import simple
-from tests.processing.books import MOSCOW, PLAIN, POINTS, SHORT, Books, post, receipt, ref, use
+from processing.replay.scratch import scratch
+from processing.simulation.books import chain_of
+from tests.processing.books import MOSCOW, NOON, PLAIN, POINTS, SHORT, Books, post, receipt, ref, use
 from tests.processing.reads import told
 
 GUID, BARCODE = "6f0c2a4e-0000-4000-8000-0000000000a1", "4600000000015"
@@ -118,3 +122,15 @@ def test_nobody_looks_where_no_programme_asks(books: Books) -> None:
     card = books.card()
     books.done(post("r", use(card), receipt=bought(GUID)))
     assert books.balance(card) == 500
+
+
+def test_books_that_messages_are_played_into_know_the_goods(books: Books) -> None:
+    learn(books)
+    live, known = books.core, books.core.work.directory
+    documents = {code: each.programme.document for code, each in known.programmes.items()}
+    with (
+        scratch(live, chain_of(known), documents, bytes(32), NOON) as core,
+        core.work.database.reading() as own,
+    ):
+        assert [tuple(row) for row in own.execute(select(tables.goods))] == [(GUID, "Сигареты", TOBACCO)]
+        assert [tuple(row) for row in own.execute(select(tables.goods_name))] == [(BARCODE, "barcode", GUID)]
