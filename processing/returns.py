@@ -315,6 +315,7 @@ def _without_sale(state: State, command: ReturnReceipt, flags: list[str]) -> Rec
         store,
         plan.postings,
         effective_at=plan.effective_at,
+        programme_version_id=next((use.active.version_id for use in uses if use.active), None),
         actor=command.actor,
         flags=flags,
         explanation=[{"rule": "return_without_sale", "keep_back_minor": plan.keep_back_minor}],

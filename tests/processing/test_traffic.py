@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from processing.commands import Accrue, Amount, Command, Redeem, Ref, Transfer
 from processing.database import Database
+from processing.errors import LoyaltyError
 from processing.execute import Core
-from tests.processing.books import Books, StillClock
+from tests.processing.books import ALMATY, MILES, MOSCOW, POINTS, Books, StillClock, adjust, post, use, void
 from tests.processing.oracle.life import live
+from tests.processing.oracle.world import World, emptied, new_oracle
+from tests.processing.test_returns import back
 
 STEPS, MANY_STEPS = 8, 14
 EVERYDAY, MANY = 4, 400
@@ -47,3 +53,73 @@ def test_any_traffic_is_answered_as_the_oracle_says(books: Books, quiet: Books, 
 @given(seed=SEED)
 def test_much_traffic_is_answered_as_the_oracle_says(books: Books, quiet: Books, seed: int) -> None:
     live(books, quiet, seed, MANY_STEPS)
+
+
+# What traffic at random has found ---------------------------------------------------------------------------------
+
+
+def agreed(books: Books, *steps: Command[Any] | timedelta) -> World:
+    """The books after these commands, one after another with time between, which the oracle has answered alike."""
+    own = emptied(books)
+    assert isinstance(own.clock, StillClock)
+    oracle, world = new_oracle(own.clock.at), World.of(own, "A-", True)
+    for step in steps:
+        if isinstance(step, timedelta):
+            own.clock.at = oracle.bank.now = own.clock.at + step
+            continue
+        (outcome,) = world.execute([step])
+        assert not isinstance(outcome, LoyaltyError), outcome
+        assert world.told(outcome) == world.expected(oracle.ask(step)), step
+    world.check(oracle)
+    own.check_laws()
+    return world
+
+
+def accrue(key: str, store: str, card: str, amount: int) -> Accrue:
+    return Accrue(store=store, keys=(key,), card=Ref("card", card), amount=Amount(POINTS, amount))
+
+
+def held(world: World, card: str) -> list[tuple[str, bool, int]]:
+    """Issuer, whether it is a debt, and what it holds; by lot."""
+    return sorted((issuer, is_debt == "debt", amount) for (_, issuer, is_debt, *_), amount in world.lots(card).items())
+
+
+def test_each_lot_gives_up_its_own_points_before_those_of_others(books: Books) -> None:
+    # Beta's points end three hours earlier and are spent; alpha's are still there, and no debt to alpha is made.
+    to, points = Ref("card", "a"), Amount(POINTS, 200)
+    world = agreed(
+        books,
+        accrue("alpha", MOSCOW, "d", 100),
+        accrue("beta", ALMATY, "d", 100),
+        Transfer(store=MOSCOW, keys=("moved",), source=Ref("card", "d"), target=to, amount=points),
+        Redeem(store=MOSCOW, keys=("spent",), card=to, unit=POINTS, amount=100),
+        void("moved"),
+    )
+    assert held(world, "a") == [("beta", True, -100)]
+    assert held(world, "d") == [("alpha", False, 100), ("beta", False, 100)]
+
+
+def test_lot_that_a_receipt_empties_and_fills_is_one_lot(books: Books) -> None:
+    # So the points of the second receipt are the first one's own, and its return leaves those of beta alone.
+    world = agreed(
+        books,
+        post("first", use("a", 0, 300)),
+        post("second", use("a", 300, 300)),
+        accrue("beta", ALMATY, "a", 100),
+        back("back", "first"),
+    )
+    assert held(world, "a") == [("beta", False, 100)]
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        Redeem(store=MOSCOW, keys=("done",), card=Ref("card", "f"), unit=MILES, amount=200),
+        back("done", "", cards=(use("f", 0, 200, MILES),)),
+    ],
+    ids=["redemption", "return without a sale"],
+)
+def test_void_gives_back_with_the_days_of_grace_what_no_sale_took(books: Books, done: Command[Any]) -> None:
+    gift = adjust("gift", "f", 500, MILES, expires_days=1)
+    world = agreed(books, gift, done, timedelta(days=5), void("done"))
+    assert world.books.balances(world.cards["f"])[MILES].available == 200

@@ -104,7 +104,7 @@ class Oracle:
         answer["at"] = self.now
         kind = "nothing" if type(command) in BOOKS_NOTHING else type(command).__name__
         kept = Head("posted", kind, self.now, bare(command), command, answer, moves, booked_at=self.now)
-        if isinstance(command, Accrue) and command.card.value in self.bank.cards:
+        if isinstance(command, Accrue | Redeem) and command.card.value in self.bank.cards:
             kept.programme = self.bank.card(command.card).programme
         if isinstance(command, CaptureHold):
             kept.hold, _ = self.bank.holds[command.store, command.hold]

@@ -144,10 +144,11 @@ class Account:
 
     # Writing ------------------------------------------------------------------------------------------------
 
-    def lot(self, terms: Terms) -> Lot:
-        """The open lot of these terms, or a new one."""
+    def lot(self, terms: Terms, so_far: Iterable[Move] = ()) -> Lot:
+        """The open lot of these terms, or a new one; what its own operation has emptied so far is open to its end."""
+        touched = {lot for lot, _ in so_far}
         for lot in self.lots:
-            if lot.terms == terms and lot.remaining != 0:
+            if lot.terms == terms and (lot.remaining != 0 or lot in touched):
                 return lot
         made = Lot(terms, self, len(self.lots))
         self.lots.append(made)
@@ -176,11 +177,11 @@ class Account:
     def owe(self, issuer: str, amount: int, now: datetime, at: datetime | None = None) -> list[Move]:
         return [self.move(self.lot(Terms(issuer, NEVER, None, True)), -amount, at or now)] if amount else []
 
-    def put(self, terms: Terms, amount: int, at: datetime) -> list[Move]:
+    def put(self, terms: Terms, amount: int, at: datetime, so_far: Iterable[Move] = ()) -> list[Move]:
         """Fill a lot; debts are repaid from it at once, oldest first."""
         if not amount:
             return []
-        lot = self.lot(terms)
+        lot = self.lot(terms, so_far)
         moves = [self.move(lot, amount, at)]
         for debt in self.debts():
             part = min(amount, -debt.remaining)
@@ -267,8 +268,8 @@ def net(moves: Iterable[Move]) -> dict[Lot, int]:
 def undo(moves: Iterable[Move], how: Undoing) -> Undone:
     """Give back what was drawn to the lots it came from, and take back what was put in.
 
-    Own lots first, then others that can pay; what nobody has left is told. A debt holds nothing: what comes back to one
-    that was repaid gets a lot of its own, and is the last to repay another debt.
+    All own lots first, then others that can pay; what nobody has left is told. A debt holds nothing: what comes back to
+    one that was repaid gets a lot of its own, and is the last to repay another debt.
     """
     undone, sums = Undone(), net(moves)
     spare: list[tuple[Account, Terms, int]] = []
@@ -283,21 +284,21 @@ def undo(moves: Iterable[Move], how: Undoing) -> Undone:
         elif amount < 0:
             undone.moves.append(account.move(how.back(lot), -amount, how.at))
     undone.moves += [account.move(account.lot(terms), amount, how.at) for account, terms, amount in spare]
-    for lot, amount in sums.items():
-        if amount > 0:
-            take_back(lot, amount, how, undone)
+    short = {lot: take_own(lot, amount, how, undone) for lot, amount in sums.items() if amount > 0}
+    for lot, amount in short.items():
+        others = lot.account.take(amount, how.now, None, how.at)
+        undone.moves += others
+        amount += sum(part for _, part in others)
+        if amount:
+            undone.owed[lot] = amount
     return undone
 
 
-def take_back(lot: Lot, amount: int, how: Undoing, undone: Undone) -> None:
-    account = lot.account
+def take_own(lot: Lot, amount: int, how: Undoing, undone: Undone) -> int:
+    """Take back from the lot itself; what it has no more. A debt that was repaid is owed again."""
     if lot.terms.is_debt:
-        undone.moves.append(account.move(lot, -amount, how.at))
-        return
-    taken = account.take(amount, how.now, [lot], how.at)
-    amount += sum(part for _, part in taken)
-    others = account.take(amount, how.now, None, how.at)
-    amount += sum(part for _, part in others)
-    undone.moves += taken + others
-    if amount:
-        undone.owed[lot] = undone.owed.get(lot, 0) + amount
+        undone.moves.append(lot.account.move(lot, -amount, how.at))
+        return 0
+    taken = lot.account.take(amount, how.now, [lot], how.at)
+    undone.moves += taken
+    return amount + sum(part for _, part in taken)

@@ -122,8 +122,8 @@ def post(bank: Bank, command: PostReceipt) -> tuple[Answer, list[Move], Sale]:
         check_funds(bank, payments)
     sale = Sale(lines, programme=programme_of(uses), holds=[use.hold for use in uses if use.hold is not None])
     moves = pay(bank, command, payments, at, sale, flags)
-    moves += load(bank, command, uses, at, sale)
-    moves += earn(bank, command, uses, at, sale)
+    moves += load(bank, command, uses, at, sale, moves)
+    moves += earn(bank, command, uses, at, sale, moves)
     answer = {"word": "ReceiptPosted", "cards": told(bank, uses), "flags": sorted(set(flags))}
     return answer, moves, sale
 
@@ -301,25 +301,31 @@ def cut(parts: Parts, moves: Sequence[Move], is_load: bool = False) -> list[Shar
     return shares
 
 
-def load(bank: Bank, command: PostReceipt, uses: Sequence[Use], at: datetime, sale: Sale) -> list[Move]:
+def load(
+    bank: Bank, command: PostReceipt, uses: Sequence[Use], at: datetime, sale: Sale, so_far: Sequence[Move]
+) -> list[Move]:
     moves: list[Move] = []
     loads = [line.sum_minor if line.kind == "top_up" else 0 for line in sale.lines]
     for use in uses:
         for unit, amount in use.loaded.items():
             assert use.card is not None
-            own = use.card.account(unit).put(bank.money_terms(use.card, command.store, at), amount, at)
+            terms = bank.money_terms(use.card, command.store, at)
+            own = use.card.account(unit).put(terms, amount, at, so_far)
             parts = [(line.number, part) for line, part in zip(sale.lines, spread(amount, loads), strict=True)]
             sale.shares += cut(parts, [(lot, part) for lot, part in net(own).items() if part], is_load=True)
             moves += own
     return moves
 
 
-def earn(bank: Bank, command: PostReceipt, uses: Sequence[Use], at: datetime, sale: Sale) -> list[Move]:
+def earn(
+    bank: Bank, command: PostReceipt, uses: Sequence[Use], at: datetime, sale: Sale, so_far: Sequence[Move]
+) -> list[Move]:
     moves: list[Move] = []
     for use in uses:
         for unit, amount in use.earned.items():
             assert use.card is not None
-            own = use.card.account(unit).put(bank.earned_terms(use.card, unit, command.store, at), amount, at)
+            terms = bank.earned_terms(use.card, unit, command.store, at)
+            own = use.card.account(unit).put(terms, amount, at, so_far)
             sale.shares += cut(use.lines, [(lot, part) for lot, part in net(own).items() if part])
             moves += own
     return moves

@@ -175,12 +175,13 @@ class Crowd:
     # Looking ------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Errors: AssertionError, with the story of the card."""
+        """Errors: AssertionError, with the story of the card and of all keys under which it did something."""
         for name in self.oracle.bank.cards:
             try:
                 self.world.check_card(self.oracle, name)
             except AssertionError as error:
-                raise AssertionError(self.tell(self.story, {name}, str(error))) from error
+                about = {name}.union(*(keys(told.asked) for told in self.story if name in names(told.asked)))
+                raise AssertionError(self.tell(self.story, about, str(error))) from error
         self.world.books.check_laws()
 
     def check_books(self) -> None:
