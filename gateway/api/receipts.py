@@ -93,6 +93,7 @@ class CardUseSchema(Made):
     top_up = f.some(fields.Nested(AmountSchema, validate=positive), MAX_UNITS, "money that the guest loads on it")
     hold = f.text(MAX_KEY, 0, describe="request key of a hold of this store, which pays first", example="rest:hold-17")
     pin = f.pin()
+    paid_minor = f.money("what points have paid of this purchase already, booked elsewhere", data_key="paid")
 
 
 GOODS = [
@@ -118,6 +119,7 @@ class _WithReceipt(CommandBody):
 class PostReceiptSchema(_WithReceipt):
     makes = commands.PostReceipt
     example = example(receipt=RECEIPT, cards=[USE])
+    payment = f.switch("it only pays for a purchase that another receipt tells")
 
 
 class FiscalLineSchema(f.Told):
@@ -166,6 +168,7 @@ class VoidReceiptSchema(CommandBody):
     example = example(keys=["rest:sale-17"], reason="return")
     reason = f.choice("rollback", "return", describe="a failed attempt, or a cancelled purchase", required=True)
     stamp = f.instant("the till's own time", allow_none=True)
+    supersede = f.switch("a version like others: of an older stamp than what is posted it changes nothing")
 
 
 class RestoreReceiptSchema(CommandBody):
