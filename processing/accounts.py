@@ -125,7 +125,7 @@ def redeem(state: State, command: Redeem) -> Redeemed:
         if not command.fact and (amount == 0 or amount > free):
             raise short_of(state, account, free, amount)
         if not command.fact:
-            check_whole(state, card, account, amount, locked)
+            check_whole(state, card, account, amount)
         moves = _from_locks(state, account, own, min(amount, free))
         more, rest = draw(account.lots.values(), min(amount, free) + sum(moved for _, moved in moves), state.now)
         rest += max(amount - free, 0)

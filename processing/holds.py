@@ -20,7 +20,8 @@ from processing.goods import completed
 from processing.keys import content, once
 from processing.lots import Move, available, draw
 from processing.paid_lines import paid_lines
-from processing.plans import DEBT, HOLD_LATE, movement, short_of
+from processing.payments import burn_rest, check_whole
+from processing.plans import DEBT, HOLD_LATE, REST_BURNT, movement, short_of
 from processing.programme.compiled import Programme
 from processing.programme.facts import Facts
 from processing.programme.payment import allowed, payable_points
@@ -190,6 +191,8 @@ def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
         amount = hold.amount if command.amount is None else command.amount
         if not 0 < amount <= MAX_AMOUNT or (amount > hold.amount and not command.fact):
             raise BadAmount("a capture takes no more than was held", unit=account.unit)
+        if not command.fact:
+            check_whole(state, card, account, amount)
         moves, rest, flags = _captured(state, command, hold, account, amount)
         store = state.store(command.store)
         postings = state.moved(account, moves)
@@ -197,6 +200,9 @@ def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
             flags.append(DEBT)
             postings += state.moved(account, [(state.debt(account, store.partner_id), -rest)])
         postings.append(state.system(store.partner_id, REDEEMED, account.unit, amount))
+        if burnt := burn_rest(state, card, account, postings, (hold,)):
+            flags.append(REST_BURNT)
+            postings += burnt
         operation_id = state.post("capture", store, postings, actor=command.actor, flags=flags)
         was_open = hold.state == OPEN
         taken = min(amount, hold.amount) if was_open else 0

@@ -48,28 +48,35 @@ def plan_redemptions(
         moves = _drawn(state, command, account, amount, holds, effective_at, flags, plan)
         plan.postings += state.moved(account, moves)
         plan.drawn += shares(account.id, part, moves)
-    _burn(state, uses, flags, plan)
     for use in uses:
         hold = use.hold
         if hold is not None and hold.state == OPEN and all(hold is not ended for ended, _ in plan.holds):
             # Nothing was paid from it: the receipt is closed, and so is the hold.
             plan.holds.append((hold, None))
+    _burn(state, uses, flags, plan)
 
 
 def _burn(state: State, uses: Sequence[Use], flags: list[str], plan: Plan) -> None:
     """What is left on certificates that have paid once."""
+    ending = [hold for hold, _ in plan.holds]
     for use in uses:
         if use.card is None or not use.redeemed or not state.directory.product(use.card.product).value:
             continue
         for unit, amount in use.redeemed.items():
-            burnt = burn_rest(state, use.card, state.account(use.card.wallet_id, unit), plan.postings) if amount else []
+            account = state.account(use.card.wallet_id, unit)
+            burnt = burn_rest(state, use.card, account, plan.postings, ending) if amount else []
             if burnt:
                 plan.postings += burnt
                 flags.append(REST_BURNT)
 
 
-def burn_rest(state: State, card: Card, account: Account, paying: Sequence[Posting]) -> list[Posting]:
-    """What is left on a certificate that pays once expires with the payment, as a part of it: a void gives it back."""
+def burn_rest(
+    state: State, card: Card, account: Account, paying: Sequence[Posting], ending: Sequence[Hold] = ()
+) -> list[Posting]:
+    """What is left on a certificate that pays once expires with the payment, as a part of it: a void gives it back.
+
+    ``ending``: holds that end with it; what they pin is spent by it or left.
+    """
     if spending(state, card) != REST_BURNS or account.unit != state.directory.product(card.product).value_unit:
         return []
     drawn: dict[int, int] = {}
@@ -78,7 +85,7 @@ def burn_rest(state: State, card: Card, account: Account, paying: Sequence[Posti
             drawn[posting.lot.id] = drawn.get(posting.lot.id, 0) + posting.amount
     found: list[Posting] = []
     for lot in account.lots.values():
-        left = lot.free + drawn.get(lot.id, 0)
+        left = lot.free + sum(hold.pins.get(lot.id, 0) for hold in ending) + drawn.get(lot.id, 0)
         if left > 0 and not lot.is_debt:
             found += state.expiry(account, lot, left)
     return found
@@ -92,11 +99,12 @@ def spending(state: State, card: Card) -> str:
     return state.directory.programme_of(card.product).programme.document.certificates.get(product.code, "")
 
 
-def check_whole(state: State, card: Card, account: Account, asked: int, locked: int = 0) -> None:
-    """Errors: LimitExceeded for a part of a certificate that only pays as a whole; ``locked``: by whoever pays."""
+def check_whole(state: State, card: Card, account: Account, asked: int) -> None:
+    """Errors: LimitExceeded for a part of a certificate that only pays as a whole, whoever holds the rest."""
     if spending(state, card) != FULL or account.unit != state.directory.product(card.product).value_unit:
         return
-    has = available(account.lots.values(), state.now) + locked
+    lots = account.lots.values()
+    has = available(lots, state.now) + sum(lot.held for lot in lots if lot.remaining > 0)
     if asked and asked < has:
         scale = state.directory.unit(account.unit).scale
         raise LimitExceeded("the certificate pays in full only", unit=account.unit, scale=scale, asked=asked, limit=has)

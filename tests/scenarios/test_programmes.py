@@ -20,6 +20,7 @@ from processing.chain import Chain, Product
 from processing.chores import review_tiers
 from processing.commands import (
     Amount,
+    CaptureHold,
     CardUse,
     Command,
     ExplainOperation,
@@ -27,6 +28,7 @@ from processing.commands import (
     Identify,
     IssueCard,
     Line,
+    PlaceHold,
     PostReceipt,
     Quote,
     ReadBalances,
@@ -403,6 +405,52 @@ def test_9_voucher_pays_in_full_only(chain: Chain10) -> None:
     old = sold_for(chain, "voucher", 10_000)
     chain.forward(days=91)
     assert chain.available(old, RUB) == 0, "90 days from the sale"
+
+
+def held(chain: Chain10, card: str, amount: int) -> str:
+    key = chain.key()
+    chain.done(PlaceHold(store=STORE, keys=(key,), card=Ref("card", card), unit=RUB, amount=amount, seconds=900))
+    return key
+
+
+def paid_from(hold: str, card: str, amount: int, by_receipt: bool) -> Command[Any]:
+    """A payment from a hold, as a receipt or as a capture."""
+    if not by_receipt:
+        return CaptureHold(store=STORE, keys=(f"paid-{hold}",), hold=hold, amount=amount)
+    paying = structs.replace(use(card, pay=amount, unit=RUB), hold=hold)
+    return PostReceipt(store=STORE, keys=(f"paid-{hold}",), receipt=bill([goods("1000")]), cards=(paying,))
+
+
+by_both = pytest.mark.parametrize("by_receipt", [True, False], ids=["receipt", "capture"])
+
+
+@by_both
+@pytest.mark.parametrize(("amount", "asked"), [(100_000, 30_000), (60_000, 60_000), (30_000, 30_000)])
+def test_9_hold_lets_no_part_of_a_voucher_be_paid(chain: Chain10, amount: int, asked: int, by_receipt: bool) -> None:
+    card = sold_for(chain, "voucher", 100_000)
+    hold = held(chain, card, amount)
+    assert isinstance(chain.refused(paid_from(hold, card, asked, by_receipt)), LimitExceeded)
+    whole = held(chain, sold := sold_for(chain, "voucher", 100_000), 100_000)
+    chain.done(paid_from(whole, sold, 100_000, by_receipt))
+    assert chain.available(sold, RUB) == 0
+
+
+def test_9_what_others_hold_of_a_voucher_makes_no_whole_of_the_rest(chain: Chain10) -> None:
+    card = sold_for(chain, "voucher", 100_000)
+    held(chain, card, 60_000)
+    rest = Redeem(store=STORE, keys=("rest",), card=Ref("card", card), unit=RUB, amount=40_000)
+    assert isinstance(chain.refused(rest), LimitExceeded)
+
+
+@by_both
+@pytest.mark.parametrize(("amount", "asked"), [(50_000, 30_000), (30_000, 30_000), (40_000, 10_000)])
+def test_9_rest_of_a_certificate_burns_behind_a_hold(chain: Chain10, amount: int, asked: int, by_receipt: bool) -> None:
+    card = sold_for(chain, "certificate", 50_000)
+    before = chain.books()
+    paid = chain.done(paid_from(hold := held(chain, card, amount), card, asked, by_receipt))
+    assert "rest_burnt" in paid.flags and chain.available(card, RUB) == 0
+    chain.done(VoidReceipt(store=STORE, keys=(f"paid-{hold}",), reason="rollback"))
+    assert chain.books() == before
 
 
 def test_9_present_pays_in_many_parts(chain: Chain10) -> None:
