@@ -34,7 +34,7 @@ from processing import outbox
 from processing.commands import Command, Query
 from processing.database import Database, is_retryable, sqlstate, trace
 from processing.errors import AlreadyVoided, BadMessage, Busy, NotYet, Refusal, Undelivered
-from processing.events import MESSAGE_DEAD, Event, Stamps, Subscription, row, wants
+from processing.events import MESSAGE_DEAD, RECEIVED, Event, Stamps, Subscription, row, wants
 from processing.execute import Core
 from processing.outbox import CLOSED, FILES, PULL, PUSH, Attempt, Lane, LeaseLost, Waiting
 from processing.results import Result
@@ -244,7 +244,9 @@ class Delivery:
             turn.line = line = Line(out, transport, time.monotonic() + out.policy.call_seconds)
             began = datetime.now(UTC), time.monotonic()
             books = Books(partial(self._learn, link=lane.link), self._read)
-            told = lead(line, self._sessions, out.adapter.push.talk, _job(messages), books)
+            # What waits to be booked has been answered for: no worker of an older configuration may lose it.
+            early = self._too_early(out) if RECEIVED in out.adapter.push.wants else None
+            told = early or lead(line, self._sessions, out.adapter.push.talk, _job(messages), books)
             attempt = self._attempt(line, began, told)
             if isinstance(told, Undelivered):
                 self._give_back(lane, out, messages, attempt, told)
@@ -306,12 +308,17 @@ class Delivery:
         # What an operator should read; of answers only errors: others tell of people.
         line.heard = "\n".join(notes).encode()[:MAX_KEPT] or (line.heard if line.heard.startswith(ERRORS) else b"")
         attempt = self._attempt(line, began, told)
-        if isinstance(told, Undelivered):
+        goes_on = isinstance(told, NotYet) and state is not None
+        if isinstance(told, Undelivered) and not goes_on:
             # What was learned before the failure is booked: the next pull begins behind it.
             self._give_back(lane, out, [], attempt, told, state)
             return 1
+        wait = timedelta(minutes=out.policy.pull_minutes)
+        if isinstance(told, NotYet):
+            # More is to come of a far side that answers again: whatever has failed before is over.
+            wait = min(timedelta(seconds=told.retry_seconds or 0), outbox.MAX_WAIT)
         with self._database.transaction() as connection:
-            due_at = self._database.now(connection) + timedelta(minutes=out.policy.pull_minutes)
+            due_at = self._database.now(connection) + wait
             outbox.succeed(connection, self._database, lane, [], attempt, None, due_at, state)
         return 1
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -15,7 +15,7 @@ from adapters.contract import Calling, Link
 from adapters.iiko_cloud.calls import LOYALTY, Refused, ask, write
 from adapters.json_parsing import Node
 from adapters.parsing import bad, day
-from processing.errors import BadMessage, NotYet
+from processing.errors import BadMessage, LinkDown, NotYet
 from processing.results import WalletCard, WalletTold
 
 ABSENT = frozenset(
@@ -33,6 +33,8 @@ GONE = frozenset({"blocked", "closed", "replaced", EXPIRED})
 MAX_LOOKED_UP = 3
 # A guest who was just made is looked at so often, and then again in so many seconds.
 LOOKS, NOT_YET_SECONDS = 3, 10
+# Whoever is not to be seen for so long is a line that fails, which operators see: what is not yet they do not.
+UNSEEN = timedelta(minutes=10)
 MAX_TEXT, MAX_ROWS = 1_000, 200
 
 
@@ -148,8 +150,11 @@ def rows(told: Node, name: str) -> list[Node]:
 # Whoever is not there yet ----------------------------------------------------------------------------------
 
 
-def make(wallet: WalletTold, link: Link) -> Calling[Guest]:
-    """A guest with the wallet's phone and card: a repeat finds the same. Errors: NotYet."""
+def make(wallet: WalletTold, waited: timedelta, link: Link) -> Calling[Guest]:
+    """A guest with the wallet's phone and card: a repeat finds the same. ``waited``: how long the message has been.
+
+    Errors: NotYet, LinkDown where that has been too long.
+    """
     told = _named(wallet, link) | person(wallet, link) | organization(link)
     made = (yield from ask(LOYALTY + "customer/create_or_update", told, link)).get("id").text()
     if not made:
@@ -158,7 +163,8 @@ def make(wallet: WalletTold, link: Link) -> Calling[Guest]:
         found = yield from look({"type": "id", "id": made}, link)
         if found is not None:
             return found
-    raise NotYet("a guest who was just made is not to be seen yet", NOT_YET_SECONDS)
+    error = NotYet if waited < UNSEEN else LinkDown
+    raise error("a guest who was just made is not to be seen yet", NOT_YET_SECONDS)
 
 
 def _named(wallet: WalletTold, link: Link) -> dict[str, str]:

@@ -40,7 +40,8 @@ def push(job: Job, link: Link) -> Calling[None]:
         if guest is not None and not wallet.holder_id:
             yield from guests.forget(guest, link)
     elif guest is not None or _is_worth_a_guest(message, wallet, link):
-        yield from _say(job, message, wallet, guest or (yield from guests.make(wallet, link)), link)
+        waited = job.at - _caused(job, message)
+        yield from _say(job, message, wallet, guest or (yield from guests.make(wallet, waited, link)), link)
 
 
 def _is_worth_a_guest(message: Message, wallet: WalletTold, link: Link) -> bool:
@@ -127,10 +128,15 @@ def _level(
         yield from _move(ours - there, message, guest, shown, link)
 
 
+def _caused(job: Job, message: Message) -> datetime:
+    """When the books had something to tell, by the message's id."""
+    return min(EPOCH + timedelta(microseconds=message.id >> NODE_BITS), job.at)
+
+
 def _begin(job: Job, message: Message, shown: Mapping[str, Any], link: Link) -> datetime:
-    """From when on the report is read: since the message was caused, which its id tells, and where others' movements
-    are booked so many days more."""
-    caused = min(EPOCH + timedelta(microseconds=message.id >> NODE_BITS), job.at)
+    """From when on the report is read: since the message was caused, and where others' movements are booked so many
+    days more."""
+    caused = _caused(job, message)
     return min(caused, job.at - timedelta(days=link.options["look_back_days"])) if shown["book_from"] else caused
 
 

@@ -572,6 +572,25 @@ def test_what_a_pull_may_have_refused_is_told_and_does_not_keep_the_rest_away(de
     assert (again.failures, again.state) == (0, "2")
 
 
+def test_a_pull_that_goes_on_after_a_failure_fails_no_more(desk: Desk) -> None:
+    """Also where more is to come; one that has got nowhere is as it was."""
+    pages: list[int | Undelivered] = [LinkDown("away")]
+    attempts: list[int] = []
+    adapter = puller(pages, [])
+
+    def pull(job: Job, link: Link) -> Calling[None]:
+        attempts.append(job.attempt)
+        yield from adapter.pull(job, link)  # type: ignore[misc]
+
+    delivery = pulled(desk, replace(adapter, pull=pull))
+    delivery.run_once()
+    for more in ([NotYet("closed", 60)], [1, NotYet("more", 60)], [2]):
+        desk.later(hours=1)
+        pages[:] = more
+        delivery.run_once()
+    assert attempts == [1, 2, 2, 1]
+
+
 def test_a_session_for_a_talk_ends_with_it_whatever_has_failed(desk: Desk) -> None:
     said: list[str] = []
     answers = [200, 401, 200, LinkDown("away")]

@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -362,3 +362,30 @@ def test_a_fact_that_makes_no_sense_to_the_books_is_put_aside_and_the_others_go_
         cloud.deliver()
     assert cloud.states() == ["dead", "delivered"]
     assert cloud.books.balance(card) == 50_00
+
+
+@on_sqlite
+def test_a_bad_fact_behind_many_is_found_without_a_wait_for_each_of_them(cloud: Cloud) -> None:
+    card, taken = guest(cloud.books), new_uuid()
+    cloud.books.done(IssueCard(store=MOSCOW, keys=(f"iiko:order:{taken}",), product=PLAIN))
+    cloud.tell(*[event(new_uuid(), 1) for _ in range(8)], event(taken, 1), event(new_uuid(), 1))
+    for _ in range(4):
+        cloud.books.clock.forward(minutes=30)  # type: ignore[union-attr]
+        cloud.deliver()
+    assert cloud.states() == ["delivered"] * 8 + ["dead", "delivered"]
+    assert cloud.books.balance(card) == 9 * 50_00
+
+
+@on_sqlite
+def test_what_has_come_waits_until_the_books_know_the_store(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of before the configuration that names it would lose it: the cloud was told that it has arrived."""
+    cloud.tell(event(new_uuid(), 1))
+    core = cloud.books.core
+    with monkeypatch.context() as before:
+        before.setattr(core, "work", replace(core.work, directory=replace(core.work.directory, stores={})))
+        before.setattr(core, "has_store", lambda code: False)
+        cloud.deliver()
+        assert cloud.states() == ["pending"]
+    cloud.books.clock.forward(minutes=2)  # type: ignore[union-attr]
+    cloud.deliver()
+    assert cloud.states() == ["delivered"]

@@ -201,6 +201,14 @@ def test_a_guest_is_made_once_and_waited_for() -> None:
     assert guest.person == {"name": "Anna Petrova"} and far.balance() == Decimal("150.5")
 
 
+def test_a_guest_who_never_comes_to_be_seen_is_a_line_that_fails() -> None:
+    """What is not yet burns no attempt, and so would be seen by nobody, and hold up the queue for ever."""
+    far = cloud(lag_seconds=3_600)
+    assert isinstance(said(far, message(1)).error, NotYet)
+    error = Line(ADAPTER, link(), far, SECRETS).run(Job(AT + timedelta(minutes=20), 1, (message(1),))).error
+    assert isinstance(error, LinkDown) and error.retry_seconds == 10
+
+
 def test_a_bearer_card_is_a_guest_without_a_phone() -> None:
     far = cloud(wallet(17, 150_50, holder_id=0))
     said(far, message(1))
