@@ -182,6 +182,11 @@ def code(text: str | None, where: str) -> str:
     return text or ""
 
 
+def one_line(text: str) -> str:
+    """A name on one line, of what prints, and no longer than a name may be."""
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())[:MAX_NAME]
+
+
 def day(text: str | None, where: str) -> date:
     """The date of a date or date-time text: ``2026-05-04``, ``2026-05-04T00-00-00``."""
     return _moment(text, where).date()

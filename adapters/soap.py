@@ -84,12 +84,12 @@ def fault(error: LoyaltyError, envelope: Envelope | None, language: str) -> Wire
         status, headers = 401, CHALLENGE
     elif isinstance(error, NoSuchRoute):
         status = 404
-    body = write_fault(version, RECEIVER if error.retryable else SENDER, reason(error, language))
+    body = write_fault(version, RECEIVER if error.retryable else SENDER, reason(error, language), language)
     return WireResponse(body, CONTENT_TYPES[version], status, headers, refused=error.code)
 
 
-def write_fault(version: str, side: str, words: str) -> bytes:
-    """A fault that says ``words``, which are valid XML text."""
+def write_fault(version: str, side: str, words: str, language: str) -> bytes:
+    """A fault that says ``words``, which are valid XML text in this language."""
     code = _CODES[version, side]
 
     def fill(body: etree._Element) -> None:
@@ -101,7 +101,7 @@ def write_fault(version: str, side: str, words: str) -> bytes:
         told = etree.SubElement(etree.SubElement(fault, f"{{{version}}}Code"), f"{{{version}}}Value")
         told.text = code
         reason = etree.SubElement(etree.SubElement(fault, f"{{{version}}}Reason"), f"{{{version}}}Text")
-        reason.set("{http://www.w3.org/XML/1998/namespace}lang", "ru")
+        reason.set("{http://www.w3.org/XML/1998/namespace}lang", language)
         reason.text = words
 
     return write_envelope(version, fill)

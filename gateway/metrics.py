@@ -63,6 +63,14 @@ def refusal(code: str) -> Counter:
     return refusals.labels(code)
 
 
+def observe_exchange(link: str, outcome: str, refused: str, seconds: float) -> None:
+    """One message of a link; ``refused`` is the code of its refusal, or empty."""
+    link_request(link, outcome).inc()
+    link_latency(link).observe(seconds)
+    if refused:
+        refusal(refused).inc()
+
+
 def observe_batch(kind: str, size: int, seconds: float) -> None:
     batch_size.labels(kind).observe(size)
     batch_seconds.labels(kind).observe(seconds)

@@ -155,10 +155,7 @@ class Pos:
         took = time.perf_counter() - started
         outcome = outcome_of(response)
         code = door.settings.code
-        metrics.link_request(code, outcome).inc()
-        metrics.link_latency(code).observe(took)
-        if response.refused:
-            metrics.refusal(response.refused).inc()
+        metrics.observe_exchange(code, outcome, response.refused, took)
         self._log.record(
             link=code,
             at=request.at,

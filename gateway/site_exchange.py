@@ -33,6 +33,7 @@ from processing.errors import BadCredentials, LinkPaused, LoyaltyError, NoSuchRo
 
 BASIC = Auth("basic")
 COOKIE = "tillgate"
+CHECKAUTH = "checkauth"
 # A catalogue over a slow line takes hours.
 SESSION_SECONDS = 6 * 3600
 # What ``init`` tells: as long may one piece of a file be.
@@ -113,12 +114,13 @@ class SiteExchange:
         started, at = time.perf_counter(), datetime.now(UTC)
         query, method = environ.get("QUERY_STRING", ""), environ["REQUEST_METHOD"]
         asked = _parameters(query)
+        mode = asked.get("mode", "")
         request = WireRequest(method, path, query, Headers(environ), b"", uuid.uuid4().hex, at, door.settings.code)
         try:
             response = self._answered(door, environ, request, asked)
         except LoyaltyError as refusal:
             response = door.adapter.refuse(refusal, request, door.link)
-            if isinstance(refusal, BadCredentials) and asked.get("mode") != "checkauth":
+            if isinstance(refusal, BadCredentials) and mode != CHECKAUTH:
                 # The cookie has ended: 1C shows what is told, and begins anew next time.
                 response = replace(response, status=200, headers={})
         except Exception:
@@ -126,21 +128,18 @@ class SiteExchange:
             response = WireResponse(b"failure\ninternal error", TEXT, 200, refused="failed")
         took, code = time.perf_counter() - started, door.settings.code
         outcome = outcome_of(response)
-        metrics.link_request(code, outcome).inc()
-        metrics.link_latency(code).observe(took)
-        if response.refused:
-            metrics.refusal(response.refused).inc()
+        metrics.observe_exchange(code, outcome, response.refused, took)
         self._log.record(
             link=code,
             at=at,
             request_id=request.id,
-            route=f"site_{asked.get('mode', '-')}"[:32] if asked.get("mode") in (*self._modes, "checkauth") else "-",
+            route=f"site_{mode}" if mode in (CHECKAUTH, *self._modes) else "-",
             outcome=outcome,
             status=response.status,
             took_us=int(took * 1_000_000),
             request=pack_request(method, path, "", b"", query=query),
             # A cookie opens the door for hours.
-            answer=b"success" if asked.get("mode") == "checkauth" and not response.refused else response.body,
+            answer=b"success" if mode == CHECKAUTH and not response.refused else response.body,
         )
         return response
 
@@ -151,7 +150,7 @@ class SiteExchange:
         if not _PATH.fullmatch(request.path) or request.method not in ("GET", "POST"):
             raise NoSuchRoute("no such address in this protocol", method=request.method)
         mode, is_known = asked.get("mode", ""), asked.get("type") in TYPES
-        if mode == "checkauth" and is_known:
+        if mode == CHECKAUTH and is_known:
             check_caller(settings, BASIC, request.headers, "", request.at)
             _check_enabled(door)
             cookie = open_session(settings, request.at, SESSION_SECONDS)

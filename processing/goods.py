@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import structs
-from sqlalchemy import column
 
 from processing import tables
 from processing.claims import POSTED, Claim
@@ -27,19 +26,19 @@ MAX_CODE, MAX_SCHEME, MAX_NAME = 64, 32, 255
 # Of one command.
 MAX_NAMES = 100
 
-# What the code leads to comes first, so that no other name hides it.
+# What the code leads to comes first, so that no other name hides it; of names of several schemes always the same one.
 KNOWN = Statement(
     """
-    SELECT g.code, g.name, g.category, 0 AS place FROM goods g WHERE g.code IN_TEXTS(:values)
+    SELECT g.code, g.name, g.category, '' AS scheme FROM goods g WHERE g.code IN_TEXTS(:values)
     UNION ALL
-    SELECT n.value, g.name, g.category, 1 AS place FROM goods_name n JOIN goods g ON g.code = n.code
+    SELECT n.value, g.name, g.category, n.scheme FROM goods_name n JOIN goods g ON g.code = n.code
     WHERE n.value IN_TEXTS(:values)
     ORDER BY 4, 1
     """,
     tables.goods.c.code,
     tables.goods.c.name,
     tables.goods.c.category,
-    column("place"),
+    tables.goods_name.c.scheme,
 )
 
 

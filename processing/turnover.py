@@ -26,15 +26,14 @@ BOUGHT = Statement(
     SELECT CAST(coalesce(sum(d.visits), 0) AS BIGINT) AS visits,
            CAST(coalesce(sum(d.turnover_minor), 0) AS BIGINT) AS turnover_minor
     FROM activity d JOIN unit u ON u.code = d.name
-    WHERE d.wallet_id = :wallet AND (CAST(:first AS DATE) IS NULL OR d.day >= CAST(:first AS DATE))
-          AND (CAST(:last AS DATE) IS NULL OR d.day <= CAST(:last AS DATE))
+    WHERE d.wallet_id = :wallet AND d.day BETWEEN CAST(:first AS DATE) AND CAST(:last AS DATE)
     """,
     column("visits", BigInteger),
     column("turnover_minor", BigInteger),
     sqlite="""
     SELECT coalesce(sum(d.visits), 0) AS visits, coalesce(sum(d.turnover_minor), 0) AS turnover_minor
     FROM activity d JOIN unit u ON u.code = d.name
-    WHERE d.wallet_id = :wallet AND (:first IS NULL OR d.day >= :first) AND (:last IS NULL OR d.day <= :last)
+    WHERE d.wallet_id = :wallet AND d.day BETWEEN :first AND :last
     """,
 )
 # Two days: a receipt that is left out has added to one.
@@ -43,7 +42,7 @@ LAST_DAYS = Statement(
     SELECT CAST(d.day AS VARCHAR) AS day, CAST(sum(d.visits) AS BIGINT) AS visits,
            CAST(sum(d.turnover_minor) AS BIGINT) AS turnover_minor
     FROM activity d JOIN unit u ON u.code = d.name
-    WHERE d.wallet_id = :wallet AND (CAST(:last AS DATE) IS NULL OR d.day <= CAST(:last AS DATE))
+    WHERE d.wallet_id = :wallet AND d.day <= CAST(:last AS DATE)
     GROUP BY d.day HAVING sum(d.visits) > 0 ORDER BY d.day DESC LIMIT 2
     """,
     column("day", String),
@@ -52,7 +51,7 @@ LAST_DAYS = Statement(
     sqlite="""
     SELECT d.day, sum(d.visits) AS visits, sum(d.turnover_minor) AS turnover_minor
     FROM activity d JOIN unit u ON u.code = d.name
-    WHERE d.wallet_id = :wallet AND (:last IS NULL OR d.day <= :last)
+    WHERE d.wallet_id = :wallet AND d.day <= :last
     GROUP BY d.day HAVING sum(d.visits) > 0 ORDER BY d.day DESC LIMIT 2
     """,
 )
@@ -66,13 +65,10 @@ HOMES = Statement(
 def read_turnover(reading: Reading, query: ReadTurnover) -> Turnover:
     """The sums of the wallet's days. Errors: CardNotFound, ForeignStore."""
     wallet_id = reading.card(query.refs).wallet_id
-    first, last = _text(query.since), _text(query.until)
-    ((visits, turnover_minor),) = reading.rows(BOUGHT, wallet=wallet_id, first=first, last=last)
-    out = [
-        each
-        for each in _left_out(reading, query, wallet_id)
-        if (query.since or date.min) <= each.day <= (query.until or date.max)
-    ]
+    first, last = query.since or date.min, query.until or date.max
+    told = reading.rows(BOUGHT, wallet=wallet_id, first=first.isoformat(), last=last.isoformat())
+    ((visits, turnover_minor),) = told
+    out = [each for each in _left_out(reading, query, wallet_id) if first <= each.day <= last]
     return Turnover(
         account=wallet_id,
         visits=visits - sum(each.visits for each in out),
@@ -84,17 +80,14 @@ def read_last_purchase(reading: Reading, query: ReadLastPurchase) -> LastPurchas
     """The last of the wallet's days with a purchase. Errors: CardNotFound, ForeignStore."""
     wallet_id = reading.card(query.refs).wallet_id
     out = _left_out(reading, query, wallet_id)
-    for told, visits, turnover_minor in reading.rows(LAST_DAYS, wallet=wallet_id, last=_text(query.until)):
+    last = (query.until or date.max).isoformat()
+    for told, visits, turnover_minor in reading.rows(LAST_DAYS, wallet=wallet_id, last=last):
         day = date.fromisoformat(told)
         of_day = [each for each in out if each.day == day]
         if visits > sum(each.visits for each in of_day):
             money = turnover_minor - sum(each.turnover_minor for each in of_day)
             return LastPurchase(account=wallet_id, day=day, turnover_minor=money)
     return LastPurchase(account=wallet_id, day=None, turnover_minor=0)
-
-
-def _text(day: date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 def _left_out(reading: Reading, query: ReadTurnover | ReadLastPurchase, wallet_id: int) -> Sequence[Activity]:

@@ -28,6 +28,8 @@ WANTED = frozenset({ID, BARCODE, NAME, GROUP})
 MIN_HEAD = 512
 # A text that is longer is none of what is read; the rest of it is passed over.
 MAX_TEXT = 1_024
+# Of one name in an item so many are kept: others would fill the memory.
+MAX_TEXTS = 100
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -84,7 +86,9 @@ class Target:
             self.items.append(item)
             self._item = None
         elif item is not None and self._text is not None:
-            item.texts.setdefault(tuple(path[self._depth :]), []).append("".join(self._text))
+            texts = item.texts.setdefault(tuple(path[self._depth :]), [])
+            if len(texts) < MAX_TEXTS:
+                texts.append("".join(self._text))
         self._text = None
         path.pop()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from adapters.commerceml.catalogue import BARCODE, GOODS, GROUP, ID, NAME, Cut, Item, items
+from adapters.commerceml.catalogue import BARCODE, GOODS, GROUP, ID, MAX_TEXTS, NAME, Cut, Item, items
 from adapters.contract import BROKEN, OTHER, UNFINISHED, Found, Link, Source
-from adapters.onec.guids import is_guid
-from adapters.parsing import MAX_NAME, bad, code
+from adapters.onec.guids import goods_id
+from adapters.parsing import bad, code, one_line
 from processing.commands import LearnGoods, Ref
 from processing.errors import BadMessage
 
@@ -51,49 +51,37 @@ def _learn(item: Item, link: Link) -> LearnGoods | None:
     """What the item teaches; an offer without a barcode teaches nothing. Errors: BadMessage."""
     where = f"{item.kind}[{item.number}]"
     goods, _, variant = item.first(ID).strip().partition(VARIANT)
-    named = _guid(code(goods, f"{where}/Ид"))
-    if not _is_plain(named):
+    named = _id(goods, f"{where}/Ид")
+    if not named:
         raise bad(f"{where}/Ид", named, "an id")
     barcodes = tuple(Ref("barcode", each) for each in _barcodes(item, where))
     if item.kind == GOODS:
-        category = code(_guid(item.first(GROUP).strip()), f"{where}/Группы/Ид")
-        if category and not _is_plain(category):
-            raise bad(f"{where}/Группы/Ид", category, "an id")
         return LearnGoods(
             store=link.store,
             keys=(f"{PREFIX}goods:{named}",),
             code=named,
             names=barcodes,
-            name=_words(item.first(NAME)),
-            category=category,
+            name=one_line(item.first(NAME)),
+            category=_id(item.first(GROUP).strip(), f"{where}/Группы/Ид"),
         )
     if not barcodes:
         return None
-    variant = code(variant, f"{where}/Ид")
-    if variant and not _is_plain(variant):
-        raise bad(f"{where}/Ид", variant, "an id")
-    key = f"{PREFIX}offer:{named}{VARIANT}{variant}"
+    key = f"{PREFIX}offer:{named}{VARIANT}{_id(variant, f'{where}/Ид')}"
     return LearnGoods(store=link.store, keys=(key,), code=named, names=barcodes)
 
 
 def _barcodes(item: Item, where: str) -> list[str]:
     """Each once. Errors: BadMessage."""
     told = [code(text.strip(), f"{where}/Штрихкод") for text in item.texts.get(BARCODE, ())]
-    found = list(dict.fromkeys(text for text in told if _is_plain(text)))
-    if len(found) > MAX_BARCODES:
+    found = list(dict.fromkeys(text for text in told if text and text.isprintable()))
+    if len(found) > MAX_BARCODES or len(told) >= MAX_TEXTS:  # of as many texts nobody knows whether they are all
         raise bad(f"{where}/Штрихкод", len(found), f"at most {MAX_BARCODES}")
     return found
 
 
-def _guid(text: str) -> str:
-    """GUIDs in lower case, as tills tell them; other ids as they are."""
-    return text.lower() if is_guid(text) else text
-
-
-def _is_plain(text: str) -> bool:
-    return bool(text) and text.isprintable()
-
-
-def _words(text: str) -> str:
-    """On one line, and no longer than a name may be."""
-    return "".join(char for char in " ".join(text.split()) if char.isprintable())[:MAX_NAME]
+def _id(text: str, where: str) -> str:
+    """Empty where there is none. Errors: BadMessage."""
+    told = goods_id(code(text, where))
+    if not told.isprintable():
+        raise bad(where, told, "an id")
+    return told

@@ -73,6 +73,11 @@ def is_guid(text: str) -> bool:
         return False
 
 
+def goods_id(text: str) -> str:
+    """What 1C calls goods or a group of them: a GUID in lower case, as tills tell it; any other id as it is."""
+    return text.lower() if is_guid(text) else text
+
+
 def _numbered(kind: int, number: int) -> str:
     number %= _MAX_NUMBER
     high, low = number >> _LOW_BITS, number & ((1 << _LOW_BITS) - 1)

@@ -10,8 +10,7 @@ from datetime import date
 
 from adapters.contract import HttpReply, checked
 from adapters.json_parsing import Node, parse_json
-from adapters.onec import queries
-from adapters.onec_server.literals import NOBODY
+from adapters.onec import guids, queries
 from adapters.parsing import bad
 from processing.errors import BadMessage, LinkDown, LinkRefused
 
@@ -99,21 +98,17 @@ def rows(reply: HttpReply, most: int) -> list[Node]:
 # Values ---------------------------------------------------------------------------------------------------------
 
 
-def ref(row: Node, name: str = "Ref_Key") -> str:
+def ref(row: Node) -> str:
     """The object's own GUID. Errors: BadMessage where it has none."""
-    return guid(row, name) or _no_ref(row, name)
-
-
-def _no_ref(row: Node, name: str) -> str:
-    raise bad(f"{row.where}.{name}", "", "a GUID")
+    told = guid(row, "Ref_Key")
+    if not told:
+        raise bad(f"{row.where}.Ref_Key", told, "a GUID")
+    return told
 
 
 def guid(row: Node, name: str) -> str:
     """A reference in lower case; empty where it is empty. Errors: BadMessage."""
-    told = text(row, name).lower()
-    if told and not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", told):
-        raise bad(f"{row.where}.{name}", told, "a GUID")
-    return "" if told == NOBODY else told
+    return guids.guid(text(row, name), f"{row.where}.{name}")
 
 
 def text(row: Node, name: str, most: int = MAX_TEXT) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from adapters.contract import Calling, Link, Message, read
-from adapters.json_parsing import Node, parse_json
+from adapters.json_parsing import Node
 from adapters.onec_server import odata, published
 from adapters.onec_server.answers import CHANGED, accepted, amount, ref, text
 from adapters.onec_server.catalogues import VERSION
@@ -31,10 +31,9 @@ TRIES = 3
 
 def tell(message: Message, link: Link) -> Calling[None]:
     """Say what a wallet has now. Errors: LinkDown, LinkRefused, BadReply, BadMessage."""
-    body = parse_json(msgspec.json.encode(message.body))
-    if body.get("unit").text() != link.options["unit"]:
+    if message.body["unit"] != link.options["unit"]:
         return
-    account = body.get("account").integer()
+    account = message.body["account"]
     told = yield from read(ReadBalances(refs=(wallet_ref(account),)))
     balance = balance_of(told, link.options["unit"])
     mapping = mapping_of(link)

@@ -17,14 +17,15 @@ import msgspec
 from adapters.contract import Link
 from adapters.json_parsing import Node
 from adapters.onec import queries
+from adapters.onec.guids import goods_id
 from adapters.onec_server.answers import day, flag, guid, ref, shown, text
 from adapters.onec_server.options import CARDS, GOODS, STORES, mapping_of
+from adapters.parsing import MAX_NAME, one_line
 from processing.commands import BlockCard, Command, EnrolHolder, LearnGoods, Ref
 
 SCHEME = "onec"
 MAX_NUMBER = 200
 MAX_CONTACTS = 200
-MAX_NAME = 255
 MAX_VERSION = 64
 # Of goods and their categories, as the core keeps them.
 MAX_GOODS_NAME = 64
@@ -155,9 +156,9 @@ def goods(row: Node, link: Link) -> Iterator[LearnGoods]:
     yield LearnGoods(
         store=link.store,
         keys=(f"{SCHEME}:goods:{ref(row)}",),
-        code=told.lower(),
+        code=goods_id(told),
         names=tuple(Ref("code", name) for name in dict.fromkeys(names) if name),
-        name=text(row, "Description")[:MAX_NAME],
+        name=one_line(text(row, "Description")),
         category=_category(row, category) if category else "",
     )
 

@@ -17,7 +17,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from adapters.contract import Calling, Link, Message, read
-from adapters.json_parsing import Node, parse_json
+from adapters.json_parsing import Node
 from adapters.onec_server import literals, odata, published
 from adapters.onec_server.answers import EXISTS, accepted, code_of, document, flag, ref
 from adapters.onec_server.options import mapping_of, zone_of
@@ -36,8 +36,7 @@ Movements = Sequence[tuple[int, str]]
 
 def tell(message: Message, link: Link) -> Calling[None]:
     """Say an operation. Errors: LinkDown, LinkRefused, BadReply, BadMessage."""
-    number = parse_json(msgspec.json.encode(message.body)).get("operation").integer()
-    told = yield from read(ReadOperation(operation_id=number))
+    told = yield from read(ReadOperation(operation_id=int(message.body["operation"])))
     if link.options["operations"] and told.kind not in link.options["operations"]:
         return
     mapping = mapping_of(link)

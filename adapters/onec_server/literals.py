@@ -16,7 +16,6 @@ from adapters.parsing import bad
 
 # What may stand in an address as it is; a space is %20, never a plus, and Cyrillic is encoded once.
 SAFE = "'(),=:/$"
-NOBODY = str(UUID(int=0))
 # XML 1.0 cannot carry these, and 1C then fails its whole answer; nothing that we say brings them in.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NAME = re.compile(r"[^\W\d]\w{0,127}")

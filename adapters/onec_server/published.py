@@ -17,9 +17,9 @@ from adapters.contract import Calling, Link, SoapCall, soap
 from adapters.json_parsing import Node, parse_json
 from adapters.onec import queries
 from adapters.onec_server.answers import day, flag, text
-from adapters.onec_server.catalogues import MAX_NAME, MAX_NUMBER, MAX_VERSION, Person, block, enrol, is_email
+from adapters.onec_server.catalogues import MAX_NUMBER, MAX_VERSION, Person, block, enrol, is_email
 from adapters.onec_server.options import MAX_PAGE, mapping_of
-from adapters.parsing import bad, parse_xml_text
+from adapters.parsing import MAX_NAME, bad, parse_xml_text
 from processing.commands import Command
 from processing.errors import LinkRefused
 

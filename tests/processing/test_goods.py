@@ -95,6 +95,20 @@ def test_goods_are_learned_once_and_the_last_word_counts_also_when_it_was_said_b
     assert books.count("goods_name") == 2
 
 
+@pytest.mark.parametrize("schemes", [("barcode", "code"), ("code", "barcode")])
+def test_a_name_that_two_goods_have_leads_to_the_same_of_them_whichever_was_learned_first(
+    books: Books, schemes: tuple[str, str]
+) -> None:
+    for scheme in schemes:
+        learn(books, key=scheme, code=f"goods by {scheme}", names=(Ref(scheme, BARCODE),), name=scheme)
+    with books.database.reading() as connection:
+        rows = goods.KNOWN.run(connection, values=array([BARCODE, "goods by code"]))
+    assert {value: known.name for value, known in goods.told(rows).items()} == {
+        BARCODE: "barcode",
+        "goods by code": "code",
+    }
+
+
 def test_a_key_that_stands_for_something_else_stays(books: Books) -> None:
     card = books.card()
     sale = post("sale", use(card), receipt=bought(GUID))

@@ -22,7 +22,7 @@ from adapters.onec_server.options import OneCOptions
 from adapters.onec_server.pull import pull as pull_of
 from adapters.talks import listen
 from gateway.yaml_files import read_yaml
-from processing.commands import BlockCard, EnrolHolder
+from processing.commands import BlockCard, EnrolHolder, Ref
 from processing.errors import BadMessage, LinkDown, LinkRefused, Undelivered
 from tests.adapters.onec_server import one_c
 from tests.adapters.onec_server.bases import KIND, MAPPINGS, mapping
@@ -229,6 +229,17 @@ def test_contacts_that_are_none_leave_the_holder_as_is() -> None:
     )
     told = catalogues.person(row, owner)
     assert (told.name, told.phone, told.email, told.birthday) == ("Анна", None, None, None)
+
+
+def test_goods_are_called_as_receipts_tell_them_and_named_on_one_line() -> None:
+    """The core keeps nothing that does not print, and looks for what receipts tell to the letter."""
+    said = mapping("ut11")["goods"]
+    at = link("ut11", mapping=mapping("ut11") | {"goods": said | {"names": ["Артикул", "Ref_Key"]}})
+    row = {"Ref_Key": ref(7), "IsFolder": False, "DeletionMark": False, "Parent_Key": ref(70)}
+    told = [{"Артикул": "АБ-1", "Description": "Соль\u00a01\u00a0кг\n"}, {"Артикул": ref(8).upper(), "Description": ""}]
+    asks = [ask for each in told for ask in catalogues.goods(node(**row | each), at)]
+    assert [(ask.code, ask.name) for ask in asks] == [("АБ-1", "Соль 1 кг"), (ref(8), "")]
+    assert {(ask.names, ask.category) for ask in asks} == {((Ref("code", ref(7)),), ref(70))}
 
 
 def test_times_are_by_the_clock_of_the_infobase() -> None:
