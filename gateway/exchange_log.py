@@ -368,7 +368,7 @@ def finding(link: str, at: datetime, name: str, outcome: str, raw: Sequence[str]
 
 
 def keep(connection: Connection, vault: Vault, rows: Sequence[Exchange]) -> None:
-    """Write these in the transaction of the connection: findings, whose troubles must not be dropped."""
+    """Write these in the transaction of the connection: findings must not be dropped."""
     if rows:
         compress = zstandard.ZstdCompressor(level=1).compress
         connection.execute(insert(exchange_log), [_seal(vault, row, compress)._asdict() for row in rows])

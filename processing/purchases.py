@@ -254,9 +254,8 @@ def _is_fit(state: State, use: Use, asked: int) -> bool:
     if asked == 0 or use.card is None or (said.step == 1 and said.least == 0):
         return True
     account = state.account(use.card.wallet_id, use.programme.unit)
-    held = sum(use.hold.pins.values()) if use.hold is not None and use.hold.account_id == account.id else 0
     free = max(available(account.lots.values(), state.now), 0)
-    return asked % said.step == 0 and free + held >= said.least
+    return asked % said.step == 0 and free + _pinned(state, use, use.programme.unit) >= said.least
 
 
 def _check_amounts_of_time(
