@@ -27,8 +27,6 @@ from processing.tables import erasure, exchange_log, outbox_message
 BITE_ROWS = 200
 # What was on its way into the log when the holder was erased has long been written by then.
 SETTLED = timedelta(minutes=10)
-# What has come in and was not booked: more of it than this is an outage, in which nobody asks to be forgotten.
-MAX_RECEIVED = 10_000
 # Tills cut names; what is left of a long one is known by its beginning.
 NAME_CHARACTERS = 30
 # A phone without its country's code, which tills leave out or write as 8.
@@ -72,11 +70,12 @@ def _bite(own: Parts, connection: Connection, row: Row[Any]) -> int:
 def _forget_received(own: Parts, connection: Connection, sought: Sequence[str]) -> None:
     """Empty what has come in and was never booked where it tells of the person; what was booked is empty already."""
     c = outbox_message.c
-    waiting = select(c.id, c.body).where(c.kind == RECEIVED, c.state != outbox.DELIVERED).limit(MAX_RECEIVED)
-    found = connection.execute(waiting.order_by(c.id)).all()
-    outbox.empty(
-        connection, [each.id for each in found if _is_told(told_by(own.vault, msgspec.json.decode(each.body)), sought)]
-    )
+    waiting = select(c.id, c.body).where(c.kind == RECEIVED, c.state != outbox.DELIVERED).order_by(c.id)
+    found = connection.execute(waiting.limit(BITE_ROWS)).all()
+    while found:
+        told = {each.id: told_by(own.vault, msgspec.json.decode(each.body)) for each in found}
+        outbox.empty(connection, [each for each, text in told.items() if _is_told(text, sought)])
+        found = connection.execute(waiting.where(c.id > found[-1].id).limit(BITE_ROWS)).all()
 
 
 def tells(recorded: Recorded, sought: Sequence[str]) -> bool:

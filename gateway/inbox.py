@@ -45,10 +45,10 @@ class Inbox:
 
     def put(self, link: Link, asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
         """Keep them in their order, safely once this returns; it tells no outcome. Errors: Busy."""
+        events = [Event(RECEIVED, link.store, self._body(ask)) for ask in asks]
         try:
             with self.database.transaction() as connection:
                 now = self.database.now(connection)
-                events = [Event(RECEIVED, link.store, self._body(ask)) for ask in asks]
                 outbox.put(connection, [row(self.stamps.take(now), link.code, event, now) for event in events])
         except Exception as error:
             if is_retryable(error):
@@ -69,7 +69,7 @@ def opened(vault: Vault, body: Mapping[str, Any]) -> Command[Any]:
     if not body.get("sealed"):
         raise LinkRefused("it holds nothing: it was booked, or a person in it was erased")
     try:
-        command: Command[Any] = _decode(vault.decrypt(base64.b64decode(body["sealed"]), PLACE))
+        command: Command[Any] = _decode(_unsealed(vault, body))
     except (SecretsError, msgspec.DecodeError, ValueError) as error:
         raise LinkRefused(f"it cannot be opened: {type(error).__name__}") from None
     return command
@@ -78,9 +78,14 @@ def opened(vault: Vault, body: Mapping[str, Any]) -> Command[Any]:
 def told_by(vault: Vault, body: Mapping[str, Any]) -> str:
     """What a message holds, as text; empty where it holds nothing that we could read."""
     try:
-        return _encode(opened(vault, body)).decode()
-    except LinkRefused:
+        return _unsealed(vault, body).decode() if body.get("sealed") else ""
+    except (SecretsError, ValueError):
         return ""
+
+
+def _unsealed(vault: Vault, body: Mapping[str, Any]) -> bytes:
+    """Errors: SecretsError, ValueError."""
+    return vault.decrypt(base64.b64decode(body["sealed"]), PLACE)
 
 
 def lanes(settings: Settings, vault: Vault) -> dict[str, Outgoing]:

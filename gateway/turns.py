@@ -44,8 +44,11 @@ class Turn:
             self._talk.release()
 
     def wait(self, seconds: float) -> None:
-        """Until the next call may be made; the one behind it comes so many seconds later."""
+        """Until the next call may be made; the one behind it comes so many seconds later. Errors: NotYet where the
+        login rests, though its talk goes on."""
         now = self._clock()
+        if self._next_at - now > seconds + MOST_TURN_SECONDS:
+            raise NotYet("the login rests", self._next_at - now)
         if self._next_at > now:
             self._sleep(self._next_at - now)
         self._next_at = max(now, self._next_at) + seconds

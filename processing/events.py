@@ -94,6 +94,11 @@ def first_id(at: datetime) -> int:
     return microseconds(at) << NODE_BITS
 
 
+def instant_of(message_id: int) -> datetime:
+    """When the books had this to tell."""
+    return EPOCH + (message_id >> NODE_BITS) * MICROSECOND
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     kind: str

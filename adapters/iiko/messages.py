@@ -7,7 +7,6 @@ Numbers keep the text that they were written as. A digit string will do for one,
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -68,9 +67,15 @@ def needed(told: Fields, name: str, most: int = MAX_TEXT) -> str:
 def identity(told: Fields, name: str) -> str:
     """A UUID in small letters; empty where it is absent or null."""
     found = text(told, name)
-    if found and not _UUID.fullmatch(found.lower()):
-        raise bad(name, found, "a UUID")
-    return str(uuid.UUID(found)) if found else ""
+    return a_uuid(found, name) if found else ""
+
+
+def a_uuid(found: str, where: str) -> str:
+    """The UUID in small letters. Errors: BadMessage."""
+    small = found.lower()
+    if not _UUID.fullmatch(small):
+        raise bad(where, found, "a UUID")
+    return small
 
 
 def needed_identity(told: Fields, name: str) -> str:

@@ -26,9 +26,7 @@ HIDE, ERASE = "hide", "erase"
 
 def identity() -> fields.String:
     """A UUID that clients have in their settings already; without it there is one of ours."""
-    return fields.String(
-        load_default="", validate=validate.Regexp(r"(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})?\Z")
-    )
+    return fields.String(load_default="", validate=validate.Regexp(rf"(?:{UUID})?\Z"))
 
 
 class WalletOptions(Schema):

@@ -18,7 +18,7 @@ from processing.errors import LoyaltyError
 
 
 def refuse(error: LoyaltyError, request: WireRequest, link: Link) -> WireResponse:
-    """Nobody calls this link: iiko's events come to one of the adapter iiko."""
+    """Nobody calls this link: iiko's events come to one of the adapter iiko_webhooks."""
     return WireResponse(json.dumps({"code": error.code}).encode(), "application/json", 404, refused=error.code)
 
 

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from msgspec.structs import replace
 
 from adapters.contract import Calling, Link
+from adapters.iiko import answers
 from adapters.iiko_cloud.calls import LOYALTY, Refused, ask, write
 from adapters.json_parsing import Node
 from adapters.parsing import bad, day
@@ -177,12 +178,8 @@ def _named(wallet: WalletTold, link: Link) -> dict[str, str]:
 
 def person(wallet: WalletTold, link: Link) -> dict[str, str]:
     """What the link lets iiko know of whom, without what nobody knows."""
-    told = {"name": wallet.name, "email": wallet.email, "birthday": _written(wallet.birthday)}
+    told = {"name": wallet.name, "email": wallet.email, "birthday": answers.day(wallet.birthday) or ""}
     return {name: told[name] for name in link.options["person"] if told[name]}
-
-
-def _written(born: date | None) -> str:
-    return f"{born.isoformat()} 00:00:00.000" if born else ""
 
 
 # Cards, person, farewell ------------------------------------------------------------------------------------
@@ -222,7 +219,7 @@ def set_person(guest: Guest, wallet: WalletTold, link: Link) -> Calling[None]:
 def _has(guest: Guest, name: str, text: str) -> bool:
     if name == "name":
         return set(text.split()) <= set(guest.name.split())
-    return text == {"email": guest.email, "birthday": _written(guest.birthday)}[name]
+    return text == {"email": guest.email, "birthday": answers.day(guest.birthday)}[name]
 
 
 def forget(guest: Guest, link: Link) -> Calling[None]:

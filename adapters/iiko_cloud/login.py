@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from adapters.contract import AGAIN, Calling, HttpCall, Link, Session, http
 from adapters.iiko_cloud.calls import call, said
+from adapters.iiko_cloud.guests import organization
 from adapters.iiko_cloud.webhooks import SETTINGS, UPDATE, is_set, wanted
 from adapters.json_parsing import Node, parse_json
 from processing.errors import BadMessage, BadReply, LinkDown, LinkRefused
@@ -74,16 +76,16 @@ def lifetime(token: str) -> int:
 def _set_webhooks(headers: Mapping[str, str], token: str, link: Link) -> Calling[None]:
     """Tell iiko what to send, unless it does so. A no is passed over, for the pull tells of it: balances do not wait
     for a right that is missing."""
-    organization = {"organizationId": link.options["organization"]}
+    mine = organization(link)
     try:
-        told = yield from _say(SETTINGS, organization, headers, link)
+        told = yield from _say(SETTINGS, mine, headers, link)
         if not is_set(told, link) or told.get("authToken").text(MAX_TOKEN) != token:
-            yield from _say(UPDATE, organization | wanted(token, link), headers, link)
+            yield from _say(UPDATE, mine | wanted(token, link), headers, link)
     except (LinkRefused, BadMessage):
         return
 
 
 def _say(path: str, told: Mapping[str, Any], headers: Mapping[str, str], link: Link) -> Calling[Node]:
     made = unsigned(path, told, link)
-    signed = HttpCall(made.method, made.path, {**made.headers, **headers}, made.body, signed=False)
+    signed = replace(made, headers={**made.headers, **headers})
     return parse_json(said((yield from http(signed)), path).body)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from adapters.contract import Calling, Link
+from adapters.iiko.answers import moment
 from adapters.iiko_cloud.calls import LOYALTY, ask
 from adapters.iiko_cloud.guests import Guest, organization
 from adapters.json_parsing import Node
@@ -66,8 +67,8 @@ def since(guest: Guest, begin: datetime, end: datetime, link: Link) -> Calling[l
     """All movements between two instants, and an hour more on both sides. Errors: BadReply for too many."""
     told = {
         "customerId": guest.id,
-        "dateFrom": _written(begin - CLOCKS_APART),
-        "dateTo": _written(end + CLOCKS_APART),
+        "dateFrom": moment(begin - CLOCKS_APART),
+        "dateTo": moment(end + CLOCKS_APART),
         "pageSize": PAGE,
         **organization(link),
     }
@@ -135,12 +136,6 @@ def moved(row: Node) -> int | None:
         return 0
     before, after = row.get("balanceBefore"), row.get("balanceAfter")
     return after.minor() - before.minor() if before.value is not None and after.value is not None else None
-
-
-def _written(at: datetime) -> str:
-    """``2026-11-21 17:41:09.512``, UTC."""
-    utc = at.astimezone(UTC)
-    return f"{utc:%Y-%m-%d %H:%M:%S}.{utc.microsecond // 1000:03}"
 
 
 # What others have moved -------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
-MAX_WALLETS = 16
+from adapters.iiko.options import MAX_WALLETS, UUID
+
 MAX_PRODUCTS = 64
 # What of a person is told to iiko, and what may be learned from it. The phone names a guest and is always told.
 PERSON = ("name", "email", "birthday")
-UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 # Statuses of the filters of webhooks (docs/adapters/iiko_cloud.md, "Webhooks").
 TABLE_STATUSES = ("New", "Bill", "Closed", "Deleted")
 DELIVERY_STATUSES = (

@@ -7,7 +7,7 @@ A wallet is written only where it shows another balance than ours and no movemen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.contract import Calling, Found, Job, Link, Message, Push, read
@@ -18,11 +18,10 @@ from adapters.iiko_cloud.guests import Guest, organization
 from adapters.iiko_cloud.options import wallets_of
 from processing.commands import ReadWallets
 from processing.errors import LinkDown, LinkRefused
-from processing.events import BALANCE_CHANGED, CARD_CHANGED, HOLDER_CHANGED, NODE_BITS
+from processing.events import BALANCE_CHANGED, CARD_CHANGED, HOLDER_CHANGED, instant_of
 from processing.results import WalletTold
 
 TEST, ERASED = "test", "erased"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def push(job: Job, link: Link) -> Calling[None]:
@@ -129,8 +128,8 @@ def _level(
 
 
 def _caused(job: Job, message: Message) -> datetime:
-    """When the books had something to tell, by the message's id."""
-    return min(EPOCH + timedelta(microseconds=message.id >> NODE_BITS), job.at)
+    """When the books had something to tell; not later than now, whatever clocks say."""
+    return min(instant_of(message.id), job.at)
 
 
 def _begin(job: Job, message: Message, shown: Mapping[str, Any], link: Link) -> datetime:

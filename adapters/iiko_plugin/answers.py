@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from adapters.contract import Link, WireRequest, WireResponse
@@ -61,5 +61,4 @@ def moved(cards: Iterable[CardMovement]) -> list[dict[str, Any]]:
 
 def done(outcome: str, is_repeated: bool, **told: Any) -> WireResponse:
     """What came of it. ``repeated``: it was done before, and this is what was said then."""
-    document: Mapping[str, Any] = {"outcome": outcome, "repeated": is_repeated, **told}
-    return said(dict(document))
+    return said({"outcome": outcome, "repeated": is_repeated, **told})

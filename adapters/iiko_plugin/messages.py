@@ -6,15 +6,13 @@ the place, ``items[2].sumMinor``.
 
 from __future__ import annotations
 
-import re
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from adapters.contract import Link, WireRequest
-from adapters.iiko.options import UUID
+from adapters.iiko.messages import a_uuid
 from adapters.iiko_plugin.options import holds_money, names
 from adapters.json_parsing import Node, parse_json
 from adapters.parsing import MAX_CODE, MAX_NAME, bad, bounded
@@ -28,8 +26,6 @@ TILL = "iiko"
 CASH, CARD, WALLET, OTHER = "cash", "card", "wallet", "other"
 KINDS = (CASH, CARD, WALLET, OTHER)
 TENDERS: dict[str, Literal["cash", "bank_card"]] = {CASH: "cash", CARD: "bank_card"}
-
-_UUID = re.compile(UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +53,7 @@ def message(request: WireRequest) -> Node:
 
 def identity(told: Node) -> str:
     """A UUID, in small letters; it is required. Errors: BadMessage."""
-    found = told.text(MAX_CODE).lower().strip("{}")
-    if not _UUID.fullmatch(found):
-        raise bad(told.where, found, "a UUID")
-    return str(uuid.UUID(found))
+    return a_uuid(told.text(MAX_CODE).strip("{}"), told.where)
 
 
 def needed(told: Node, most: int = MAX_CODE) -> str:

@@ -6,13 +6,11 @@ whole minor units here. Helpers raise BadMessage with the place, ``[0].eventInfo
 
 from __future__ import annotations
 
-import re
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from adapters.iiko.options import UUID
+from adapters.iiko.messages import a_uuid
 from adapters.json_parsing import Node
 from adapters.parsing import MAX_CODE, MAX_NAME, bad, bounded, instant
 from processing.commands import MAX_LINES
@@ -29,8 +27,6 @@ REGULAR, ONE_TIME = "regular", "one-time"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Milliseconds of the year 9999.
 MAX_TIMESTAMP = 253_370_764_800_000
-
-_UUID = re.compile(UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +164,8 @@ def amount(told: Node) -> int:
 
 def identity(told: Node) -> str:
     """A UUID in small letters; empty where it is missing. Errors: BadMessage."""
-    found = told.text(MAX_CODE).lower()
-    if found and not _UUID.fullmatch(found):
-        raise bad(told.where, found, "a UUID")
-    return str(uuid.UUID(found)) if found else ""
+    found = told.text(MAX_CODE)
+    return a_uuid(found, told.where) if found else ""
 
 
 def needed_identity(told: Node) -> str:

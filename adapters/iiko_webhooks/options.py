@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import RAISE, Schema, fields, validate
 
-from adapters.iiko.options import identity
+from adapters.iiko.options import UUID, identity
 
 # Whose orders are booked: nobody's, those of guests whom iikoCard does not know, or all.
 NONE, ONE_TIME, ALL = "none", "one_time", "all"
@@ -20,7 +20,7 @@ class WebhookOptions(Schema):
     book = fields.String(validate=validate.OneOf((NONE, ONE_TIME, ALL)), load_default=NONE)
     organization = identity()
     not_own_money = fields.List(
-        fields.String(validate=validate.Regexp(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z")),
+        fields.String(validate=validate.Regexp(rf"{UUID}\Z")),
         load_default=list,
         validate=validate.Length(0, MAX_PAYMENT_TYPES),
     )

@@ -120,6 +120,18 @@ def test_one_that_is_throttled_rests_with_all_its_links() -> None:
         assert lead(speaks(far), sessions, thrice, Job(AT), BOOKS) is None
 
 
+def test_a_talk_that_goes_on_though_it_was_throttled_does_not_keep_its_thread_asleep() -> None:
+    def deaf(job: Job, link: Link) -> Calling[None]:
+        for _ in range(2):
+            yield from http(HttpCall("POST", "call"))
+
+    clock = Clock()
+    far, sessions = Far(clock, [200, 429], headers={"retry-after": "86400"}), sessions_of(clock)
+    told = lead(speaks(far), sessions, deaf, Job(AT), BOOKS)
+    assert isinstance(told, NotYet) and told.retry_seconds == 86_400
+    assert len(far.calls) == 2 and sum(clock.waits) == 2
+
+
 def test_who_finds_another_talk_comes_again_and_burns_no_attempt() -> None:
     turn = Clock().turn()
     with turn.talk(), pytest.raises(NotYet) as told, turn.talk(0):

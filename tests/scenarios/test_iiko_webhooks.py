@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
 from adapters import iiko_webhooks
+from gateway import erasure
 from gateway.app import Parts
 from gateway.books import Books as Asking
 from gateway.credentials import LinkSecret
@@ -310,6 +311,23 @@ def test_what_waits_is_sealed_is_gone_when_it_is_booked_and_when_the_guest_is_er
     cloud.tell(event(new_uuid(), 1, phone="+79990005555"))
     cloud.deliver()
     assert books.rows("SELECT CAST(body AS TEXT) FROM outbox_message ORDER BY id DESC")[0] == ("{}",)
+
+
+@on_sqlite
+def test_an_erasure_finds_what_waits_however_much_that_is(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "BITE_ROWS", 2)
+    books = cloud.books
+    card = guest(books)
+    books.clock.at = datetime.now(UTC)  # type: ignore[union-attr]
+    cloud.tell(*(event(new_uuid(), 1, customer=None, phone="+79990005555") for _ in range(4)), event(new_uuid(), 1))
+    books.done(EraseHolder(store=MOSCOW, keys=("e",), card=Ref("card", card), reason="asked"))
+    settings_of = Settings(GatewaySettings(), CHAIN, PROGRAMMES, {})
+    own = Parts(settings_of, books.database, books.core.work.vault, books.core)
+    books.clock.forward(minutes=11)  # type: ignore[union-attr]
+    while forget_people(own):
+        pass
+    bodies = [body for (body,) in books.rows("SELECT CAST(body AS TEXT) FROM outbox_message ORDER BY id")]
+    assert [body == "{}" for body in bodies] == [False] * 4 + [True]
 
 
 # Any order --------------------------------------------------------------------------------------------------
