@@ -20,9 +20,9 @@ import msgspec
 from adapters.converters import Converter
 from adapters.declarative.mistakes import Mistakes, Steps, shown
 from adapters.declarative.paths import BadPath, Look, item_path, message_path, result_item_path, result_path
-from adapters.declarative.scope import MISSING, Scope
+from adapters.declarative.scope import FORM, MISSING, SOAP, XML, Scope
 from adapters.declarative.values import Compiler, as_text, bare
-from adapters.declarative.writing import as_told
+from adapters.declarative.writing import TEXT, as_told
 from adapters.json_parsing import MAX_EXPONENT, Number
 from adapters.texts import text
 from processing.errors import BadMessage, LinkRefused
@@ -323,6 +323,27 @@ def _number(number: Number) -> Any:
     except InvalidOperation:
         return str(number)
     return told if abs(told.adjusted()) <= MAX_EXPONENT else str(number)
+
+
+def check(kind: str, spec: Any, path: Steps, namespaces: Mapping[str, str], mistakes: Mistakes) -> None:
+    """That a tree can be written so."""
+    if kind in (XML, SOAP):
+        check_names(spec, path, namespaces, mistakes)
+    elif kind == TEXT:
+        _check_single(spec, path, mistakes)
+    elif kind == FORM and spec is not None:
+        if isinstance(spec, dict) and set(spec) == {PLAIN}:
+            spec, path = spec[PLAIN], (*path, PLAIN)
+        if not isinstance(spec, dict) or form_of(spec):
+            mistakes.say(path, f"found {shown(spec)}, expected a mapping: the fields of the form")
+            return
+        for key, each in spec.items():
+            _check_single(each, (*path, key), mistakes)
+
+
+def _check_single(spec: Any, path: Steps, mistakes: Mistakes) -> None:
+    if isinstance(spec, list) or (isinstance(spec, dict) and form_of(spec) in ("", "each")):
+        mistakes.say(path, f"found {shown(spec)}, expected one value")
 
 
 def check_names(spec: Any, path: Steps, namespaces: Mapping[str, str], mistakes: Mistakes, top: bool = True) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from lxml import etree
 
 from adapters.contract import WireResponse
-from adapters.declarative.scope import FORM, JSON, SOAP, XML
+from adapters.declarative.scope import FORM, JSON, MISSING, SOAP, XML
 
 TEXT = "text"
 CONTENT_TYPES = {
@@ -22,19 +22,22 @@ CONTENT_TYPES = {
     TEXT: "text/plain; charset=utf-8",
 }
 KINDS = tuple(CONTENT_TYPES)
+# What an element is called that no key names.
+ROOT = "answer"
 _SOAP_NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def written(kind: str, value: Any, namespaces: Mapping[str, str]) -> bytes:
-    """The tree as the protocol writes it."""
+    """The tree as the protocol writes it; one that leads to nothing is empty."""
+    value = None if value is MISSING else value
     if kind == JSON:
         try:
             return _json.encode(value)
         except UnicodeEncodeError:  # halves of characters, which JSON cannot carry
             return _json.encode(_clean(value))
     if kind == FORM:
-        return urlencode({key: as_told(each) for key, each in dict(value or {}).items()}).encode()
+        return urlencode({key: as_told(each) for key, each in (value or {}).items()}).encode()
     if kind == TEXT:
         return as_told(value).encode("utf-8", "replace")
     root = _root(value, namespaces)
@@ -62,9 +65,12 @@ def _clean(value: Any) -> Any:
 
 
 def _root(value: Any, namespaces: Mapping[str, str]) -> etree._Element:
-    """One element: of a mapping with one key. The compiler has seen to it that names are names."""
+    """One element: of a mapping with one key, whose value may have led to nothing. The compiler has seen to it that
+    names are names."""
     holder = etree.Element("holder")
-    _fill(holder, value if isinstance(value, dict) else {"answer": value}, namespaces)
+    _fill(holder, value if isinstance(value, dict) else {ROOT: value}, namespaces)
+    if not len(holder):
+        return etree.Element(ROOT)
     root = holder[0]
     holder.remove(root)
     return root
