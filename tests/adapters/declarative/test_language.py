@@ -17,7 +17,7 @@ from adapters.declarative import BadDocument, build
 from adapters.declarative.lines import MAX_LINE, Lines
 from adapters.testing.driver import CannedCore, Conversation, converse
 from gateway.yaml_files import read_yaml
-from processing.commands import Identify, PostReceipt, Ref
+from processing.commands import MAX_LINES, Identify, PostReceipt, Ref
 from processing.errors import BadMessage
 from processing.results import ReceiptPosted
 from tests.adapters.declarative.documents import changed
@@ -154,6 +154,29 @@ def test_an_answer_echoes_the_message_and_leaves_out_what_it_cannot_read(tree: A
 def test_an_answer_that_leads_to_nothing_is_said_all_the_same(kind: str, tree: Any, told: bytes) -> None:
     document = small(rules__0__answers=kind, rules__0__answer=tree)
     answer = say(document, "sale/3", {"number": "17", "total": 1}, POSTED).response.body
+    assert answer.removeprefix(b"<?xml version='1.0' encoding='utf-8'?>\n") == told
+
+
+ODD = {"a:b": 1, "1 2": 3, "c": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tree", "told"),
+    [
+        ("json", {"each": {"at": "rows"}, "give": {"item": "n"}}, b"[1]"),
+        ("json", {"each": {"at": "many"}, "give": {"item": "n"}}, b"[]"),
+        ("json", {"q": {"at": "query.x"}}, b"{}"),
+        ("xml", {"r": {"at": "odd"}}, b"<r><c>0.5</c></r>"),
+        ("xml", {"r": {"@v": {"at": "rows"}}}, b'<r v="[{&quot;n&quot;:1},{}]"/>'),
+        ("form", {"v": {"at": "rows"}}, b"v=%5B%7B%22n%22%3A1%7D%2C%7B%7D%5D"),
+        ("text", {"join": ["rows", {"at": "rows"}]}, b'rows:[{"n":1},{}]'),
+    ],
+)
+def test_an_answer_has_words_for_whatever_stands_in_the_message(kind: str, tree: Any, told: bytes) -> None:
+    """It was booked already: nothing that a till sends beside it may keep the answer back."""
+    document = small(rules__0__answers=kind, rules__0__answer=tree)
+    body = {"number": "17", "total": 1, "rows": [{"n": 1}, {}], "many": [{}] * (MAX_LINES + 1), "odd": ODD}
+    answer = say(document, "sale/3", body, POSTED, query="&".join("abcdefg" * 200)).response.body
     assert answer.removeprefix(b"<?xml version='1.0' encoding='utf-8'?>\n") == told
 
 
