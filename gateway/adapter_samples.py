@@ -19,8 +19,9 @@ def differences(adapter: Adapter, folder: Path) -> Iterator[tuple[str, list[str]
     """Each sample of messages, files and talks, and how what comes of it differs from what its files say; no lines: it
     does not."""
     for sample in read_samples(folder, adapter) if (folder / CASES).exists() else ():
-        asks = _compare("asks", sample.asks, json.loads(written(asked(adapter, sample))))
-        yield sample.case, [*asks, *_answer(adapter, sample)]
+        asks = asked(adapter, sample)
+        lines = _compare("asks", sample.asks, json.loads(written(asks)))
+        yield sample.case, [*lines, *_answer(adapter, sample, len(asks))]
     for file in read_file_samples(folder, adapter) if (folder / FILES).exists() else ():
         found = read(face_of(adapter, file), file, file.content).recorded()
         yield file.case, list(_compare("found", file.found, found))
@@ -28,9 +29,9 @@ def differences(adapter: Adapter, folder: Path) -> Iterator[tuple[str, list[str]
         yield talk.case, list(_compare("said", talk.said, held(adapter, talk)))
 
 
-def _answer(adapter: Adapter, sample: Sample) -> Iterator[str]:
-    if len(sample.outcomes) != len(asked(adapter, sample)):
-        wanted = f"what the core answers, {len(asked(adapter, sample))} results"
+def _answer(adapter: Adapter, sample: Sample, asks: int) -> Iterator[str]:
+    if len(sample.outcomes) != asks:
+        wanted = f"what the core answers, {asks} results"
         yield f"{sample.case}.results.json: found {len(sample.outcomes)}, expected {wanted}"
         return
     now = converse(adapter, sample.request, sample.link, CannedCore(sample.outcomes)).response.body

@@ -9,8 +9,7 @@ Keys that lead to nothing are left out.
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, get_args, get_origin, get_type_hints
@@ -20,9 +19,9 @@ import msgspec
 from adapters.converters import Converter
 from adapters.declarative.mistakes import Mistakes, Steps, shown
 from adapters.declarative.paths import BadPath, Look, item_path, message_path, result_item_path, result_path
-from adapters.declarative.scope import MISSING, Scope
+from adapters.declarative.scope import FORM, MISSING, SOAP, XML, Scope
 from adapters.declarative.values import Compiler, as_text, bare
-from adapters.declarative.writing import as_told
+from adapters.declarative.writing import NAME, TEXT, as_told
 from adapters.json_parsing import MAX_EXPONENT, Number
 from adapters.texts import text
 from processing.errors import BadMessage, LinkRefused
@@ -44,7 +43,6 @@ BESIDE = {
 # In the place of the type of an element: it is one of the message.
 OF_MESSAGE = object()
 NOTHING = (MISSING, "", None)
-_NAME = re.compile(r"(?:([A-Za-z_][\w.-]*):)?([A-Za-z_][\w.-]*)")
 
 
 @dataclass(frozen=True)
@@ -138,10 +136,10 @@ class Answers:
     def _echoed(self, spec: dict[str, Any], form: str, path: Steps) -> Look:
         """A value of the message: the first converter reads it, the last one tells it."""
         look, where = self._path(form, spec[form], path, OF_MESSAGE), str(spec[form])
-        chain = self._chain(spec, path)
-        default, is_call = spec.get("default", MISSING), self.is_call
+        chain, default = self._chain(spec, path), spec.get("default", MISSING)
         if not chain:
-            return lambda scope: _plain(default if (found := look(scope)) in (MISSING, None) else found)
+            found = self._readable(look, MISSING)
+            return lambda scope: _plain(default if (value := found(scope)) in (MISSING, None) else value)
         (named, read, tell), *others = chain
         tells = [each[2] for each in others] or [tell]
         if read is None:
@@ -149,14 +147,14 @@ class Answers:
         for other in others:
             self._check_tells(other, path)
 
+        def value_of(scope: Scope) -> Any:
+            text = as_text(look(scope), where)
+            return MISSING if text is MISSING else read(text, where, scope.link.zone)
+
+        find = self._readable(value_of, MISSING)
+
         def told(scope: Scope) -> Any:
-            try:
-                text = as_text(look(scope), where)
-                value = MISSING if text is MISSING else read(text, where, scope.link.zone)
-            except BadMessage:
-                if is_call:
-                    raise
-                value = MISSING
+            value = find(scope)
             if value is MISSING or value is None:
                 return default
             for each in tells:
@@ -164,6 +162,19 @@ class Answers:
             return _plain(value)
 
         return told
+
+    def _readable(self, look: Look, nothing: Any) -> Look:
+        """What stands in the message; of one that makes no sense an answer says nothing, for it was booked already."""
+        if self.is_call:
+            return look
+
+        def readable(scope: Scope) -> Any:
+            try:
+                return look(scope)
+            except BadMessage:
+                return nothing
+
+        return readable
 
     def _chain(self, spec: dict[str, Any], path: Steps) -> list[tuple[Converter, Any, Any]]:
         """The converters that are named, with their two functions."""
@@ -200,9 +211,9 @@ class Answers:
             return self._wrong(path, source, "each: {of: path}, give: a tree")
         ((form, told),) = source.items()
         if form == "at" or item is OF_MESSAGE:
-            find = self.compiler.many(source, (*path, "each"))
+            find = self._readable(self.compiler.many(source, (*path, "each")), [])
             make = self.tree(spec["give"], (*path, "give"), OF_MESSAGE)
-            return lambda scope: [make(scope.at(each)) for each in find(scope)]
+            return lambda scope: _of_each(make, find(scope), scope)
         look = self._path(form, told, (*path, "each"), item)
         inner = self._type(form, told, item)
         element = get_args(inner)[0] if get_origin(inner) is tuple else None
@@ -212,7 +223,7 @@ class Answers:
 
         def all_of(scope: Scope) -> list[Any]:
             found = look(scope)
-            return [give(scope.at(each)) for each in (found if isinstance(found, list | tuple) else ())]
+            return _of_each(give, found if isinstance(found, list | tuple) else (), scope)
 
         return all_of
 
@@ -278,6 +289,11 @@ def _of_error(scope: Scope, told: str) -> Any:
     return error.retryable if told == "retry" else error.details.get(told, MISSING)
 
 
+def _of_each(make: Look, found: Sequence[Any], scope: Scope) -> list[Any]:
+    """What is made of the elements; those of which nothing is are left out."""
+    return [value for each in found if (value := make(scope.at(each))) is not MISSING]
+
+
 def _all(looks: list[Look], scope: Scope) -> list[Any]:
     return [look(scope) for look in looks]
 
@@ -325,6 +341,27 @@ def _number(number: Number) -> Any:
     return told if abs(told.adjusted()) <= MAX_EXPONENT else str(number)
 
 
+def check(kind: str, spec: Any, path: Steps, namespaces: Mapping[str, str], mistakes: Mistakes) -> None:
+    """That a tree can be written so."""
+    if kind in (XML, SOAP):
+        check_names(spec, path, namespaces, mistakes)
+    elif kind == TEXT:
+        _check_single(spec, path, mistakes)
+    elif kind == FORM and spec is not None:
+        if isinstance(spec, dict) and set(spec) == {PLAIN}:
+            spec, path = spec[PLAIN], (*path, PLAIN)
+        if not isinstance(spec, dict) or form_of(spec):
+            mistakes.say(path, f"found {shown(spec)}, expected a mapping: the fields of the form")
+            return
+        for key, each in spec.items():
+            _check_single(each, (*path, key), mistakes)
+
+
+def _check_single(spec: Any, path: Steps, mistakes: Mistakes) -> None:
+    if isinstance(spec, list) or (isinstance(spec, dict) and form_of(spec) in ("", "each")):
+        mistakes.say(path, f"found {shown(spec)}, expected one value")
+
+
 def check_names(spec: Any, path: Steps, namespaces: Mapping[str, str], mistakes: Mistakes, top: bool = True) -> None:
     """That an answer in XML has one root, and keys that can be names of elements and attributes."""
     if isinstance(spec, list):
@@ -339,7 +376,7 @@ def check_names(spec: Any, path: Steps, namespaces: Mapping[str, str], mistakes:
     if top and len(spec) != 1:
         mistakes.say(path, f"found {len(spec)} keys, expected one: the root element")
     for key, each in spec.items():
-        match = _NAME.fullmatch(str(key).removeprefix("@"))
+        match = NAME.fullmatch(str(key).removeprefix("@"))
         if key != "#text" and match is None:
             mistakes.say((*path, key), "expected the name of an element, @attribute or #text")
         elif match and match[1] and match[1] not in namespaces:

@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from adapters.contract import Calling, HttpCall, HttpReply, Link, WireRequest, checked, http
-from adapters.declarative.answers import Answers, check_names
+from adapters.declarative.answers import Answers, check
 from adapters.declarative.clauses import Clauses
 from adapters.declarative.mistakes import Steps, shown
 from adapters.declarative.outline import NOT_YET, REFUSED
 from adapters.declarative.paths import Look
 from adapters.declarative.rules import Condition
-from adapters.declarative.scope import MISSING, SOAP, XML, Scope
+from adapters.declarative.scope import MISSING, Scope
 from adapters.declarative.writing import CONTENT_TYPES, as_told, written
 from adapters.parsing import bad
 from processing.errors import BadMessage, LinkRefused, NotYet
@@ -106,8 +106,8 @@ def planned(told: Mapping[str, Any], clauses: Clauses, make: Answers, path: Step
     """What a section says. ``make`` compiles its values."""
     if told["method"] == "GET" and "body" in told:
         clauses.mistakes.say((*path, "body"), "expected none: a GET has no body")
-    if "body" in told and told["write"] in (XML, SOAP):
-        check_names(told["body"], (*path, "body"), clauses.namespaces, clauses.mistakes)
+    if "body" in told:
+        check(told["write"], told["body"], (*path, "body"), clauses.namespaces, clauses.mistakes)
     return PlannedCall(
         method=told["method"],
         path=_path(told["path"], clauses, make, (*path, "path")),

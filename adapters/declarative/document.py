@@ -96,8 +96,7 @@ class _Building:
             )
         asked = ASKS.get(told.get("ask", ""))
         kind_of_answer = told.get("answers", self.document["answers"])
-        if kind_of_answer in ("xml", "soap"):
-            answers.check_names(told["answer"], (*path, "answer"), self.clauses.namespaces, self.mistakes)
+        answers.check(kind_of_answer, told["answer"], (*path, "answer"), self.clauses.namespaces, self.mistakes)
         result = result_of(asked) if asked else None
         return Rule(
             path=told["path"].strip("/"),
@@ -130,8 +129,7 @@ class _Building:
         make = answers.Answers(self.clauses.compiler(self.document["message"]), None, refusal=True)
 
         def body(spec: Any, path: Steps) -> Look:
-            if kind in ("xml", "soap"):
-                answers.check_names(spec, path, namespaces, self.mistakes)
+            answers.check(kind, spec, path, namespaces, self.mistakes)
             return make.tree(spec, path)
 
         common = body(told["body"], ("refusals", "body"))

@@ -49,8 +49,7 @@ class Reader:
         raw = tuple(document.raw)
         if document.kind:
             return Found(kind=document.kind, note=document.note, raw=raw)
-        own = Scope(scope.request, scope.link, scope.kind)
-        own.body = document.body
+        own = scope.about(document.body)
         try:
             rule = chosen(self.rules, own, "line")
             if rule.ask is None:

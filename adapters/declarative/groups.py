@@ -93,7 +93,7 @@ class _Grouping:
 
     def _row(self, line: Line, row: Row) -> Iterator[Document]:
         """What the row ends. Errors: BadMessage, before it has changed anything."""
-        scope = _of(self.scope, row)
+        scope = self.scope.about(row)
         if self.group.ends and _holds(self.group.ends, scope):
             yield from self._end(line, row)
         elif self.group.by:
@@ -169,13 +169,6 @@ def _key(found: Any, name: str) -> str:
     if text is MISSING:
         raise bad(name, "", "a value")
     return str(text)
-
-
-def _of(scope: Scope, body: Row) -> Scope:
-    """The same file, looking at one of its rows."""
-    found = Scope(scope.request, scope.link, scope.kind)
-    found.body = body
-    return found
 
 
 def _holds(conditions: tuple[Condition, ...], scope: Scope) -> bool:

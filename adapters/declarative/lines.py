@@ -144,6 +144,9 @@ def _lines(chunks: Iterable[bytes], encoding: str) -> Iterator[tuple[str, bool]]
     for chunk in chunks:
         *lines, rest = (rest + decode(chunk)).split("\n")
         for line in lines:
+            if len(line) > MAX_LINE:  # wherever the pieces are cut
+                yield line, False
+                return
             yield line.rstrip("\r").removeprefix(_BOM if is_first else ""), True
             is_first = False
         if len(rest) > MAX_LINE:

@@ -31,9 +31,13 @@ class Mistakes:
     def unknown(self, path: Steps, told: Any, what: str, known: Iterable[Any]) -> None:
         """Something is named that there is not."""
         names = sorted(str(name) for name in known)
-        close = difflib.get_close_matches(str(told), names, n=1)
-        guess = f"; did you mean {close[0]!r}?" if close else ""
-        self.say(path, f"found {shown(told)}, expected {what} ({', '.join(names)}){guess}")
+        self.say(path, f"found {shown(told)}, expected {what} ({', '.join(names)}){guess(told, names)}")
+
+
+def guess(told: Any, known: Iterable[Any]) -> str:
+    """Which one was meant, as the end of a sentence; empty where nobody knows."""
+    close = difflib.get_close_matches(str(told), [str(each) for each in known], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def shown(value: Any) -> str:

@@ -240,8 +240,7 @@ class Polls:
 
     def _asks(self, item: Any, page: Scope) -> list[Ask[Any]]:
         """One, or none. Errors: BadMessage."""
-        scope = Scope(page.request, page.link, page.kind)
-        scope.body = item
+        scope = page.about(item)
         rule = chosen(self.rules, scope, "item")
         return [] if rule.ask is None else [rule.ask(scope)]
 

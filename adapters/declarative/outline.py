@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -11,7 +10,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate, valida
 from adapters.contract import DEFAULT_MAX_BODY, MAX_RETRY_SECONDS
 from adapters.declarative.lines import ENCODINGS
 from adapters.declarative.lines import KINDS as LINES
-from adapters.declarative.mistakes import BadDocument, Steps
+from adapters.declarative.mistakes import BadDocument, Steps, guess
 from adapters.declarative.scope import JSON, KINDS
 from adapters.declarative.writing import KINDS as ANSWERS
 from processing.commands import AnyCommand, AnyQuery, Ask, Query
@@ -43,19 +42,14 @@ class _Section(Schema):
         messages = error.messages if isinstance(error.messages, dict) else {}
         for key, told in messages.items():
             if told == ["Unknown field."]:
-                messages[key] = [f"Unknown field{_guess(key, known)}"]
+                messages[key] = [f"Unknown field{guess(key, known) or '.'}"]
 
 
 class _OneOf(validate.OneOf):
     """One of these words, with a guess which one was meant."""
 
     def _format_error(self, value: Any) -> str:
-        return f"{super()._format_error(value).rstrip('.')}{_guess(value, self.choices)}"
-
-
-def _guess(told: Any, known: Any) -> str:
-    close = difflib.get_close_matches(str(told), [str(each) for each in known], n=1)
-    return f"; did you mean {close[0]!r}?" if close else "."
+        return f"{super()._format_error(value).rstrip('.')}{guess(value, self.choices) or '.'}"
 
 
 def _name(**more: Any) -> fields.String:

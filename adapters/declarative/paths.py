@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from lxml import etree
 
 from adapters.declarative.scope import MISSING, SOAP, XML, Scope
@@ -123,10 +124,9 @@ def _steps(path: str, begin: Look) -> Look:
         value = begin(scope)
         for name, key, wanted in steps:
             value = _member(value, name)
-            if key and value is not MISSING:
-                value = next((each for each in value or () if str(_member(each, key)) == wanted), MISSING)
-            if value is MISSING or value is None:
-                return MISSING
+            if key:
+                rows = value if isinstance(value, list | tuple) else ()
+                value = next((each for each in rows if str(_member(each, key)) == wanted), MISSING)
         return value
 
     return look
@@ -140,8 +140,10 @@ def _step(part: str) -> tuple[str, str, str]:
 
 
 def _member(value: Any, name: str) -> Any:
+    """Of an object, a list or a struct of ours; texts and numbers have no members, whatever Python says."""
     if isinstance(value, dict):
         return value.get(name, MISSING)
     if isinstance(value, list | tuple):
         return value[int(name)] if name.isdecimal() and int(name) < len(value) else MISSING
-    return getattr(value, name, MISSING) if value is not MISSING and not name.startswith("_") else MISSING
+    is_ours = isinstance(value, msgspec.Struct) and not name.startswith("_")
+    return getattr(value, name, MISSING) if is_ours else MISSING

@@ -58,8 +58,12 @@ class Scope:
 
     @body.setter
     def body(self, document: Any) -> None:
-        """Where it was read already, as lines of files are."""
+        """Where it was read already."""
         self._read["body"] = document
+
+    def about(self, document: Any) -> Scope:
+        """The same place and link, looking at another document: a line of a file, an item of an answer."""
+        return Scope(self.request, self.link, self.kind, _read={"body": document})
 
     @property
     def query(self) -> dict[str, str]:

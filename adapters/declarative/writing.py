@@ -11,7 +11,7 @@ import msgspec
 from lxml import etree
 
 from adapters.contract import WireResponse
-from adapters.declarative.scope import FORM, JSON, SOAP, XML
+from adapters.declarative.scope import FORM, JSON, MISSING, SOAP, XML
 
 TEXT = "text"
 CONTENT_TYPES = {
@@ -22,19 +22,24 @@ CONTENT_TYPES = {
     TEXT: "text/plain; charset=utf-8",
 }
 KINDS = tuple(CONTENT_TYPES)
+# What an element is called that no key names.
+ROOT = "answer"
+# Of an element or attribute: a prefix and a name.
+NAME = re.compile(r"(?:([A-Za-z_][\w.-]*):)?([A-Za-z_][\w.-]*)")
 _SOAP_NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def written(kind: str, value: Any, namespaces: Mapping[str, str]) -> bytes:
-    """The tree as the protocol writes it."""
+    """The tree as the protocol writes it; one that leads to nothing is empty."""
+    value = None if value is MISSING else value
     if kind == JSON:
         try:
             return _json.encode(value)
         except UnicodeEncodeError:  # halves of characters, which JSON cannot carry
             return _json.encode(_clean(value))
     if kind == FORM:
-        return urlencode({key: as_told(each) for key, each in dict(value or {}).items()}).encode()
+        return urlencode({key: as_told(each) for key, each in (value or {}).items()}).encode()
     if kind == TEXT:
         return as_told(value).encode("utf-8", "replace")
     root = _root(value, namespaces)
@@ -62,9 +67,12 @@ def _clean(value: Any) -> Any:
 
 
 def _root(value: Any, namespaces: Mapping[str, str]) -> etree._Element:
-    """One element: of a mapping with one key. The compiler has seen to it that names are names."""
+    """One element: of a mapping with one key, whose value may have led to nothing. The compiler has seen to it that
+    names are names."""
     holder = etree.Element("holder")
-    _fill(holder, value if isinstance(value, dict) else {"answer": value}, namespaces)
+    _fill(holder, value if isinstance(value, dict) else {ROOT: value}, namespaces)
+    if not len(holder):
+        return etree.Element(ROOT)
     root = holder[0]
     holder.remove(root)
     return root
@@ -75,21 +83,28 @@ def _fill(element: etree._Element, value: Any, namespaces: Mapping[str, str]) ->
         element.text = as_told(value)
         return
     for key, each in value.items():
+        name = _qualified(key.removeprefix("@"), namespaces)
         if key == "#text":
             element.text = as_told(each)
-        elif key.startswith("@"):
-            element.set(_qualified(key[1:], namespaces), as_told(each))
-        else:
+        elif name and key.startswith("@"):
+            element.set(name, as_told(each))
+        elif name:
             for one in each if isinstance(each, list) else [each]:
-                _fill(etree.SubElement(element, _qualified(key, namespaces), nsmap=dict(namespaces)), one, namespaces)
+                _fill(etree.SubElement(element, name, nsmap=dict(namespaces)), one, namespaces)
 
 
-def _qualified(name: str, namespaces: Mapping[str, str]) -> str:
-    prefix, _, local = name.rpartition(":")
-    return f"{{{namespaces[prefix]}}}{local}" if prefix else name
+def _qualified(key: str, namespaces: Mapping[str, str]) -> str:
+    """The name of an element; empty for what is none, as keys of a message that is told back may be."""
+    match = NAME.fullmatch(key)
+    if match is None or (match[1] and match[1] not in namespaces):
+        return ""
+    return f"{{{namespaces[match[1]]}}}{match[2]}" if match[1] else match[2]
 
 
 def as_told(value: Any) -> str:
+    """One value as text; an object or a list of the message as JSON."""
+    if isinstance(value, dict | list):
+        return _json.encode(_clean(value)).decode()
     if isinstance(value, bool):
         return "true" if value else "false"
     return _UNFIT.sub("", "" if value is None else str(value))

@@ -129,6 +129,8 @@ def _steps(run: Run, far: Canned) -> Iterator[dict[str, Any]]:
                 continue
             yield {"call" if step.part == TALK else step.part: _call(each)}
             break
+    # What was read, and then nothing said.
+    yield from ({"read": _plain(each)} for each in heard)
 
 
 def _found(found: Found) -> dict[str, Any]:

@@ -159,6 +159,10 @@ def _shown(recorded: Recorded, settings: LinkSettings, masked: bool, problem: st
 
 def text_of(body: bytes, private: frozenset[str], masked: bool) -> str:
     """Masked as a whole and cut afterwards: half a number would no longer look like one."""
-    told = (mask(body, private) if masked else readable(body)).strip()
+    return cut((mask(body, private) if masked else readable(body)).strip())
+
+
+def cut(told: str) -> str:
+    """As much of it as is shown, and how much more there is."""
     rest = len(told) - MAX_SHOWN
     return told[:MAX_SHOWN] + ("\n" + _("... and %(n)s more characters") % {"n": rest} if rest > 0 else "")

@@ -11,16 +11,18 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import structlog
 from flask import render_template, request
 
 from adapters.contract import Adapter, Link, WireRequest
 from adapters.declarative import Declared
 from adapters.declarative.outline import METHODS
 from gateway.console.door import NotThere, console, link, links, page
-from gateway.console.exchanges import MAX_SHOWN, recorded_of, tell_why
+from gateway.console.exchanges import cut, recorded_of, tell_why
 from gateway.console.rights import SEE_PERSONAL
 from gateway.console.texts import gettext as _
 from gateway.demo.chain import STORE
@@ -38,6 +40,8 @@ WAIT_SECONDS = 10
 # So many values of a message are shown; a receipt of many lines has more.
 MAX_FIELDS = 300
 _one_at_a_time = threading.Lock()
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def _subject(told: str) -> Subject:
     return Subject(declared.adapter, declared, trial_link(declared.adapter, {}))
 
 
-def _pasted(asked: Mapping[str, str], now: Any) -> WireRequest:
+def _pasted(asked: Mapping[str, str], now: datetime) -> WireRequest:
     """The message as a till would have sent it; browsers make every line end CR LF, which no till minds."""
     encoding = asked["encoding"] if asked["encoding"] in ENCODINGS else "utf-8"
     method = asked["method"] if asked["method"] in METHODS else "POST"
@@ -122,18 +126,18 @@ class Told:
 
     @property
     def answer(self) -> str:
-        return readable(self.tried.response.body)[:MAX_SHOWN] if self.tried.response is not None else ""
+        return cut(readable(self.tried.response.body)) if self.tried.response is not None else ""
 
 
 def _tried(subject: Subject, message: WireRequest) -> Told:
+    """Errors: Busy; whatever is wrong with the scratch books, which is no fault of the adapter."""
     has_rules = subject.declared is not None
-    try:
-        with _books() as core:
+    with _books() as core:
+        try:
             tried = try_message(subject.adapter, subject.declared, message, subject.link, core)
-    except Busy:
-        raise
-    except Exception as error:
-        return Told(Tried(), has_rules, (), type(error).__name__)
+        except Exception as error:
+            log.exception("trial_failed", adapter=subject.adapter.name)
+            return Told(Tried(), has_rules, (), type(error).__name__)
     return Told(tried, has_rules, tuple(_asks(tried)))
 
 
@@ -155,8 +159,8 @@ def _asks(tried: Tried) -> Iterator[tuple[str, str, str, str]]:
         if isinstance(outcome, LoyaltyError):
             became = outcome.code, outcome.message
         else:
-            became = type(outcome).__name__, pretty(outcome)[:MAX_SHOWN]
-        yield type(ask).__name__, pretty(ask)[:MAX_SHOWN], *became
+            became = type(outcome).__name__, cut(pretty(outcome))
+        yield type(ask).__name__, cut(pretty(ask)), *became
 
 
 def _shown(
@@ -168,7 +172,7 @@ def _shown(
         asked=asked,
         told=told,
         recorded=recorded,
-        recorded_text=readable(recorded.request.body)[:MAX_SHOWN] if recorded is not None and told is not None else "",
+        recorded_text=cut(readable(recorded.request.body)) if recorded is not None and told is not None else "",
         problem=problem,
         own=list(links()),
         documents=[(name, each.adapter.title) for name, each in sorted(documents.items())],

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from gateway.console import exchanges, trials
 from gateway.console import pages as declared
-from gateway.console import trials
 from gateway.console.door import NEEDED, WRITES
 from gateway.workshop import Core, scratch_books
 from processing import audit, tables
@@ -420,6 +420,23 @@ def test_one_of_the_log_is_tried_by_whom_it_is_shown_to_and_who_says_why(trying:
         assert trial(stranger, reason="because of this", **fields).status_code == 404, fields
     assert stranger.get(f"{TRY}?exchange={exchange}").status_code == 404
     assert trying.signed_in("vera").get(TRY).status_code == 403
+
+
+def test_whatever_an_adapter_raises_is_told_and_what_is_long_is_cut(
+    trying: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    visitor = trying.signed_in("oscar")
+    monkeypatch.setattr(exchanges, "MAX_SHOWN", 10)
+    told = trial(visitor, subject="adapter:acme", path="card", body=CARD_ASKED).get_data(as_text=True)
+    assert "more characters" in told and "Анна Смирнова" not in told
+
+    def fails(*_: Any) -> Any:
+        raise KeyError("card")
+
+    monkeypatch.setattr(trials, "try_message", fails)
+    told = trial(visitor, subject="adapter:acme", path="card", body=CARD_ASKED).get_data(as_text=True)
+    assert "<code>KeyError</code>" in told
+    assert "trial_failed" in "".join(capsys.readouterr())
 
 
 def test_one_message_is_tried_at_a_time(trying: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from adapters.contract import Link, Source, WireRequest
+from adapters.contract import BROKEN, Link, Source, WireRequest
 from adapters.converters import BUILT_IN, Converter, named
 from adapters.declarative import BadDocument, build
+from adapters.declarative.lines import MAX_LINE, Lines
 from adapters.testing.driver import CannedCore, Conversation, converse
 from gateway.yaml_files import read_yaml
-from processing.commands import Identify, PostReceipt, Ref
+from processing.commands import MAX_LINES, Identify, PostReceipt, Ref
 from processing.errors import BadMessage
 from processing.results import ReceiptPosted
 from tests.adapters.declarative.documents import changed
@@ -128,13 +129,71 @@ def test_an_empty_text_in_a_list_is_nothing_and_what_is_needed_alone_may_be_empt
         ({"join": [{"at": "number"}, {"of": "operation_id"}], "with": "/"}, b'"N 17/7"'),
         ({"at": "rows"}, b'[{"n":1.0,"of":null}]'),
         ({"each": {"at": "rows"}, "give": {"item": "n", "as": "whole"}}, b"[1]"),
+        ({"at": "number.upper", "default": "no object"}, b'"no object"'),
+        ({"at": "sold[n=1].name", "default": "no list"}, b'"no list"'),
     ],
 )
 def test_an_answer_echoes_the_message_and_leaves_out_what_it_cannot_read(tree: Any, told: bytes) -> None:
     """It does not refuse what was booked already."""
-    body = b'{"number": "N 17", "total": "522,5", "rows": [{"n": 1.0, "of": null}]}'
+    body = b'{"number": "N 17", "total": "522,5", "rows": [{"n": 1.0, "of": null}], "sold": true}'
     answer = say(small(rules__0__answer={"told": tree}), "sale/3", body, POSTED).response.body
     assert answer == b'{"told":' + told + b"}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "tree", "told"),
+    [
+        ("json", {"at": "nothing"}, b"null"),
+        ("text", {"at": "nothing"}, b""),
+        ("form", {"id": {"at": "nothing"}}, b""),
+        ("xml", {"id": {"at": "nothing"}}, b"<answer/>"),
+        ("xml", {"id": {"each": {"at": "nothing"}, "give": {}}}, b"<answer/>"),
+        ("xml", {"at": "nothing"}, b"<answer></answer>"),
+    ],
+)
+def test_an_answer_that_leads_to_nothing_is_said_all_the_same(kind: str, tree: Any, told: bytes) -> None:
+    document = small(rules__0__answers=kind, rules__0__answer=tree)
+    answer = say(document, "sale/3", {"number": "17", "total": 1}, POSTED).response.body
+    assert answer.removeprefix(b"<?xml version='1.0' encoding='utf-8'?>\n") == told
+
+
+ODD = {"a:b": 1, "1 2": 3, "c": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tree", "told"),
+    [
+        ("json", {"each": {"at": "rows"}, "give": {"item": "n"}}, b"[1]"),
+        ("json", {"each": {"at": "many"}, "give": {"item": "n"}}, b"[]"),
+        ("json", {"q": {"at": "query.x"}}, b"{}"),
+        ("xml", {"r": {"at": "odd"}}, b"<r><c>0.5</c></r>"),
+        ("xml", {"r": {"@v": {"at": "rows"}}}, b'<r v="[{&quot;n&quot;:1},{}]"/>'),
+        ("form", {"v": {"at": "rows"}}, b"v=%5B%7B%22n%22%3A1%7D%2C%7B%7D%5D"),
+        ("text", {"join": ["rows", {"at": "rows"}]}, b'rows:[{"n":1},{}]'),
+    ],
+)
+def test_an_answer_has_words_for_whatever_stands_in_the_message(kind: str, tree: Any, told: bytes) -> None:
+    """It was booked already: nothing that a till sends beside it may keep the answer back."""
+    document = small(rules__0__answers=kind, rules__0__answer=tree)
+    body = {"number": "17", "total": 1, "rows": [{"n": 1}, {}], "many": [{}] * (MAX_LINES + 1), "odd": ODD}
+    answer = say(document, "sale/3", body, POSTED, query="&".join("abcdefg" * 200)).response.body
+    assert answer.removeprefix(b"<?xml version='1.0' encoding='utf-8'?>\n") == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "tree", "path", "text"),
+    [
+        ("form", [1], "", "expected a mapping: the fields of the form"),
+        ("form", {"at": "number"}, "", "expected a mapping: the fields of the form"),
+        ("form", {"id": {"a": 1}}, ".id", "expected one value"),
+        ("form", {"plain": {"at": [1]}}, ".plain.at", "expected one value"),
+        ("text", {"id": 1}, "", "expected one value"),
+        ("text", {"each": {"at": "rows"}, "give": 1}, "", "expected one value"),
+    ],
+)
+def test_forms_have_fields_and_texts_one_value(kind: str, tree: Any, path: str, text: str) -> None:
+    document = small(answers=kind, rules__0__answer=tree, refusals__body={"code": "1"} if kind == "form" else "no")
+    assert text in mistakes(document)[f"rules.0.answer{path}"]
 
 
 def test_every_root_of_a_path() -> None:
@@ -480,6 +539,15 @@ def test_lines_of_json_and_of_fixed_width_are_read_as_those_of_csv_are() -> None
     assert told(fixed, b"0017" + b"2026-05-04" + b"     10,50\r\n" + b"0018\n") == [("0017", 1050), "broken"]
     plain = lines(lines="csv", header=False, columns=["n", "day", "sum"], separator=",")
     assert told(plain, b'1,2026-05-04,"1 000,50"\n') == [("1", 100_050)]
+
+
+@pytest.mark.parametrize("size", [1_000, 100_000])
+def test_a_line_that_is_too_long_ends_the_reading_however_the_file_is_cut(size: int) -> None:
+    content = b'{"n": 1}\n{"n": "' + b"x" * MAX_LINE + b'"}\n{"n": 3}\n'
+    read = Lines("jsonl", "utf-8", ";", False, {}, {}).read(
+        content[at : at + size] for at in range(0, len(content), size)
+    )
+    assert [(line.number, line.kind) for line in read] == [(1, ""), (2, BROKEN)]
 
 
 def test_a_csv_file_with_another_header_is_refused_before_anything_is_told() -> None:

@@ -261,6 +261,13 @@ def test_the_books_are_asked_for_what_messages_do_not_tell() -> None:
     assert heard(run)[-1].body == b'{"cards":["5550001234"]}'
 
 
+def test_a_sample_tells_what_was_read_before_nothing_could_be_said() -> None:
+    sample = TalkSample("c", LINK, TestOrderEvents.pushes[0], SECRETS, (), (WalletsTold(wallets=()),), [])
+    read, end = held(ORDER_EVENTS, sample)
+    assert read["read"]["accounts"] == [17]
+    assert end["end"].startswith("link_refused: it cannot be said")
+
+
 TOKEN = {
     "call": {"path": "token", "body": {"who": {"secret": "client"}}},
     "headers": {"X-Token": {"at": "token"}},
@@ -350,6 +357,13 @@ def test_a_page_without_its_list_is_no_empty_page(body: bytes) -> None:
     run = pull(HttpReply(200, {}, body))
     assert isinstance(run.error, BadMessage)
     assert found(run) == []
+
+
+def test_null_in_the_place_of_a_list_is_an_empty_page_wherever_it_stands() -> None:
+    run = pull(told({"data": {"rows": None}}), pull__items={"at": "data.rows"})
+    assert (run.error, found(run), len(heard(run))) == (None, [], 1)
+    missing = pull(told({"data": None}), pull__items={"at": "data.rows"})
+    assert isinstance(missing.error, BadMessage)
 
 
 def test_a_cursor_beyond_all_bounds_is_refused() -> None:
