@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.soap import SOAP_12, Envelope, fault
 from adapters.parsing import parse_xml
+from adapters.soap import SOAP_12, Envelope, fault
 from processing.errors import CardNotFound
 
 

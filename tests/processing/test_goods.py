@@ -11,9 +11,12 @@ from sqlalchemy import select
 
 from processing import tables
 from processing.commands import LearnGoods, Line, PlaceHold, PostReceipt, Quote, Ref, ReturnReceipt
+from processing.database import array, run
 from processing.directory import ActiveProgramme
 from processing.errors import BadMessage, KeyReused, LimitExceeded
 from processing.execute import Core
+from processing.goods import KNOWN
+from processing.goods import told as by_name
 from processing.programme.compiled import Programme
 from processing.programme.document import simple
 from processing.replay.scratch import scratch
@@ -102,8 +105,8 @@ def test_a_name_that_two_goods_have_leads_to_the_same_of_them_whichever_was_lear
     for scheme in schemes:
         learn(books, key=scheme, code=f"goods by {scheme}", names=(Ref(scheme, BARCODE),), name=scheme)
     with books.database.reading() as connection:
-        rows = goods.KNOWN.run(connection, values=array([BARCODE, "goods by code"]))
-    assert {value: known.name for value, known in goods.told(rows).items()} == {
+        (rows,) = run(connection, [(KNOWN, {"values": array([BARCODE, "goods by code"])})])
+    assert {value: known.name for value, known in by_name(rows).items()} == {
         BARCODE: "barcode",
         "goods by code": "code",
     }
