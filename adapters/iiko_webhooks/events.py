@@ -89,14 +89,19 @@ def order_of(event: Node) -> Order | None:
     """
     if event.get("eventType").text() not in ORDERS:
         return None
-    info = event.get("eventInfo")
+    return order_in(event.get("eventInfo"), identity(event.get("organizationId")))
+
+
+def order_in(info: Node, organization: str = "") -> Order | None:
+    """The order in an event's ``eventInfo``, or in one of the ``orders`` that the API answers with: they are alike.
+    ``None`` where it was not made, or not yet. ``organization``: where it tells none. Errors: BadMessage."""
     order = info.get("order")
     if not order:
         return None
-    status = order.get("status").text()
+    status, own = order.get("status").text(), identity(info.get("organizationId"))
     stamp = _timestamp(info.get("timestamp")) + timedelta(microseconds=2 if status in GONE else status == CLOSED)
-    organization = identity(info.get("organizationId")) or identity(event.get("organizationId"))
-    return Order(needed_identity(info.get("id")), identity(info.get("posId")), organization, stamp, status, order)
+    name, pos = needed_identity(info.get("id")), identity(info.get("posId"))
+    return Order(name, pos, own or organization, stamp, status, order)
 
 
 def _timestamp(told: Node) -> datetime:
