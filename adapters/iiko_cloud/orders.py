@@ -114,7 +114,8 @@ def pull(job: Job, state: State, link: Link) -> Calling[None]:
     if link.options["tables"]:
         place = yield from _tables(place, look)
     place = yield from _give_up(place, look)
-    found: set[str] = set()
+    # What a list has just told is not asked for at once.
+    found = {name for name, each in place.waiting.items() if (each.by, each.since) == (CLOUD, look.at)}
     for by in (TILL, CLOUD):
         for kind in (TABLE, DELIVERY):
             wanted = [name for name, each in place.waiting.items() if each.by == by and each.kind in (kind, EITHER)]
@@ -216,7 +217,8 @@ def _listed(told: Node) -> list[Node]:
 def _learn(told: Sequence[Node], kind: str, place: Place, look: Look, **reached: Any) -> Calling[Place]:
     """Book what is closed or gone, wait for what is open; the place behind it, at which a list has ``reached``.
 
-    An order that makes no sense is told, and keeps no other.
+    A delivery that is open need not be waited for: its revision tells of it again. An order that makes no sense is
+    told, and keeps no other.
     """
     facts: list[Command[Any]] = []
     settled: set[str] = set()
@@ -233,7 +235,7 @@ def _learn(told: Sequence[Node], kind: str, place: Place, look: Look, **reached:
         facts += [fact] if fact is not None else []
         if order is not None and (order.is_closed or order.is_gone):
             settled |= names
-        elif order is not None and not names & place.waiting.keys():
+        elif order is not None and kind == TABLE and not names & place.waiting.keys():
             still[order.id] = Waited(CLOUD, kind, look.at)
     for some in _parts(facts, BOOK_AT_ONCE):
         yield Found(tuple(some), may_be_refused=True)
