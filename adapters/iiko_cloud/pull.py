@@ -109,12 +109,16 @@ def _differ(wallet: WalletTold, guest: Guest, shown: Mapping[str, Any], link: Li
 def _reconcile(
     job: Job, wallet: WalletTold, guest: Guest, moved: Sequence[Movement], is_apart: bool, link: Link
 ) -> Calling[None]:
-    """Book what others have moved; what differs nevertheless is told."""
-    for shown in wallets_of(link.options):
-        if booked := movements.facts(moved, shown, wallet.account, link):
-            yield Found(booked)
+    """Book what others have moved; what differs nevertheless is told, by what iiko has after that."""
+    booked = [
+        fact for shown in wallets_of(link.options) for fact in movements.facts(moved, shown, wallet.account, link)
+    ]
+    if booked:
+        yield Found(tuple(booked))
     if not is_apart:
         return
+    if booked:
+        guest = (yield from guests.look({"type": "id", "id": guest.id}, link)) or guest
     told = yield from read(ReadWallets(accounts=(wallet.account,)))
     for now in (guests.as_of(each, job.at) for each in told.wallets):
         for shown in wallets_of(link.options):
