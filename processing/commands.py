@@ -321,10 +321,12 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     this account before is released. Without keys it is the owner's lock: asked again it is placed anew, and it is
     named by its card and owner. ``others`` are further names of the card, tried when ``card`` leads nowhere.
     ``order_minor``: no more than the programme lets points pay of it; ``receipt``: the same of an order whose goods
-    are known, at the sums that are about to be paid, and the answer tells which lines it would pay. ``supersede``: the
-    key names what is held for one order, be it placed, changed, given up and placed again; without it a key names one
-    hold for ever.
-    Errors: as PostReceipt for the card; InsufficientPoints, LimitExceeded, BadAmount, WalletMerging.
+    are known, at the sums that are about to be paid, and the answer tells which lines it would pay. ``paid_minor``:
+    what points have paid of that order before, in money. ``supersede``: the key names what is held for one order, be it
+    placed, changed, given up and placed again; without it a key names one hold for ever. ``pays`` is the key of the
+    receipt for whose attempt of ``stamp`` it is placed: where that was voided nothing is held, and what the owner held
+    stays.
+    Errors: as PostReceipt for the card; InsufficientPoints, LimitExceeded, BadAmount, WalletMerging, AlreadyVoided.
     """
 
     keys: tuple[str, ...] = ()
@@ -336,8 +338,11 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     owner: str = ""
     order_minor: int | None = None
     receipt: Receipt | None = None
+    paid_minor: int = 0
     supersede: bool = False
     pin: str = ""
+    pays: str = ""
+    stamp: datetime | None = None
 
 
 class CaptureHold(Command[HoldCaptured], frozen=True, tag=True, kw_only=True):

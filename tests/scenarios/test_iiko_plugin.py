@@ -235,8 +235,10 @@ class Plugin:
 
         A payment that nobody has heard of may have arrived, or arrive yet: it is voided until that is known.
         """
-        told = {"transactionId": transaction, "orderId": self.order, "card": self.card, "wallet": self.wallet}
-        if self.now("pay", **told, amountMinor=amount, items=self.items, at=next(self.clock)) is None:
+        told: Json = {"transactionId": transaction, "orderId": self.order, "card": self.card, "wallet": self.wallet}
+        before = [{"kind": "wallet", "wallet": self.wallet, "amountMinor": each} for each in self.paid.values()]
+        told |= {"items": self.items, "payments": before}
+        if self.now("pay", **told, amountMinor=amount, at=next(self.clock)) is None:
             self.later("void", transactionId=transaction, at=next(self.clock))
             return False
         self.paid[transaction] = amount
@@ -516,6 +518,47 @@ def test_a_payment_is_bound_by_the_programme_in_sight_of_the_whole_order(server:
         server.done("pay", **told, transactionId=new_uuid(), amountMinor=250_00)["wallets"][0]["redeemedMinor"]
         == 250_00
     )
+
+
+@on_sqlite
+def test_a_second_payment_is_bound_by_what_the_order_has_paid_in_all(server: Server) -> None:
+    """Half of 500.00 by points, whatever the parts; what they have paid earns nothing."""
+    till = Plugin(Line(server), holder(server.books, product=SLOW, points=400_00))
+    server.books.clock.forward(days=8)  # type: ignore[union-attr]
+    till.pay_at_last(150_00)
+    before = [{"kind": "wallet", "wallet": POINTS, "amountMinor": 150_00}]
+    told: Json = {"orderId": till.order, "card": till.card, "items": till.items, "at": AT, "payments": before}
+    quoted = server.done("quote", **told)
+    assert quoted["wallets"][0]["payableMinor"] == 100_00
+    asked: Json = told | {"wallet": POINTS}
+    for operation, name in (("pay", {"transactionId": new_uuid()}), ("reserve", {"key": "k"})):
+        limit = server.refused(operation, 409, "limit_exceeded", **asked, **name, amountMinor=100_01)
+        assert limit["limitMinor"] == 100_00
+    # What cash has paid takes nothing of the points' part, but nobody pays more than is left.
+    cash = [*before, {"kind": "cash", "amountMinor": 280_00}]
+    assert server.done("quote", **told | {"payments": cash})["wallets"][0]["payableMinor"] == 70_00
+    till.pay_at_last(100_00)
+    assert server.books.balance(till.card) == 150_00
+    server.refused(
+        "pay", 400, "bad_message", **asked | {"payments": [{"kind": "points"}]}, transactionId="x", amountMinor=1
+    )
+
+
+@on_sqlite
+def test_a_payment_that_comes_behind_its_void_takes_no_reservation_away(server: Server) -> None:
+    """It was late: the waiter has reserved anew by then, and pays with that."""
+    till = Plugin(Line(server), server.books.card(points=RICH))
+    till.on_payment_added(200_00)
+    name, late = new_uuid(), {"at": "2026-05-04T10:59:00+03:00"}
+    told: Json = {"orderId": till.order, "card": till.card, "wallet": POINTS, "items": till.items}
+    server.done("void", transactionId=name, at=AT)
+    server.refused("pay", 409, "already_voided", **told, **late, transactionId=name, amountMinor=200_00)
+    assert server.books.balances(till.card)[POINTS].held == 200_00
+    till.closed()
+    server.refused("pay", 409, "already_voided", **told, **late, transactionId=name, amountMinor=200_00)
+    till.deleted()
+    server.refused("pay", 409, "already_voided", **told, **late, transactionId=name, amountMinor=200_00)
+    assert server.books.balances(till.card)[POINTS].available == RICH
 
 
 @on_sqlite
