@@ -670,17 +670,29 @@ def test_strangers_are_told_so_and_what_takes_too_long_may_be_sent_again(
 
 
 @on_sqlite
-def test_an_order_that_the_cloud_tells_of_as_well_is_booked_once(server: Server) -> None:
-    """A mistake in the configuration: webhooks that are booked beside the plugin. The newer of the two counts."""
+@pytest.mark.parametrize("is_first", [True, False], ids=["cloud first", "plugin first"])
+@pytest.mark.parametrize("minutes", [-600, 600])
+def test_an_order_that_the_cloud_tells_of_as_well_is_the_plugins(server: Server, minutes: int, is_first: bool) -> None:
+    """Whichever comes first, and whatever time, sum and guest the cloud tells: the plugin has read the card."""
     books = server.books
-    for minutes in (-600, 600):
-        card, order, phone = books.card(), new_uuid(), f"+7999{next(_names):07d}"
-        person = RegisterHolder(store=MOSCOW, keys=(books.key(),), card=Ref("card", card), name="Anna", phone=phone)
-        books.done(person)
-        told: Json = {"orderId": pos_id(order), "items": [item(SOUP, 1_000_00)], "payments": [], "at": AT}
-        server.done("commit", **told, card=card)
-        with open_cloud(books) as cloud:
-            # 11:59 in Moscow, and so many minutes before or after it.
-            cloud.tell(event(order, 5_140_000 + minutes * 60_000, customer=None, phone=phone))
-            cloud.deliver()
+    card, order = books.card(), new_uuid()
+    told: Json = {"orderId": pos_id(order), "card": card, "items": [item(SOUP, 1_000_00)], "payments": [], "at": AT}
+    # 11:59 in Moscow, and so many minutes before or after it.
+    events = [event(order, 5_140_000 + minutes * 60_000, total=700, customer=None, phone=None)]
+    with open_cloud(books) as cloud:
+        for who in ("cloud", "plugin") if is_first else ("plugin", "cloud"):
+            if who == "plugin":
+                server.done("commit", **told)
+            else:
+                cloud.tell(*events)
+                cloud.deliver()
         assert books.balance(card) == 50_00
+        kept = cloud.receipt(order)
+        assert kept is not None and kept == cloud.receipt(pos_id(order)), "by the cloud's id, too"
+        cloud.tell(event(order, 6_000_000 + minutes * 60_000, "Deleted", customer=None, phone=None))
+        cloud.deliver()
+        assert books.balance(card) == 50_00, "its cancel tells that"
+        server.done("cancel", orderId=pos_id(order), at="2026-05-04T12:30:00+03:00")
+        cloud.tell(event(order, 7_000_000_000, customer=None, phone=None))
+        cloud.deliver()
+        assert books.balance(card) == 0 and set(cloud.states()) == {"delivered"}
