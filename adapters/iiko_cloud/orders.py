@@ -42,6 +42,8 @@ WINDOW = timedelta(hours=6)
 FIRST_LOOK = timedelta(days=1)
 # What was created at the end of a list may not have been in it yet; a delivery is closed long after its hour.
 TABLES_AGAIN, DELIVERIES_AGAIN = timedelta(hours=1), timedelta(days=1)
+# So often a day's orders of tables are listed once more: what has become of one that was closed no list tells.
+REVIEW = timedelta(days=1)
 # After so long nobody looks for an order any more: so long the service keeps deliveries at hand.
 LOOK_FOR = timedelta(days=7)
 # So many orders may be waited for; of more the oldest are given up.
@@ -62,11 +64,13 @@ class Waited(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where the lists have ended, and orders that are waited for, by id. It is kept between pulls."""
+    """Where the lists have ended, when a day was ``reviewed`` last, and orders that are waited for, by id. It is kept
+    between pulls."""
 
     revision: int | None = None
     deliveries: datetime | None = None
     tables: datetime | None = None
+    reviewed: datetime | None = None
     waiting: dict[str, Waited] = {}
 
     def with_orders(self, more: Mapping[str, Waited], settled: Iterable[str] = ()) -> Place:
@@ -179,11 +183,15 @@ def _revision(told: Node) -> int:
 
 def _tables(place: Place, look: Look) -> Calling[Place]:
     """Those that were opened since the last list. Whatever is not closed by now is waited for."""
-    for begin, end in _windows(_begin(place.tables, look) - TABLES_AGAIN, look.at):
+    reviewed = place.reviewed or look.at
+    is_due = look.at - reviewed >= REVIEW
+    for begin, end in _windows(_begin(place.tables, look) - (REVIEW if is_due else TABLES_AGAIN), look.at):
         window = {"dateFrom": _local(begin, look), "dateTo": _local(end, look)}
         asked = {"organizationIds": look.organizations, "tableIds": look.link.options["tables"], **window}
         told = _listed((yield from ask(BY_TABLE, asked, look.link)).get("orders"))
-        place = yield from _learn(told, TABLE, place, look, tables=end)
+        place = yield from _learn(told, TABLE, place, look, tables=max(end, place.tables or end))
+    place = msgspec.structs.replace(place, reviewed=look.at if is_due else reviewed)
+    yield Found(state=look.kept(place))
     return place
 
 

@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from processing.commands import Ref, RegisterHolder
 from tests.adapters.iiko_cloud.far_side import ORDERS_OF, WALLET
@@ -146,3 +148,44 @@ def test_a_pull_that_is_cut_at_any_call_ends_in_the_same_books(world: World) -> 
             world.shop.deliver()
         assert not world.shop.cloud.faults, path
         assert (world.points(), world.receipts()) == (50 * number, number), (path, fault)
+
+
+# The life of an order: statuses, and what it cost then.
+LIVES = (
+    (("New", 0), ("Closed", 900)),
+    (("Closed", 900), ("Closed", 700)),
+    (("Closed", 900), ("Deleted", 900)),
+    (("Bill", 900), ("Closed", 900), ("Deleted", 900), ("Closed", 600)),
+)
+LOST, HEARD, LATE = "lost", "heard", "late"
+
+
+@on_sqlite
+@settings(max_examples=10)
+@given(data=st.data())
+def test_however_an_order_comes_the_books_are_those_of_its_last_version(world: World, data: st.DataObject) -> None:
+    """Each version is told at once, at the end, twice, or never; and pulled or not before the next. A day later all are
+    listed once more."""
+    life, before, name = data.draw(st.sampled_from(LIVES)), world.points(), ""
+    late: list[Any] = []
+    for stamp, (status, total) in enumerate(life, 1):
+        info = world.order(stamp, status, name, total=total)
+        name = info["id"]
+        fate = data.draw(st.sampled_from((LOST, HEARD, LATE)))
+        late += [info] if fate == LATE else []
+        if fate == HEARD:
+            world.hear(info, *([info] if data.draw(st.booleans()) else []))
+        if data.draw(st.booleans()):
+            world.shop.deliver()
+    if data.draw(st.booleans()):
+        world.hear(*late)
+    world.shop.deliver()
+    world.hear(*late)
+    world.books.clock.forward(hours=23)  # type: ignore[union-attr]
+    world.shop.deliver()
+    status, total = life[-1]
+    assert world.points() - before == (Decimal(total) / 20 if status == "Closed" else 0)
+    told = world.hooks.receipt(name)
+    assert (told is not None) == (status == "Closed")
+    assert told is None or told.document["receipt"]["total_minor"] == total * 100
+    assert set(world.hooks.states()) <= {"delivered", "cancelled", "pending"}

@@ -18,7 +18,7 @@ from adapters.iiko_webhooks.receipts import ask_of
 from adapters.json_parsing import parse_json
 from adapters.testing.lines import Line, Run, Said
 from processing.commands import PostReceipt, VoidReceipt
-from processing.errors import LinkDown
+from processing.errors import LinkDown, LinkRefused
 from tests.adapters.iiko_cloud.far_side import ORDER, ORDERS_OF, SECRETS, Chain, link
 from tests.adapters.iiko_cloud.stub import (
     AT,
@@ -153,6 +153,13 @@ def test_an_order_that_makes_no_sense_or_is_another_organization_s_is_told_and_k
     run = pulled(far, waits(*(till_id(ORDER + str(n)) for n in (1, 2, 3)), kind="table"))
     assert len(run.asks) == 1 and len(notes(run)) == 2 and not waited(run)
     assert all(ORDER[:-1] in told for told in notes(run)) and not any("Anna" in told for told in notes(run))
+
+
+def test_a_right_that_is_missing_ends_the_pull_when_the_guests_were_looked_at() -> None:
+    far = Chain()
+    del far.paths[TABLE_BY_ID]
+    run = pulled(far, waits(till_id(ORDER + "1")) | {"after": 16}, guests_per_pull=1)
+    assert isinstance(run.error, LinkRefused) and run.state["after"] == 17 and waited(run)
 
 
 # Lists
