@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processing.commands import Ref, RegisterHolder
+from gateway.delivery import opened
+from processing.commands import Ref, RegisterHolder, VoidReceipt
 from tests.adapters.iiko_cloud.far_side import ORDERS_OF, WALLET
 from tests.adapters.iiko_cloud.stub import BONUS, TABLE, Iiko, Person, order_info, till_id
 from tests.processing.books import MOSCOW, Books
@@ -134,9 +135,22 @@ def test_an_order_that_the_report_of_a_guest_names_is_pulled_and_earns_for_what_
 
 
 @on_sqlite
+def test_an_order_that_a_person_has_voided_stays_void_and_nobody_is_told_each_time(world: World) -> None:
+    info = world.order()
+    world.shop.deliver()
+    world.books.done(VoidReceipt(store=MOSCOW, keys=(f"iiko:order:{info['id']}",), reason="return", actor="me"))
+    world.order(2, name=info["id"], total=2_000)
+    world.shop.deliver()
+    world.hear(order_info(info["id"], 3, total=3_000))
+    assert world.points() == 0
+    (look,) = world.shop.looks()
+    assert b"already_voided" not in opened(world.books.core.work.vault, look.answer)
+
+
+@on_sqlite
 def test_a_pull_that_is_cut_at_any_call_ends_in_the_same_books(world: World) -> None:
     paths = ("access_token", "customer/info", "by_delivery_date_and_status", "by_table", "order/by_id", "by_revision")
-    for number, (path, fault) in enumerate(itertools.product(paths, ("lost", "unheard")), 1):
+    for number, (path, fault) in enumerate(zip(paths, itertools.cycle(("lost", "unheard")), strict=False), 1):
         opened = world.order(1, "New")
         world.shop.deliver()
         world.order(2, name=opened["id"])
@@ -161,7 +175,7 @@ LOST, HEARD, LATE = "lost", "heard", "late"
 
 
 @on_sqlite
-@settings(max_examples=10)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_however_an_order_comes_the_books_are_those_of_its_last_version(world: World, data: st.DataObject) -> None:
     """Each version is told at once, at the end, twice, or never; and pulled or not before the next. A day later all are
