@@ -124,6 +124,8 @@ def _level(
         return
     if shown["book_from"]:
         there = yield from _booked(job, message, wallet, guest, there, moved, shown, link)
+        if there is None:
+            return
         now = (yield from _wallet(job, message)) or wallet
         ours = spendable(now, shown["unit"], link) if is_first else 0
     if ours != there:
@@ -139,14 +141,17 @@ def _booked(
     moved: Sequence[movements.Movement],
     shown: Mapping[str, Any],
     link: Link,
-) -> Calling[int]:
-    """Book what others have moved; the balance at iiko when all of that was in it and nothing else.
+) -> Calling[int | None]:
+    """Book what others have moved; the balance at iiko when all of that was in it and nothing else. ``None``: the
+    message's own movement has come meanwhile.
 
     So it is read before a report and after it, and is the same. Errors: NotYet where it never stands still.
     """
     for look in range(MAX_LOOKS):
         if look:
             moved = yield from movements.since(guest, _begin(job, message, shown, link), job.at, link)
+            if any(each.is_by(message.id, shown["id"]) for each in moved):
+                return None
         if booked := movements.facts(moved, shown, wallet.account, link):
             yield Found(booked)
         found = yield from guests.look({"type": "id", "id": guest.id}, link)

@@ -213,3 +213,28 @@ def test_a_wallet_that_never_stands_still_is_left_for_a_while() -> None:
     world.far.paths[BY_DATE] = report
     settle(world)
     assert guest.wallets[BONUS] == 147
+
+
+def test_a_write_that_is_carried_out_late_while_its_repeat_looks_is_not_done_again() -> None:
+    """Nobody has heard of it, and the report that is read first does not have it yet; a till pays at that moment."""
+    world = World(is_booked=True)
+    world.book(100_00)
+    settle(world)
+    world.book(50_00)
+    assert world.waiting is not None
+    report, left = world.far.paths[BY_DATE], [f"tillgate {world.waiting.id}"]
+
+    def meanwhile(told: Any) -> Any:
+        shown = report(told)
+        (guest,) = world.far.guests
+        if left:
+            world.far.move(guest, BONUS, Decimal(50), left.pop())
+            world.others(-7_00)
+        return shown
+
+    world.far.paths[BY_DATE] = meanwhile
+    world.speak([])
+    check_once(world)
+    settle(world)
+    check_once(world)
+    assert world.far.guests[0].wallets[BONUS] * 100 == world.points == 143_00
