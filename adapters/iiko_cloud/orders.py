@@ -196,8 +196,8 @@ def _tables(place: Place, look: Look) -> Calling[Place]:
 
 
 def _begin(last: datetime | None, look: Look) -> datetime:
-    """Where the last list has ended, but not before LOOK_FOR."""
-    return max(last or look.at - FIRST_LOOK, look.at - LOOK_FOR)
+    """Where the last list has ended, but not before LOOK_FOR, nor later than now by a clock that was set back."""
+    return max(min(last or look.at - FIRST_LOOK, look.at), look.at - LOOK_FOR)
 
 
 def _windows(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
