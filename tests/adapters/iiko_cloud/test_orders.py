@@ -205,6 +205,10 @@ def test_orders_of_tables_are_listed_from_where_the_last_list_ended_and_open_one
 def test_no_list_is_longer_than_the_service_allows_or_begins_before_what_it_keeps() -> None:
     far = cloud()
     old = {"after": 0, "places": {}, "orders": {"tables": "2026-01-01T00:00:00Z", "deliveries": "2026-01-01T00:00:00Z"}}
+    ahead = {"after": 0, "places": {}, "orders": dict.fromkeys(("tables", "deliveries"), "2027-01-01T00:00:00Z")}
+    run = pulled(far, ahead, deliveries=True, tables=[TABLE])
+    assert run.error is None and {BY_TABLE, BY_DATE} <= set(far.calls), "by a clock that was set back"
+    far.calls.clear()
     run = pulled(far, old, deliveries=True, tables=[TABLE])
     assert run.error is None and timedelta(days=1) >= WINDOW
     assert far.calls.count(BY_TABLE) == (LOOK_FOR + timedelta(hours=1)) // WINDOW + 1
