@@ -590,6 +590,7 @@ def _changed(state: State) -> dict[Table, list[dict[str, Any]]]:
         tables.tally: state.tallies.rows(),
         tables.goods: list(state.learned_goods.values()),
         tables.goods_name: list(state.learned_names.values()),
+        tables.learned_receipt: list(state.learned_receipts.values()),
     }
 
 
@@ -609,6 +610,7 @@ UPSERTED = frozenset(
         tables.membership,
         tables.goods,
         tables.goods_name,
+        tables.learned_receipt,
         tables.subscriber,
     }
 )
