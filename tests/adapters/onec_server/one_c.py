@@ -208,8 +208,8 @@ Term = tuple[str, str, Any]
 
 @lru_cache(10_000)
 def terms(filter_: str) -> tuple[str, tuple[Term, ...]]:
-    """``a eq literal`` or ``a ge literal``, joined by ``or`` or by ``and``: all that is needed; and by which. Other words
-    are error 14, other literals error 1."""
+    """``a eq literal`` or ``a ge literal``, joined by ``or`` or by ``and``: by which, and all of them. Other words are
+    error 14, other literals error 1."""
     rest, found, joints = filter_, [], set()
     while rest:
         name = TOKEN.match(rest)
