@@ -304,7 +304,8 @@ def _keep_hold(state: State, row: Row) -> None:
     undone, *told, lot_id, amount = row
     hold = state.holds.setdefault(told[0], Hold(*told))
     hold.is_undone = hold.is_undone or bool(undone)
-    if lot_id is not None and lot_id not in hold.pins:
+    # A lock that was drawn stays open with pins of nothing, on lots that may be gone (state.unlock).
+    if amount and lot_id not in hold.pins:
         hold.pins[lot_id] = amount
         account.lots[lot_id].held += amount
 

@@ -72,6 +72,12 @@ class OneC:
         self._version = number
         return {**row, "DataVersion": base64.b64encode(number.to_bytes(8)).decode()}
 
+    def put(self, name: str, row: Row) -> None:
+        """Write an object into a set, in the place of the one with its GUID: whatever is written has a new version."""
+        kept = [each for each in self.sets[name] if each["Ref_Key"] != row["Ref_Key"]]
+        self.sets[name] = [*kept, self._versioned(row)]
+        self._refs.pop(name, None)
+
     def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         told = {name.lower(): value for name, value in headers.items()}
         self.calls.append(f"{method} {target}")
