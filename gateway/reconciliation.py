@@ -63,7 +63,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "amounts": "      by the receipt {expected}, booked {booked}",
         "sale": "      receipt {document} of {closed_at}",
         "return": "      return {document} of {closed_at}",
-        "operation": "      operation {operation_id} of {booked_at}, till {login}",
+        "operation": "      operation {operation_id} of {booked_at}, by {login}",
         "alike": " (alike: equal to the one before it)",
         "none": "nothing",
     },
@@ -96,7 +96,8 @@ def asked_of(link: LinkSettings, since: datetime, until: datetime, window_minute
     if RECEIPTS not in link.options.get("pull", ()):
         raise BadMessage("this link pulls no receipts: its option pull has none", where="link", value=link.code)
     near, late = timedelta(minutes=window_minutes), timedelta(hours=wait_hours)
-    return Asked(link.store, link.options["unit"], LIKENESS, since, until, near, late)
+    tills = frozenset(link.options["till_links"])
+    return Asked(link.store, link.options["unit"], LIKENESS, since, until, tills, near, late)
 
 
 def told(directory: Directory, link: str, found: Reconciliation, with_matched: bool, money_scale: int) -> Told:

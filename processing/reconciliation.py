@@ -114,7 +114,7 @@ class Told(NamedTuple):
 
 
 class Booked(NamedTuple):
-    """An operation that a till's call has booked; ``amount`` is above nothing, ``owner`` the till's login."""
+    """An operation that a till's call has booked; ``amount`` is above nothing, ``owner`` who called: link and login."""
 
     operation_id: int
     kind: str
@@ -123,6 +123,10 @@ class Booked(NamedTuple):
     owner: str
     wallet: int
     amount: int
+
+    @property
+    def link(self) -> str:
+        return self.owner.partition("/")[0]
 
 
 class Side(NamedTuple):
@@ -164,7 +168,7 @@ class Row(NamedTuple):
 class Asked:
     """What is compared: a store's unit in a span, told by tills whose likenesses begin with ``likeness``.
 
-    ``near``: so far apart receipt and operation may lie; ``late``: so long a receipt may be on its way.
+    ``links``: only what these links have booked; none: whichever. ``near``: so far apart receipt and operation may lie; ``late``: so long a receipt may be on its way.
     """
 
     store: str
@@ -172,6 +176,7 @@ class Asked:
     likeness: str
     since: datetime
     until: datetime
+    links: frozenset[str] = frozenset()
     near: timedelta = timedelta(minutes=WINDOW_MINUTES)
     late: timedelta = timedelta(hours=WAIT_HOURS)
 
@@ -206,6 +211,7 @@ def reconciliation(
         receipts = [Told(*row) for row in _read(reader, RECEIPTS, directory, asked)]
         like = {"likeness": f"{LIKENESS}%|{asked.likeness}%"}
         booked = [_booked(*row) for row in _read(reader, BOOKED, directory, asked, like)]
+        booked = [each for each in booked if not asked.links or each.link in asked.links]
         rows = [row for row in judged(receipts, booked, now, asked.near, asked.late) if _is_asked(row, asked)]
         wrong = sorted({row.side.receipt.document for row in rows if row.side and row.verdict in WRONG})
         lines = _lines(reader, directory, asked, wrong)
@@ -240,7 +246,7 @@ def _read(
 
 
 def _booked(operation_id: int, kind: str, at: datetime, flags: str, key: str, wallet: int, amount: int) -> Booked:
-    """From its key, ``like:redeem:<login>|<likeness>``, and the sum of its entries on the wallet."""
+    """From its key, ``like:redeem:<link>/<login>|<likeness>``, and the sum of its entries on the wallet."""
     owner = key.split(":", 2)[2].partition("|")[0]
     return Booked(operation_id, kind, at, ALIKE in flags.split(","), owner, wallet, abs(amount))
 
@@ -273,7 +279,7 @@ def judged(
     def take(verdict: str, some: list[Side], of: list[Booked], by: By) -> tuple[list[Side], list[Booked]]:
         found = pairs(some, of, near, by)
         rows.extend(Row(verdict, *pair) for pair in found)
-        return _others(some, left, found)
+        return _others(some, of, found)
 
     spoken, left = take(MATCHED, spoken, left, lambda each: (each.wallet, each.kind, each.amount))
     spoken, left = take(DIFFERS, spoken, left, lambda each: (each.wallet, each.kind))

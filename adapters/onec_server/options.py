@@ -55,6 +55,8 @@ class OneCOptions(Schema):
     # Receipts of this shop only, by its GUID; and of so many days back.
     shop = fields.String(load_default="", validate=validate.Regexp(rf"|{_FORM}", error=_AS))
     receipt_days = fields.Integer(strict=True, load_default=3, validate=validate.Range(1, 31))
+    # Links of tills that receipts are compared with; none: all of the store.
+    till_links = fields.List(fields.String(), load_default=list)
     sweep_hours = fields.Integer(strict=True, load_default=12, validate=validate.Range(1, 24 * 31))
     unit = fields.String(load_default="BONUS", validate=validate.Length(1, 16))
     operations = fields.List(fields.String(), load_default=list)

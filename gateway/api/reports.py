@@ -194,7 +194,7 @@ class ReconciledSchema(f.Told):
     total = _decimal("of the receipt; null where it is not told", allow_none=True)
     operation_id = f.told_whole("null for none", allow_none=True)
     booked_at = f.told_at("of the operation", allow_none=True)
-    login = f.told("of the till that has booked it", allow_none=True)
+    login = f.told("link and login of the till that has booked it", allow_none=True)
     alike = f.told_switch("it equals the one before it", allow_none=True)
     lines = f.told_some(LearnedLineSchema, "goods of a receipt that does not agree")
 
