@@ -168,7 +168,8 @@ class Row(NamedTuple):
 class Asked:
     """What is compared: a store's unit in a span, told by tills whose likenesses begin with ``likeness``.
 
-    ``links``: only what these links have booked; none: whichever. ``near``: so far apart receipt and operation may lie; ``late``: so long a receipt may be on its way.
+    ``links``: only what these links have booked; none: whichever. ``near``: so far apart receipt and operation may lie;
+    ``late``: so long a receipt may be on its way.
     """
 
     store: str
