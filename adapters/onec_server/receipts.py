@@ -75,7 +75,7 @@ def _points(row: Node, said: Mapping[str, Any] | None, is_return: bool) -> int:
     rows = row.get(said["table"]).rows(MAX_LINES) if said["table"] else [row]
     points = sum(_minor(each, name) for each in rows for name in said["points"])
     if points < 0 and not is_return:
-        raise bad(f"{row.where}.{said['points'][0]}", points, "points of a sale, not below nothing")
+        raise bad(f"{row.where}.{said['table'] or said['points'][0]}", points, "points of a sale, not below nothing")
     return abs(points)
 
 
