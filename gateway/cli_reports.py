@@ -163,7 +163,7 @@ def reconcile_command(
     directory = own.core.work.directory
     begin, end = since_instant(since), end_instant(until)
     try:
-        asked = reconciling.asked_of(loaded.links[link], begin, end, window_minutes, wait_hours)
+        asked = reconciling.asked_of(loaded.links, link, begin, end, window_minutes, wait_hours)
         found = reconciliation(own.database, directory, asked)
     except LoyaltyError as error:
         raise click.UsageError(": ".join((*map(str, error.details.values()), error.message))) from None

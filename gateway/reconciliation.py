@@ -91,13 +91,31 @@ LANGUAGES = tuple(WORDS)
 Told = dict[str, Any]
 
 
-def asked_of(link: LinkSettings, since: datetime, until: datetime, window_minutes: int, wait_hours: int) -> Asked:
-    """What to compare for a link. Errors: BadMessage for one that pulls no receipts."""
+def asked_of(
+    links: Mapping[str, LinkSettings],
+    code: str,
+    since: datetime,
+    until: datetime,
+    window_minutes: int,
+    wait_hours: int,
+) -> Asked:
+    """What to compare for a link. Errors: BadMessage for one that pulls no receipts, or names tills that are none."""
+    link = links[code]
     if RECEIPTS not in link.options.get("pull", ()):
-        raise BadMessage("this link pulls no receipts: its option pull has none", where="link", value=link.code)
-    near, late = timedelta(minutes=window_minutes), timedelta(hours=wait_hours)
+        raise BadMessage("this link pulls no receipts: its option pull has none", where="link", value=code)
     tills = frozenset(link.options["till_links"])
-    return Asked(link.store, link.options["unit"], LIKENESS, since, until, tills, near, late)
+    if strange := sorted(tills - links.keys()):
+        raise BadMessage(f"its option till_links names no link: {strange[0]}", where="link", value=code)
+    return Asked(
+        store=link.store,
+        unit=link.options["unit"],
+        likeness=LIKENESS,
+        since=since,
+        until=until,
+        links=tills,
+        near=timedelta(minutes=window_minutes),
+        late=timedelta(hours=wait_hours),
+    )
 
 
 def told(directory: Directory, link: str, found: Reconciliation, with_matched: bool, money_scale: int) -> Told:

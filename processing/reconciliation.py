@@ -49,7 +49,6 @@ MAX_READ = 100_000
 # Receipts and operations of one card that may be one another's.
 MAX_CANDIDATES = 1_000_000
 
-_AMOUNTS = (column("redeemed", BigInteger), column("earned", BigInteger))
 RECEIPTS = Statement(
     """
     SELECT r.document, r.at, r.redeemed, r.earned, r.is_return, r.till, r.sale, r.total_minor,
@@ -61,7 +60,8 @@ RECEIPTS = Statement(
     """,
     column("document", String),
     column("at", tables.Instant),
-    *_AMOUNTS,
+    column("redeemed", BigInteger),
+    column("earned", BigInteger),
     column("is_return", Boolean),
     column("till", String),
     column("sale", String),
@@ -76,7 +76,7 @@ BOOKED = Statement(
     FROM request_key k JOIN operation o ON o.id = k.operation_id JOIN entry e ON e.operation_id = o.id
     JOIN account a ON a.id = e.account_id JOIN wallet w ON w.id = a.wallet_id
     WHERE k.store_id = :store AND k.state = 'posted' AND k.stamp >= :since AND k.stamp < :until
-      AND k.key LIKE :likeness AND a.unit = :unit
+      AND k.key LIKE :likeness AND o.kind IN ('redemption', 'accrual') AND a.unit = :unit
     GROUP BY o.id, o.kind, o.booked_at, o.flags, k.key, coalesce(w.merged_into, w.id)
     LIMIT :most
     """,
@@ -282,12 +282,12 @@ def judged(
         rows.extend(Row(verdict, *pair) for pair in found)
         return _others(some, of, found)
 
-    spoken, left = take(MATCHED, spoken, left, lambda each: (each.wallet, each.kind, each.amount))
-    spoken, left = take(DIFFERS, spoken, left, lambda each: (each.wallet, each.kind))
+    spoken, left = take(MATCHED, spoken, left, _movement)
+    spoken, left = take(DIFFERS, spoken, left, _direction)
     rows += [Row(_alone(side, now, near), side, None) for side in spoken]
     rows += [Row(WAITING, None, each) for each in left if each.at + late >= now]
     overdue = [each for each in left if each.at + late < now]
-    _, left = take(DIFFERS, silent, overdue, lambda each: (each.wallet, each.kind))
+    _, left = take(DIFFERS, silent, overdue, _direction)
     rows += [Row(NO_RECEIPT, None, each) for each in left]
     return sorted(rows, key=_order)
 
@@ -323,6 +323,14 @@ def _candidates(sides: Iterable[Side], booked: Iterable[Booked], near: timedelta
         group = groups.get(by(side), [])
         first, end = bisect_left(group, side.at - near, key=_at), bisect_right(group, side.at + near, key=_at)
         yield from ((side, each) for each in group[first:end])
+
+
+def _movement(each: Side | Booked) -> tuple[Any, ...]:
+    return each.wallet, each.kind, each.amount
+
+
+def _direction(each: Side | Booked) -> tuple[Any, ...]:
+    return each.wallet, each.kind
 
 
 def _at(each: Booked) -> datetime:

@@ -70,8 +70,8 @@ def pull(job: Job, link: Link) -> Calling[None]:
             raise NotYet("there is more", 0)
         rows = yield from _page(place, link)
         if rows is None:
-            begin = Place(place.part, begun_at=place.begun_at, document=place.document)
-            place, calls = msgspec.structs.replace(begin, again=place.again + 1), calls + 1
+            place = Place(place.part, again=place.again + 1, begun_at=place.begun_at, document=place.document)
+            calls += 1
             continue
         asks, notes, more = yield from _read(place, rows, link)
         calls += 1 + more

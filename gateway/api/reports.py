@@ -223,7 +223,8 @@ def read_reconciliation(asked: dict[str, Any]) -> Any:
     if link is None:
         raise NoSuchRoute("no such link", link=asked["link"])
     client().check_store(link.store)
-    span = reconciling.asked_of(link, asked["since"], asked["until"], asked["window_minutes"], asked["wait_hours"])
+    bounds = (asked[name] for name in ("since", "until", "window_minutes", "wait_hours"))
+    span = reconciling.asked_of(own.settings.links, link.code, *bounds)
     with _one_at_a_time():
         found = reconciliation(own.database, own.directory, span, REPORT_SECONDS)
     return reconciling.told(own.directory, link.code, found, asked["all"], f.READER.get().money_scale)
