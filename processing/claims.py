@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeGuard
 
@@ -38,8 +37,7 @@ _decode_answer: Any = msgspec.json.Decoder(AnyStoredResult).decode
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Claim:
+class Claim(msgspec.Struct):
     """A request key, locked. ``answer`` is the stored one as JSON, ``result`` the same decoded.
 
     ``stamp`` is the till's time of the newest attempt that is known, ``void_stamp`` the last void's own. State
