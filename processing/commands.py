@@ -47,6 +47,7 @@ from processing.results import (
     PaidOut,
     PinSet,
     Quoted,
+    ReceiptLearned,
     ReceiptPosted,
     ReceiptRestored,
     ReceiptReturned,
@@ -682,6 +683,34 @@ class LearnGoods(Command[GoodsLearned], frozen=True, tag=True, kw_only=True):
     category: str | None = None
 
 
+# Receipts of other systems -----------------------------------------------------------------------------------
+
+
+class LearnReceipt(Command[ReceiptLearned], frozen=True, tag=True, kw_only=True):
+    """A receipt that another system keeps, told afterwards: it moves nothing, and is compared with what tills booked.
+
+    ``document`` is the other system's own name of it, ``card_ref`` its name of the card (no number or phone: an id of
+    its own, such as a GUID). ``redeemed`` and ``earned`` are minor units of ``unit`` that the receipt says it took off
+    the card and brought to it; of a return, what it gives back and takes back. ``sale`` is the document that a return
+    is about. ``at`` is when it was closed. ``withdrawn``: it counts no more; one that nobody knows stays unknown.
+    A key names the document, and other content under it is newer.
+    Errors: BadMessage, BadAmount, TooLarge, UnitNotFound.
+    """
+
+    document: str
+    unit: str
+    at: datetime
+    card_ref: Ref | None = None
+    redeemed: int = 0
+    earned: int = 0
+    is_return: bool = False
+    sale: str = ""
+    till: str = ""
+    total_minor: int | None = None
+    lines: tuple[Line, ...] = ()
+    withdrawn: bool = False
+
+
 # Outside systems -------------------------------------------------------------------------------------------
 
 
@@ -895,6 +924,7 @@ AnyCommand = (
     | Adjust
     | DecideAdjustment
     | LearnGoods
+    | LearnReceipt
     | Subscribe
 )
 AnyQuery = (

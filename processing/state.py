@@ -234,9 +234,10 @@ class State:
     changed_lots: dict[int, Lot] = field(default_factory=dict)
     changed_holds: dict[int, Hold] = field(default_factory=dict)
     changed_wallets: dict[int, Wallet] = field(default_factory=dict)
-    # Rows by primary key: of goods that are told twice the later counts.
+    # Rows by primary key: of goods or receipts that are told twice the later counts.
     learned_goods: dict[str, dict[str, Any]] = field(default_factory=dict)
     learned_names: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    learned_receipts: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
 
     # Reading ------------------------------------------------------------------------------------------------
 
