@@ -6,6 +6,10 @@ the command's own, from the first byte to the last commit; its start (imports, p
 a large file (500 MB; ``--megabytes``, ``--short`` is 20) and tells the greatest memory of the command: of these
 documents one in ``--new-in`` is booked, the others were cancelled at the till.
 
+``cpu_us`` is what a receipt costs of both cores together, by process: the one that reads, those that book, PostgreSQL;
+and what a transaction of TPC-B does. It is the difference between the trials and the warm-up, so that the start of the
+command is not in it. On a busy machine these figures move less than the rates.
+
 Every receipt is counted in the books: the exit code is 1 when one is missing or there twice.
 """
 
@@ -14,12 +18,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,26 +96,43 @@ def large(path: Path, till: Till, first: int, megabytes: int, new_in: int, cards
     return new
 
 
-def imported(
-    environment: dict[str, str], config: Path, url: str, file: Path, count: int
-) -> tuple[float, float, dict[str, Any]]:
-    """Seconds, greatest memory in MB, and the summary of one run of the command."""
+@dataclass
+class Run:
+    """One run of the command. ``seconds`` are all of it, ``reading`` and ``booking`` CPU seconds with its start."""
+
+    seconds: float
+    peak_mb: float
+    reading: float
+    booking: float
+    summary: dict[str, Any]
+
+
+def imported(environment: dict[str, str], config: Path, url: str, file: Path, count: int) -> Run:
     command = [sys.executable, "-c", "from gateway.cli import run; run()", "frontol", "import", LINK, str(file)]
     command += ["--json", "--processes", str(count), "--config", str(config), "--database-url", url]
-    began, peak = time.perf_counter(), 0.0
+    began, spent, peak, booking = time.perf_counter(), _children_seconds(), 0.0, 0.0
     with (
         tempfile.TemporaryFile() as out,
         subprocess.Popen(command, stdout=out, env={**os.environ, **environment}) as process,
     ):
         while process.poll() is None:
-            peak = max(peak, sum(map(_own_mb, processes.family(process.pid))))
+            pids = processes.family(process.pid)
+            peak = max(peak, sum(map(_own_mb, pids)))
+            # They end together, behind the last commit: what came after the last look is little.
+            booking = max(booking, processes.cpu_seconds(set(pids) - {process.pid}, 0))
             time.sleep(SAMPLE_SECONDS)
         took = time.perf_counter() - began
         out.seek(0)
         told = out.read()
     if process.returncode:
         raise SystemExit(f"the import ended with {process.returncode}: {told.decode()[:500]}")
-    return took, peak, json.loads(told)
+    return Run(took, peak, _children_seconds() - spent - booking, booking, json.loads(told))
+
+
+def _children_seconds() -> float:
+    """CPU time of children that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _own_mb(pid: int) -> float:
@@ -121,8 +144,82 @@ def _own_mb(pid: int) -> float:
     return sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:")) / 1024
 
 
-def tps(server: postgres.Server, seconds: int) -> float:
-    return receipts.tpcb(SimpleNamespace(database=server, given=SimpleNamespace(seconds=seconds)))  # type: ignore[arg-type]
+@dataclass
+class Trial:
+    """Receipts per second and TPC-B around them; CPU seconds by what they went to."""
+
+    receipts: int
+    rate: float
+    tps: float
+    spent: dict[str, float]
+    start: float
+
+
+@dataclass
+class Bench:
+    """What one measurement goes on: the books, the till's next numbers, what was wrong."""
+
+    given: argparse.Namespace
+    home: Path
+    server: postgres.Server
+    url: str
+    environment: dict[str, str]
+    till: Till = field(default_factory=Till)
+    told: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def trial(self, count: int) -> Trial:
+        """So many new receipts, between two runs of TPC-B."""
+        file = self.home / "report.txt"
+        lines = report(file, self.till, documents(self.told, count, self.given.cards))
+        self.told += count
+        (before, first), (run, postgres_s), (after, second) = self._tps(), self._run(file, count), self._tps()
+        per_s, around = count / run.summary["seconds"], (before + after) / 2
+        print(f"{count} receipts of {lines} lines: {per_s:.0f}/s, TPC-B {around:.0f}/s", file=sys.stderr)
+        spent = {"reading": run.reading, "booking": run.booking, "postgres": postgres_s, "tpcb": (first + second) / 2}
+        return Trial(count, per_s, around, spent, run.seconds - run.summary["seconds"])
+
+    def large(self) -> dict[str, Any]:
+        file = self.home / "large.txt"
+        new = large(file, self.till, self.told, self.given.megabytes, self.given.new_in, self.given.cards)
+        size = file.stat().st_size
+        print(f"{size // MEGABYTE} MB, {new} receipts in it are new", file=sys.stderr)
+        run, _ = self._run(file, new, 1)
+        return {
+            "report_mb": size // MEGABYTE,
+            "report_seconds": round(run.summary["seconds"], 1),
+            "report_peak_mb": round(run.peak_mb, 1),
+        }
+
+    def _run(self, file: Path, new: int, count: int = 0) -> tuple[Run, float]:
+        """One run of the command on so many processes, checked in the books, and PostgreSQL's CPU seconds in it."""
+        before, spent = receipts.receipt_rows(self.url), self._postgres_seconds()
+        run = imported(self.environment, self.home / "configs", self.url, file, count or self.given.processes)
+        spent = self._postgres_seconds() - spent
+        booked = receipts.receipt_rows(self.url) - before
+        if not new == booked == run.summary["posted"]:
+            self.failures.append(f"{file.name}: {new} new, {run.summary['posted']} posted, {booked} in the books")
+        file.unlink()
+        return run, spent
+
+    def _tps(self) -> tuple[float, float]:
+        """Transactions of TPC-B per second, and the CPU seconds of one with its client's part."""
+        spent = self._postgres_seconds() + _children_seconds()
+        rate = receipts.tpcb(SimpleNamespace(database=self.server, given=self.given))  # type: ignore[arg-type]
+        spent = self._postgres_seconds() + _children_seconds() - spent
+        return rate, spent / (rate * self.given.seconds)
+
+    def _postgres_seconds(self) -> float:
+        pid = self.server.pid
+        return processes.cpu_seconds(processes.family(pid), pid) if pid is not None else 0.0
+
+
+def cpu_us(warm_up: Trial, trial: Trial) -> dict[str, float]:
+    """CPU of a receipt by what it went to, without the start of the command; and of a transaction of TPC-B."""
+    more = trial.receipts - warm_up.receipts
+    found = {what: (trial.spent[what] - warm_up.spent[what]) / more for what in ("reading", "booking", "postgres")}
+    found |= {"all": sum(found.values()), "tpcb": trial.spent["tpcb"]}
+    return {what: round(seconds * 1_000_000, 1) for what, seconds in found.items()}
 
 
 def measure(given: argparse.Namespace, home: Path) -> dict[str, Any]:
@@ -136,42 +233,20 @@ def measure(given: argparse.Namespace, home: Path) -> dict[str, Any]:
         prepared.dispose()
         seed.seed(url, given.cards)
         receipts.pgbench(server, "-i", "-q", "-s", str(receipts.SCALE), create=True)
-        till, first = Till(), 0
-        trials, failures = [], []
-
-        def run(file: Path, new: int, count: int) -> tuple[float, float, float]:
-            before = receipts.receipt_rows(url)
-            seconds, memory, summary = imported(environment, config, url, file, count)
-            booked = receipts.receipt_rows(url) - before
-            if not new == booked == summary["posted"]:
-                failures.append(f"{file.name}: {new} new, {summary['posted']} posted, {booked} in the books")
-            file.unlink()
-            return summary["seconds"], seconds - summary["seconds"], memory
-
-        for n in range(given.trials + 1):
-            count = given.receipts if n else given.receipts // 10  # the first one warms up
-            lines = report(home / f"{n}.txt", till, documents(first, count, given.cards))
-            first += count
-            before = tps(server, given.seconds)
-            seconds, start, _ = run(home / f"{n}.txt", count, given.processes)
-            per_s, around = count / seconds, (before + tps(server, given.seconds)) / 2
-            print(f"{count} receipts of {lines} lines: {per_s:.0f}/s, TPC-B {around:.0f}/s", file=sys.stderr)
-            trials.append((per_s, around))
-        new = large(home / "large.txt", till, first, given.megabytes, given.new_in, given.cards)
-        size = (home / "large.txt").stat().st_size
-        print(f"{size // MEGABYTE} MB, {new} receipts in it are new", file=sys.stderr)
-        seconds, _, memory = run(home / "large.txt", new, 1)
-    measured = trials[1:]
+        bench = Bench(given, home, server, url, environment)
+        warm_up = bench.trial(given.receipts // 10)
+        trials = [bench.trial(given.receipts) for _ in range(given.trials)]
+        figures = bench.large()
+    cpu = [cpu_us(warm_up, trial) for trial in trials]
     return {
-        "operations_per_s": round(statistics.median(rate for rate, _ in measured), 1),
-        "pgbench_tps": round(statistics.median(around for _, around in measured), 1),
-        "ratio": round(statistics.median(rate / around for rate, around in measured), 3),
-        "ratios": [round(rate / around, 3) for rate, around in measured],
-        "start_seconds": round(start, 1),
-        "report_mb": size // MEGABYTE,
-        "report_seconds": round(seconds, 1),
-        "report_peak_mb": round(memory, 1),
-        "failures": failures,
+        "operations_per_s": round(statistics.median(trial.rate for trial in trials), 1),
+        "pgbench_tps": round(statistics.median(trial.tps for trial in trials), 1),
+        "ratio": round(statistics.median(trial.rate / trial.tps for trial in trials), 3),
+        "ratios": [round(trial.rate / trial.tps, 3) for trial in trials],
+        "cpu_us": {what: statistics.median(each[what] for each in cpu) for what in cpu[0]},
+        "start_seconds": round(trials[-1].start, 1),
+        **figures,
+        "failures": bench.failures,
     }
 
 
