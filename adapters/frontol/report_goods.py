@@ -19,6 +19,7 @@ from adapters.frontol.report_lines import (
     SUBJECT,
     SUM,
     TYPE,
+    Row,
     code_of,
     name_of,
     plain,
@@ -79,36 +80,36 @@ class Item:
         other.quantity -= share
 
 
-def items(rows: Sequence[list[str]]) -> list[Item]:
+def items(rows: Sequence[Row]) -> list[Item]:
     """What was registered, in its order, with every storno summed to the last item of its goods and price.
 
     Errors: BadMessage for a storno of what is not there.
     """
     found: list[Item] = []
-    for fields in rows:
-        item = _item(fields)
-        if fields[TYPE] in ITEMS:
+    for row in rows:
+        item = _item(row)
+        if row[TYPE] in ITEMS:
             found.append(item)
             continue
         for earlier in reversed(found):
             if item.quantity and earlier.quantity and (earlier.goods, earlier.price) == (item.goods, item.price):
                 earlier.take_back(item)
         if item.quantity:
-            raise bad(f"line {fields[NUMBER]}", item.goods, "a storno of an item of this document")
+            raise bad(f"line {row[NUMBER]}", item.goods, "a storno of an item of this document")
     return found
 
 
-def _item(fields: list[str]) -> Item:
+def _item(row: Row) -> Item:
     """Fields 8 (goods), 10 (price), 11 (quantity), 16 (sum with discounts; 12 where it is empty), 20 (sum without)."""
-    told = fields[SUBJECT]
-    due = fields[DUE] or fields[SUM]
+    told = row[SUBJECT]
+    due = row[DUE] or row[SUM]
     return Item(
         goods=plain(code_of(told)),
         name=name_of(told),
-        price=price(fields[PRICE]),
-        quantity=quantity(fields[QUANTITY]),
+        price=price(row[PRICE]),
+        quantity=quantity(row[QUANTITY]),
         sum=abs(money(due)),
-        full=abs(money(fields[FULL] or fields[SUM] or due)),
+        full=abs(money(row[FULL] or row[SUM] or due)),
     )
 
 
