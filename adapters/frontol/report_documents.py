@@ -25,7 +25,6 @@ from adapters.frontol.report_lines import (
     SUM,
     TIME,
     TYPE,
-    WORKPLACE,
     Row,
     code_of,
 )
@@ -70,7 +69,7 @@ class Document:
         for row in rows:
             number = int(row[NUMBER])
             known = self.rows.setdefault(number, row)
-            if known is not row and checksum(known) != checksum(row):
+            if known is not row and self._checksum(known) != self._checksum(row):
                 self.problem = f"two lines have the number {number}"
             if row[TYPE] in ENDS and self.end != CANCELLED:
                 self.end = row[TYPE]
@@ -103,24 +102,24 @@ class Document:
 
     def series(self, database: str, epoch: int) -> Series:
         """Its lines as they are known for ever: by database and number, apart for each epoch."""
+        checksum = self._checksum
         lines = tuple([(number, checksum(row)) for number, row in self.rows.items()])
         former = tuple(f"{database}:{earlier}" for earlier in range(epoch)) if epoch else ()
         return Series(f"{database}:{epoch}", lines, former)
 
+    def _checksum(self, row: Row) -> int:
+        """What makes a line with a known number another one: date, time, type, place, subject, quantity and sum.
 
-def checksum(row: Row) -> int:
-    """What makes a line with a known number another one: date, time, type, place, subject, quantity and sum.
-
-    Not all of the bytes: the same line is written with other separators, widths and names after a channel was set
-    anew. Never 0.
-    """
-    quantity, total, time = row[QUANTITY], row[SUM], row[TIME]
-    told = (
-        f"{row[DATE]};{time if len(time) == 8 else time.zfill(8)};{row[TYPE]};{code_of(row[WORKPLACE])};"
-        f"{row[DOCUMENT]};{code_of(row[SUBJECT])};{quantity and _number(quantity)};{total and _number(total)};"
-        f"{row[OPERATION]};{row[SHIFT]}"
-    )
-    return zlib.crc32(told.encode("utf-8", "replace")) or 1
+        Not all of the bytes: the same line is written with other separators, widths and names after a channel was set
+        anew. Never 0.
+        """
+        quantity, total, time, subject = row[QUANTITY], row[SUM], row[TIME], row[SUBJECT]
+        told = (
+            f"{row[DATE]};{time if len(time) == 8 else time.zfill(8)};{row[TYPE]};{self.name.workplace};"
+            f"{row[DOCUMENT]};{subject and code_of(subject)};{quantity and _number(quantity)};"
+            f"{total and _number(total)};{row[OPERATION]};{row[SHIFT]}"
+        )
+        return zlib.crc32(told.encode("utf-8", "replace")) or 1
 
 
 @lru_cache(maxsize=4096)

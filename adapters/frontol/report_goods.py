@@ -122,16 +122,19 @@ def lines(found: Sequence[Item], total_minor: int) -> tuple[Line, ...]:
     weights = [item.sum for item in found]
     if not any(weights):
         weights = [item.full for item in found]
-    sums = spread(total_minor, weights) if found else []
+    # Where nothing was paid in advance there is nothing to share.
+    sums = weights if sum(weights) == total_minor else spread(total_minor, weights) if found else []
     return tuple(
-        Line(
-            number=number,
-            goods=item.goods,
-            name=item.name,
-            quantity_thousandths=item.quantity,
-            price_minor=item.price,
-            sum_minor=sum_minor,
-            discount_minor=max(bounded(item.full, "sum") - sum_minor, 0),
-        )
-        for number, (item, sum_minor) in enumerate(zip(found, sums, strict=True), 1)
+        [
+            Line(
+                number=number,
+                goods=item.goods,
+                name=item.name,
+                quantity_thousandths=item.quantity,
+                price_minor=item.price,
+                sum_minor=sum_minor,
+                discount_minor=max(bounded(item.full, "sum") - sum_minor, 0),
+            )
+            for number, (item, sum_minor) in enumerate(zip(found, sums, strict=True), 1)
+        ]
     )

@@ -75,8 +75,7 @@ SUMS_DIFFER, NO_UNIT, BASE_UNKNOWN, STORNO = "sums_differ", "bonus_without_unit"
 ITEM, STORNO, FISCAL, BONUS_PAID, BONUS_BACK = "item", "storno", "fiscal", "bonus_paid", "bonus_back"
 PREPAID, NON_FISCAL, ACCRUED, ACCRUED_BACK = "prepaid", "non_fiscal", "accrued", "accrued_back"
 DISCOUNTED, MARKED_UP = "discounted", "marked_up"
-OTHERWISE_PAID = (BONUS_PAID, PREPAID, NON_FISCAL)
-PAID = frozenset({FISCAL, BONUS_BACK, *OTHERWISE_PAID})
+PAID = frozenset({FISCAL, BONUS_PAID, BONUS_BACK, PREPAID, NON_FISCAL})
 
 _COMMON = {
     OPENED: OPENED,
@@ -129,6 +128,8 @@ class _Telling:
         self.options: Options = link.options["reports"]
         self.is_refund = kind == keys.REFUND
         self.total = abs(money(last[SUM]))
+        self.fiscal = sum([money(row[SUM]) for row in self._of(FISCAL)])
+        self.bonus_paid, self.bonus_back = self._sum(BONUS_PAID), self._sum(BONUS_BACK)
         self.notes: list[str] = []
 
     def ask(self, epoch: int) -> PostReceipt | ReturnReceipt:
@@ -162,20 +163,16 @@ class _Telling:
         """The sums of these lines without their signs, which differ between refunds and tills."""
         return sum([abs(money(row[SUM])) for row in self._of(role)])
 
-    def _fiscal(self) -> int:
-        """Fiscal payments: change is a negative one. Those of a refund are negative, or not."""
-        told = sum([money(row[SUM]) for row in self._of(FISCAL)])
-        return abs(told) if self.is_refund else told
-
     def _paid(self) -> int:
         """40 + 41 + 32 + 34 + 36 - 33, and nothing of 43, 49, 82 to 84 and 86, which say the same again.
 
-        Channels may leave payments out: then it is the total. In a refund the bonus that goes back has type 33.
+        Channels may leave payments out: then it is the total. In a refund the bonus that goes back has type 33, and
+        fiscal payments are negative, or not; otherwise change is a negative one.
         """
         if PAID.isdisjoint(self.rows):
             return self.total
-        back = self._sum(BONUS_BACK)
-        paid = self._fiscal() + sum(map(self._sum, OTHERWISE_PAID)) + (back if self.is_refund else -back)
+        paid = self.bonus_paid + self._sum(PREPAID) + self._sum(NON_FISCAL)
+        paid += abs(self.fiscal) + self.bonus_back if self.is_refund else self.fiscal - self.bonus_back
         if abs(paid - self.total) > ROUNDING_MINOR:
             self.notes.append(SUMS_DIFFER)
         return bounded(paid, "payments")
@@ -192,7 +189,7 @@ class _Telling:
     # The receipt --------------------------------------------------------------------------------------------
 
     def _items(self) -> Sequence[Row]:
-        """Items and stornos in the order of their numbers."""
+        """Items as they came; with stornos in the order of their numbers, for these take back what is before them."""
         stornos = self._of(STORNO)
         if not stornos:
             return self._of(ITEM)
@@ -212,7 +209,7 @@ class _Telling:
             raise bad(str(self.name), "", "its beginning: there is no line 42, and the items are not all")
 
     def _receipt(self, found: Sequence[Item], closed_at: datetime, stamp: datetime) -> Receipt:
-        if not all(item.quantity for item in found):
+        if 0 in [item.quantity for item in found]:
             self.notes.append(STORNO)
         loyalty = self._discounts(LOYALTY_DISCOUNTS) if DISCOUNT in self.options["redeemed_as"] else 0
         total = bounded(self.total + loyalty, "field 12")
@@ -232,14 +229,13 @@ class _Telling:
 
     def _tenders(self) -> Iterator[Tender]:
         """How it was paid; change is negative."""
-        fiscal = self._of(FISCAL)
-        sign = -1 if self.is_refund and sum([money(row[SUM]) for row in fiscal]) < 0 else 1
-        for row in fiscal:
+        sign = -1 if self.is_refund and self.fiscal < 0 else 1
+        for row in self._of(FISCAL):
             is_ours = row[HOW] == USER_DEFINED and PAYMENT in self.options["redeemed_as"]
             unit = self._points() if is_ours else ""
             kind: TenderKind = "purse" if unit else TENDERS.get(row[HOW], "other")
             yield Tender(code=code_of(row[WHAT]), kind=kind, amount_minor=money(row[SUM]) * sign, unit=unit)
-        bonus = self._sum(BONUS_PAID) - self._sum(BONUS_BACK)
+        bonus = self.bonus_paid - self.bonus_back
         if bonus:
             yield Tender(code="bonus", kind="purse", amount_minor=abs(bonus), unit=self._points())
         for row in (*self._of(PREPAID), *self._of(NON_FISCAL)):
@@ -256,7 +252,7 @@ class _Telling:
         """What the receipt does with each of its cards: the first one takes what names none."""
         numbers = self._numbers()
         redeemed = self._redeemed(numbers[0] if numbers else "")
-        told = [*numbers, *(number for number in redeemed if number not in numbers)]
+        told = list(dict.fromkeys([*numbers, *redeemed]))
         own = max(self.total - sum(redeemed.values()), 0)
         shares = [own] if len(told) == 1 else spread(own, [1] * len(told)) if told else []
         earned, unit = self._earned(), self._points()
