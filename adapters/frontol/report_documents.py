@@ -6,7 +6,8 @@ Page: docs/adapters/frontol-files.md, "Documents".
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -39,7 +40,7 @@ READ = frozenset(
 )
 MAX_ROWS = 10_000
 
-Rows = Mapping[str, Sequence[Row]]
+Rows = defaultdict[str, list[Row]]
 """A document's lines by what they tell, each in their order."""
 
 
@@ -81,14 +82,12 @@ class Document:
         return self.end == CANCELLED
 
     def by(self, roles: Mapping[str, str]) -> Rows:
-        """Its lines by the role that their type has; those whose type has none are left out."""
-        found: dict[str, list[Row]] = {}
+        """Its lines by the role that their type has, none for a role that none has; others are left out."""
+        found: Rows = defaultdict(list)
         for row in self.rows.values():
-            role = roles.get(row[TYPE])
-            if role in found:
-                found[role].append(row)
-            elif role is not None:
-                found[role] = [row]
+            kind = row[TYPE]
+            if kind in roles:
+                found[roles[kind]].append(row)
         return found
 
     @property

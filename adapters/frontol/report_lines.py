@@ -31,7 +31,8 @@ HEADER_LINES = 3
 Row = list[str]
 """A line as it came, and behind it its fields: so their places are those of the page, which counts from 1.
 
-How many there are differs (36, 42, 43, 44, and an empty one behind); those that are read here are always there.
+How many there are differs (36, 42, 43, 44, and an empty one behind). Those that are read here are always there, and
+what is behind them is not split.
 """
 
 LINE = 0
@@ -70,7 +71,7 @@ def name_of(text: str) -> str:
 
 def row_of(line: str) -> Row:
     """Of one line."""
-    return _widened([line, *line.split(";")])
+    return _widened([line, *line.split(";", ENTERPRISE)])
 
 
 def is_transaction(row: Row) -> bool:
@@ -107,10 +108,9 @@ class Report:
     def rows(self) -> Iterator[list[Row]]:
         """Every line behind the header that is no comment and not blank, some at a time. Errors: BadMessage."""
         for block in chain((self._first,), self._blocks):
-            rows = [[line, *line.split(";")] for line in block if line and line[:2] != COMMENT]
-            widths = set(map(len, rows))
-            self._widths |= widths
-            if min(widths, default=LEAST_ROW) < LEAST_ROW:
+            rows = [[line, *line.split(";", ENTERPRISE)] for line in block if line and line[:2] != COMMENT]
+            self._widths.update([len(row) + row[-1].count(";") for row in rows])
+            if min(map(len, rows), default=LEAST_ROW) < LEAST_ROW:
                 rows = list(map(_widened, rows))
             yield rows
             self.line += len(block)

@@ -75,7 +75,7 @@ SUMS_DIFFER, NO_UNIT, BASE_UNKNOWN, STORNO = "sums_differ", "bonus_without_unit"
 ITEM, STORNO, FISCAL, BONUS_PAID, BONUS_BACK = "item", "storno", "fiscal", "bonus_paid", "bonus_back"
 PREPAID, NON_FISCAL, ACCRUED, ACCRUED_BACK = "prepaid", "non_fiscal", "accrued", "accrued_back"
 DISCOUNTED, MARKED_UP = "discounted", "marked_up"
-PAID = frozenset({FISCAL, BONUS_PAID, BONUS_BACK, PREPAID, NON_FISCAL})
+PAID = (FISCAL, BONUS_PAID, BONUS_BACK, PREPAID, NON_FISCAL)
 
 _COMMON = {
     OPENED: OPENED,
@@ -103,7 +103,7 @@ ROLES: dict[str, dict[str, str]] = {
 
 def closing(rows: Rows, document: Document) -> Row:
     """The line that closes it. Errors: BadMessage."""
-    found = rows.get(CLOSED) or rows.get(CLOSED_NON_FISCAL)
+    found = rows[CLOSED] or rows[CLOSED_NON_FISCAL]
     if not found:
         raise bad(str(document.name), "", "a line that closes the document")
     return found[-1]
@@ -128,7 +128,7 @@ class _Telling:
         self.options: Options = link.options["reports"]
         self.is_refund = kind == keys.REFUND
         self.total = abs(money(last[SUM]))
-        self.fiscal = sum([money(row[SUM]) for row in self._of(FISCAL)])
+        self.fiscal = sum([money(row[SUM]) for row in self.rows[FISCAL]])
         self.bonus_paid, self.bonus_back = self._sum(BONUS_PAID), self._sum(BONUS_BACK)
         self.notes: list[str] = []
 
@@ -156,12 +156,10 @@ class _Telling:
 
     # Money --------------------------------------------------------------------------------------------------
 
-    def _of(self, role: str) -> Sequence[Row]:
-        return self.rows.get(role, ())
-
     def _sum(self, role: str) -> int:
         """The sums of these lines without their signs, which differ between refunds and tills."""
-        return sum([abs(money(row[SUM])) for row in self._of(role)])
+        rows = self.rows[role]
+        return sum([abs(money(row[SUM])) for row in rows]) if rows else 0
 
     def _paid(self) -> int:
         """40 + 41 + 32 + 34 + 36 - 33, and nothing of 43, 49, 82 to 84 and 86, which say the same again.
@@ -169,7 +167,7 @@ class _Telling:
         Channels may leave payments out: then it is the total. In a refund the bonus that goes back has type 33, and
         fiscal payments are negative, or not; otherwise change is a negative one.
         """
-        if PAID.isdisjoint(self.rows):
+        if not any(self.rows[role] for role in PAID):
             return self.total
         paid = self.bonus_paid + self._sum(PREPAID) + self._sum(NON_FISCAL)
         paid += abs(self.fiscal) + self.bonus_back if self.is_refund else self.fiscal - self.bonus_back
@@ -181,7 +179,7 @@ class _Telling:
         """What discounts took off, less mark-ups; ``only`` those of these types of discount (field 10)."""
         total = 0
         for role, sign in ((DISCOUNTED, 1), (MARKED_UP, -1)):
-            for row in self._of(role):
+            for row in self.rows[role]:
                 if not only or row[HOW] in only:
                     total += sign * money(row[SUM])
         return -total if self.is_refund and total < 0 else total
@@ -190,10 +188,10 @@ class _Telling:
 
     def _items(self) -> Sequence[Row]:
         """Items as they came; with stornos in the order of their numbers, for these take back what is before them."""
-        stornos = self._of(STORNO)
+        stornos = self.rows[STORNO]
         if not stornos:
-            return self._of(ITEM)
-        return sorted([*self._of(ITEM), *stornos], key=lambda row: int(row[NUMBER]))
+            return self.rows[ITEM]
+        return sorted([*self.rows[ITEM], *stornos], key=lambda row: int(row[NUMBER]))
 
     def _check_whole(self, found: Sequence[Item]) -> None:
         """Errors: BadMessage for the end of a document whose beginning was in a file that nobody has.
@@ -230,7 +228,7 @@ class _Telling:
     def _tenders(self) -> Iterator[Tender]:
         """How it was paid; change is negative."""
         sign = -1 if self.is_refund and self.fiscal < 0 else 1
-        for row in self._of(FISCAL):
+        for row in self.rows[FISCAL]:
             is_ours = row[HOW] == USER_DEFINED and PAYMENT in self.options["redeemed_as"]
             unit = self._points() if is_ours else ""
             kind: TenderKind = "purse" if unit else TENDERS.get(row[HOW], "other")
@@ -238,7 +236,7 @@ class _Telling:
         bonus = self.bonus_paid - self.bonus_back
         if bonus:
             yield Tender(code="bonus", kind="purse", amount_minor=abs(bonus), unit=self._points())
-        for row in (*self._of(PREPAID), *self._of(NON_FISCAL)):
+        for row in (*self.rows[PREPAID], *self.rows[NON_FISCAL]):
             name = code_of(row[WHAT]) or row[TYPE]
             yield Tender(code=name, kind="other", amount_minor=abs(money(row[SUM])))
 
@@ -274,7 +272,7 @@ class _Telling:
 
     def _numbers(self) -> list[str]:
         """The cards of the closing line, else of the opening one: joined by ``|``, with marks in front."""
-        told = self.last[SUBJECT] or next((row[SUBJECT] for row in self._of(OPENED)), "")
+        told = self.last[SUBJECT] or next((row[SUBJECT] for row in self.rows[OPENED]), "")
         if "|" in told or "¦" in told:
             return list(dict.fromkeys(filter(None, map(card, told.replace("¦", "|").split("|")))))
         return [number] if (number := card(told)) else []
@@ -282,7 +280,7 @@ class _Telling:
     def _client(self) -> tuple[Ref, ...]:
         """The client's code in field 15 of the opening line, where the link says what it means."""
         scheme = self.options["client_scheme"]
-        told = next((row[CLIENT] for row in self._of(OPENED)), "") if scheme else ""
+        told = next((row[CLIENT] for row in self.rows[OPENED]), "") if scheme else ""
         return (Ref(scheme, code(code_of(told), "field 15")),) if told.strip(" 0") else ()
 
     def _redeemed(self, first: str) -> dict[str, int]:
@@ -301,11 +299,11 @@ class _Telling:
         ways = self.options["redeemed_as"]
         if BONUS in ways:
             for role, sign in ((BONUS_PAID, 1), (BONUS_BACK, -1)):
-                for row in self._of(role):
+                for row in self.rows[role]:
                     if self._is_ours(row):
                         yield card(row[SUBJECT]), sign * abs(money(row[SUM]))
         if PAYMENT in ways:
-            for row in self._of(FISCAL):
+            for row in self.rows[FISCAL]:
                 if row[HOW] == USER_DEFINED:
                     yield "", abs(money(row[SUM]))
         if DISCOUNT in ways:
@@ -327,7 +325,7 @@ class _Telling:
         if not self.options["gift_cards"]:
             return []
         paid: dict[str, int] = {}
-        for row in self._of(NON_FISCAL):
+        for row in self.rows[NON_FISCAL]:
             number = card(row[SUBJECT])
             if number and row[HOW] in GIFT_CARDS:
                 paid[number] = paid.get(number, 0) + abs(money(row[SUM]))
@@ -338,7 +336,7 @@ class _Telling:
 
     def _sale(self, closed_at: datetime, epoch: int) -> str:
         """The key of the sale whose number stands in field 25; empty where nobody can tell which that is."""
-        told = self.last[BASE] or next((row[BASE] for row in self._of(OPENED)), "")
+        told = self.last[BASE] or next((row[BASE] for row in self.rows[OPENED]), "")
         if not told.strip(" 0") or self.options["refund_base"] != OWN_TILL:
             return ""
         found = self.journal.sales.find(self.name.workplace, told.strip(), closed_at.date())
