@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import gc
 import json
 import os
 import sys
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 FRONTOL = "frontol"
 # So many objects more between two searches for rubbish: those of a few batches.
-RUBBISH_OBJECTS = 50_000
-# Objects between two looks for rubbish: those of a few batches. What a batch leaves goes without a look, by its counts.
 RUBBISH_OBJECTS = 50_000
 
 
@@ -85,9 +82,6 @@ def _opened(loaded: Settings, database_url: str, processes: int) -> Iterator[tup
 
     database = existing(database_url)
     database.dispose()  # no connection goes to two processes
-    # What is loaded stays for good, here and in the forks: to look through it again and again costs a fifth of all.
-    gc.freeze()
-    gc.set_threshold(RUBBISH_OBJECTS)
     count = 1 if database.is_sqlite else processes
     with ExitStack() as stack:
         stack.enter_context(_rarely_searched())
