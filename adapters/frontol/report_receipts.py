@@ -288,6 +288,8 @@ class _Telling:
         found: dict[str, int] = {}
         for number, amount in self._payments():
             found[number or first] = found.get(number or first, 0) + amount
+        if not found:
+            return found
         told = {number: bounded(abs(amount), "bonus") for number, amount in found.items() if amount}
         if told and not self._points():
             self.notes.append(NO_UNIT)
