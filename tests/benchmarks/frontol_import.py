@@ -6,9 +6,9 @@ the command's own, from the first byte to the last commit; its start (imports, p
 a large file (500 MB; ``--megabytes``, ``--short`` is 20) and tells the greatest memory of the command: of these
 documents one in ``--new-in`` is booked, the others were cancelled at the till.
 
-``cpu_us`` is what a receipt costs of both cores together, by process: the one that reads, those that book, PostgreSQL;
-and what a transaction of TPC-B does. It is the difference between the trials and the warm-up, so that the start of the
-command is not in it. On a busy machine these figures move less than the rates.
+``cpu_us`` is what a receipt costs of both cores together, by process: the one that reads, those that book and
+PostgreSQL; and what a transaction of TPC-B does, its client included. The start of the command is not in it. On a busy
+machine these figures move less than the rates.
 
 Every receipt is counted in the books: the exit code is 1 when one is missing or there twice.
 """
@@ -54,7 +54,8 @@ options:
 """
 SHORT_MEGABYTES = 20
 MEGABYTE = 1 << 20
-SAMPLE_SECONDS = 0.2
+# Looking must cost little: CPU is one line of a process, memory and who is there are many.
+SAMPLE_SECONDS, LOOKS_A_SAMPLE_OF_MEMORY = 0.1, 8
 # A day of a till, so that numbers and days look like those of a year.
 A_DAY = 400
 BEGIN = datetime(2026, 1, 1, 10, 0, 0)
@@ -96,37 +97,70 @@ def large(path: Path, till: Till, first: int, megabytes: int, new_in: int, cards
     return new
 
 
+READING, BOOKING, POSTGRES = "reading", "booking", "postgres"
+
+
+@dataclass
+class Watch:
+    """A run of the command from outside: its greatest memory in MB, CPU seconds by what they went to at each look."""
+
+    root: int
+    postmaster: int
+    peak_mb: float = 0.0
+    looks: list[dict[str, float]] = field(default_factory=list)
+    _children: set[int] = field(default_factory=set)
+    _backends: list[int] = field(default_factory=list)
+
+    def look(self) -> None:
+        if len(self.looks) % LOOKS_A_SAMPLE_OF_MEMORY == 0:
+            pids = processes.family(self.root)
+            self.peak_mb = max(self.peak_mb, sum(map(_own_mb, pids)))
+            self._children = set(pids) - {self.root}
+            self._backends = processes.family(self.postmaster)
+        self.looks.append(
+            {
+                "at": time.perf_counter(),
+                READING: processes.cpu_seconds([self.root], 0),
+                BOOKING: processes.cpu_seconds(self._children, 0),
+                POSTGRES: processes.cpu_seconds(self._backends, self.postmaster),
+            }
+        )
+
+    def spent(self, seconds: float) -> dict[str, float]:
+        """CPU seconds in the last so many seconds before booking was over."""
+        most = max(look[BOOKING] for look in self.looks)
+        last = next(look for look in self.looks if look[BOOKING] == most)
+        first = next(look for look in self.looks if look["at"] >= last["at"] - seconds)
+        return {what: last[what] - first[what] for what in (READING, BOOKING, POSTGRES)}
+
+
 @dataclass
 class Run:
-    """One run of the command. ``seconds`` are all of it, ``reading`` and ``booking`` CPU seconds with its start."""
+    """One run of the command: all of its seconds, and its own summary."""
 
     seconds: float
-    peak_mb: float
-    reading: float
-    booking: float
+    watch: Watch
     summary: dict[str, Any]
 
 
-def imported(environment: dict[str, str], config: Path, url: str, file: Path, count: int) -> Run:
+def imported(environment: dict[str, str], config: Path, url: str, file: Path, count: int, postmaster: int) -> Run:
     command = [sys.executable, "-c", "from gateway.cli import run; run()", "frontol", "import", LINK, str(file)]
     command += ["--json", "--processes", str(count), "--config", str(config), "--database-url", url]
-    began, spent, peak, booking = time.perf_counter(), _children_seconds(), 0.0, 0.0
+    began = time.perf_counter()
     with (
         tempfile.TemporaryFile() as out,
         subprocess.Popen(command, stdout=out, env={**os.environ, **environment}) as process,
     ):
+        watch = Watch(process.pid, postmaster)
         while process.poll() is None:
-            pids = processes.family(process.pid)
-            peak = max(peak, sum(map(_own_mb, pids)))
-            # They end together, behind the last commit: what came after the last look is little.
-            booking = max(booking, processes.cpu_seconds(set(pids) - {process.pid}, 0))
+            watch.look()
             time.sleep(SAMPLE_SECONDS)
         took = time.perf_counter() - began
         out.seek(0)
         told = out.read()
     if process.returncode:
         raise SystemExit(f"the import ended with {process.returncode}: {told.decode()[:500]}")
-    return Run(took, peak, _children_seconds() - spent - booking, booking, json.loads(told))
+    return Run(took, watch, json.loads(told))
 
 
 def _children_seconds() -> float:
@@ -146,12 +180,11 @@ def _own_mb(pid: int) -> float:
 
 @dataclass
 class Trial:
-    """Receipts per second and TPC-B around them; CPU seconds by what they went to."""
+    """Receipts and TPC-B per second, CPU of one by what it went to, and how long the command took to start."""
 
-    receipts: int
     rate: float
     tps: float
-    spent: dict[str, float]
+    cpu_us: dict[str, float]
     start: float
 
 
@@ -173,34 +206,36 @@ class Bench:
         file = self.home / "report.txt"
         lines = report(file, self.till, documents(self.told, count, self.given.cards))
         self.told += count
-        (before, first), (run, postgres_s), (after, second) = self._tps(), self._run(file, count), self._tps()
-        per_s, around = count / run.summary["seconds"], (before + after) / 2
+        (before, first), run, (after, second) = self._tps(), self._run(file, count), self._tps()
+        seconds = run.summary["seconds"]
+        per_s, around = count / seconds, (before + after) / 2
         print(f"{count} receipts of {lines} lines: {per_s:.0f}/s, TPC-B {around:.0f}/s", file=sys.stderr)
-        spent = {"reading": run.reading, "booking": run.booking, "postgres": postgres_s, "tpcb": (first + second) / 2}
-        return Trial(count, per_s, around, spent, run.seconds - run.summary["seconds"])
+        spent = {what: cpu / count for what, cpu in run.watch.spent(seconds).items()}
+        spent |= {"all": sum(spent.values()), "tpcb": (first + second) / 2}
+        in_us = {what: round(cpu * 1_000_000, 1) for what, cpu in spent.items()}
+        return Trial(per_s, around, in_us, run.seconds - seconds)
 
     def large(self) -> dict[str, Any]:
         file = self.home / "large.txt"
         new = large(file, self.till, self.told, self.given.megabytes, self.given.new_in, self.given.cards)
         size = file.stat().st_size
         print(f"{size // MEGABYTE} MB, {new} receipts in it are new", file=sys.stderr)
-        run, _ = self._run(file, new, 1)
+        run = self._run(file, new, 1)
         return {
             "report_mb": size // MEGABYTE,
             "report_seconds": round(run.summary["seconds"], 1),
-            "report_peak_mb": round(run.peak_mb, 1),
+            "report_peak_mb": round(run.watch.peak_mb, 1),
         }
 
-    def _run(self, file: Path, new: int, count: int = 0) -> tuple[Run, float]:
-        """One run of the command on so many processes, checked in the books, and PostgreSQL's CPU seconds in it."""
-        before, spent = receipts.receipt_rows(self.url), self._postgres_seconds()
-        run = imported(self.environment, self.home / "configs", self.url, file, count or self.given.processes)
-        spent = self._postgres_seconds() - spent
+    def _run(self, file: Path, new: int, count: int = 0) -> Run:
+        """One run of the command on so many processes, checked in the books."""
+        before, config, pid = receipts.receipt_rows(self.url), self.home / "configs", self.server.pid or 0
+        run = imported(self.environment, config, self.url, file, count or self.given.processes, pid)
         booked = receipts.receipt_rows(self.url) - before
         if not new == booked == run.summary["posted"]:
             self.failures.append(f"{file.name}: {new} new, {run.summary['posted']} posted, {booked} in the books")
         file.unlink()
-        return run, spent
+        return run
 
     def _tps(self) -> tuple[float, float]:
         """Transactions of TPC-B per second, and the CPU seconds of one with its client's part."""
@@ -212,14 +247,6 @@ class Bench:
     def _postgres_seconds(self) -> float:
         pid = self.server.pid
         return processes.cpu_seconds(processes.family(pid), pid) if pid is not None else 0.0
-
-
-def cpu_us(warm_up: Trial, trial: Trial) -> dict[str, float]:
-    """CPU of a receipt by what it went to, without the start of the command; and of a transaction of TPC-B."""
-    more = trial.receipts - warm_up.receipts
-    found = {what: (trial.spent[what] - warm_up.spent[what]) / more for what in ("reading", "booking", "postgres")}
-    found |= {"all": sum(found.values()), "tpcb": trial.spent["tpcb"]}
-    return {what: round(seconds * 1_000_000, 1) for what, seconds in found.items()}
 
 
 def measure(given: argparse.Namespace, home: Path) -> dict[str, Any]:
@@ -234,16 +261,15 @@ def measure(given: argparse.Namespace, home: Path) -> dict[str, Any]:
         seed.seed(url, given.cards)
         receipts.pgbench(server, "-i", "-q", "-s", str(receipts.SCALE), create=True)
         bench = Bench(given, home, server, url, environment)
-        warm_up = bench.trial(given.receipts // 10)
+        bench.trial(given.receipts // 10)  # warms up
         trials = [bench.trial(given.receipts) for _ in range(given.trials)]
         figures = bench.large()
-    cpu = [cpu_us(warm_up, trial) for trial in trials]
     return {
         "operations_per_s": round(statistics.median(trial.rate for trial in trials), 1),
         "pgbench_tps": round(statistics.median(trial.tps for trial in trials), 1),
         "ratio": round(statistics.median(trial.rate / trial.tps for trial in trials), 3),
         "ratios": [round(trial.rate / trial.tps, 3) for trial in trials],
-        "cpu_us": {what: statistics.median(each[what] for each in cpu) for what in cpu[0]},
+        "cpu_us": {what: statistics.median(trial.cpu_us[what] for trial in trials) for what in trials[0].cpu_us},
         "start_seconds": round(trials[-1].start, 1),
         **figures,
         "failures": bench.failures,
