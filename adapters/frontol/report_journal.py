@@ -40,6 +40,8 @@ MAX_DATABASES, MAX_KEPT, MAX_KEPT_CHARACTERS, MAX_SPANS = 64, 100, 256 << 10, 40
 # A document that the file has left so far behind is given up.
 PATIENCE = timedelta(days=3)
 NOBODY = Name("", "", "", "")
+# In front of all lines: no field has a semicolon in it.
+NOWHERE = Name(";", "", "", "")
 
 _place = itemgetter(WORKPLACE, SHIFT, DOCUMENT, ENTERPRISE)
 
@@ -60,7 +62,7 @@ class Journal:
         # The day of the newest document.
         self._day = date.min
         # Where the file is, and by workplace, where its till is.
-        self._at = Document(NOBODY)
+        self._at = Document(NOWHERE)
         self._current: dict[str, Name] = {}
         for row in [row_of(line) for lines in kept.get("open", ()) for line in lines]:
             self._document(_name(row)).add([row])

@@ -72,7 +72,7 @@ SUMS_DIFFER, NO_UNIT, BASE_UNKNOWN, STORNO = "sums_differ", "bonus_without_unit"
 
 # What a line tells, by its type: items and stornos, fiscal payments, payments with bonuses and what went back,
 # prepayments and payments that are not fiscal, accruals and what went back, discounts and mark-ups.
-ITEM, STORNO, FISCAL, BONUS_PAID, BONUS_BACK = "item", "storno", "fiscal", "bonus_paid", "bonus_back"
+ITEM, TAKEN_BACK, FISCAL, BONUS_PAID, BONUS_BACK = "item", "taken_back", "fiscal", "bonus_paid", "bonus_back"
 PREPAID, NON_FISCAL, ACCRUED, ACCRUED_BACK = "prepaid", "non_fiscal", "accrued", "accrued_back"
 DISCOUNTED, MARKED_UP = "discounted", "marked_up"
 PAID = (FISCAL, BONUS_PAID, BONUS_BACK, PREPAID, NON_FISCAL)
@@ -82,7 +82,7 @@ _COMMON = {
     CLOSED: CLOSED,
     CLOSED_NON_FISCAL: CLOSED_NON_FISCAL,
     **dict.fromkeys(ITEMS, ITEM),
-    **dict.fromkeys(STORNOS, STORNO),
+    **dict.fromkeys(STORNOS, TAKEN_BACK),
     **dict.fromkeys(("40", "41"), FISCAL),
     "32": BONUS_PAID,
     "33": BONUS_BACK,
@@ -188,7 +188,7 @@ class _Telling:
 
     def _items(self) -> Sequence[Row]:
         """Items as they came; with stornos in the order of their numbers, for these take back what is before them."""
-        stornos = self.rows[STORNO]
+        stornos = self.rows[TAKEN_BACK]
         if not stornos:
             return self.rows[ITEM]
         return sorted([*self.rows[ITEM], *stornos], key=lambda row: int(row[NUMBER]))
@@ -288,8 +288,6 @@ class _Telling:
         found: dict[str, int] = {}
         for number, amount in self._payments():
             found[number or first] = found.get(number or first, 0) + amount
-        if not found:
-            return found
         told = {number: bounded(abs(amount), "bonus") for number, amount in found.items() if amount}
         if told and not self._points():
             self.notes.append(NO_UNIT)

@@ -139,6 +139,12 @@ def test_a_document_whose_time_makes_no_sense_is_told_and_not_booked(told: str) 
     assert [each.kind for each in found if each.raw] == [BROKEN]
 
 
+def test_a_document_without_any_place_is_told() -> None:
+    lines = [line.split(";") for line in Till(width=14, trailing=False).document(Doc(1))]
+    placeless = [";".join([*line[:4], "", "", *line[6:13], ""]) for line in lines]
+    assert [len(each.raw) for each in read(Till().report(placeless)) if each.raw] == [4]
+
+
 def test_a_storno_of_nothing_is_told_and_not_booked() -> None:
     till = Till()
     lines = till.document(Doc(1))
