@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from adapters.frontol.report_documents import READ, Document, Name, day_of
@@ -43,8 +42,6 @@ NOBODY = Name("", "", "", "")
 # In front of all lines: no field has a semicolon in it.
 NOWHERE = Name(";", "", "", "")
 
-_place = itemgetter(WORKPLACE, SHIFT, DOCUMENT, ENTERPRISE)
-
 
 class Journal:
     """One database, while a file of it is read. ``state`` is that of the link, which may know several; it is not
@@ -65,7 +62,7 @@ class Journal:
         self._at = Document(NOWHERE)
         self._current: dict[str, Name] = {}
         for row in [row_of(line) for lines in kept.get("open", ()) for line in lines]:
-            self._document(_name(row)).add([row])
+            self._document(_name_of(*_place(row))).add([row])
         # Kept from the file before, and not met in this one yet; what was wrong in it until then.
         self._kept, self._doubt = set(self._open), ""
 
@@ -171,8 +168,8 @@ def _day(row: Row) -> date:
         return date.min
 
 
-def _name(row: Row) -> Name:
-    return _name_of(*_place(row))
+def _place(row: Row) -> tuple[str, str, str, str]:
+    return row[WORKPLACE], row[SHIFT], row[DOCUMENT], row[ENTERPRISE]
 
 
 def _name_of(workplace: str, shift: str, number: str, enterprise: str) -> Name:

@@ -376,6 +376,6 @@ def _time(text: str) -> time:
     try:
         if len(text) == len("HH:MM:SS") and text[2] == text[5] == ":":
             return time.fromisoformat(text)
-        return datetime.strptime(text.strip(), "%H:%M:%S").time()  # noqa: DTZ007  # a time without a day has no zone
+        return datetime.strptime(text.strip(), "%H:%M:%S").timetz()  # noqa: DTZ007  # a time without a day has no zone
     except ValueError:
         raise bad("time", text, "H:MM:SS") from None
