@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
 from gateway.cli_options import existing
 from gateway.cli_simulate import progress
+from gateway.collector import settled
 from processing.database import Database
 from processing.errors import BadMessage, Busy, ConfigError, Undelivered
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 FRONTOL = "frontol"
-# So many objects more between two searches for rubbish: those of a few batches.
-RUBBISH_OBJECTS = 50_000
 
 
 @click.command("import")
@@ -84,29 +82,13 @@ def _opened(loaded: Settings, database_url: str, processes: int) -> Iterator[tup
     database.dispose()  # no connection goes to two processes
     count = 1 if database.is_sqlite else processes
     with ExitStack() as stack:
-        stack.enter_context(_rarely_searched())
+        stack.enter_context(settled())
         execute = None
         if count > 1:
             execute = stack.enter_context(
                 lanes(lambda: app.parts(loaded, Database(database_url), os.environ).core, count)
             )
         yield app.parts(loaded, database, os.environ), execute
-
-
-@contextmanager
-def _rarely_searched() -> Iterator[None]:
-    """Python searches for rubbish rarely, here and in forks: what is loaded stays, and a batch leaves no cycles.
-
-    Searching all of that again and again costs a fifth of the import.
-    """
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(RUBBISH_OBJECTS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def _door(loaded: Settings, link: str) -> Door:
