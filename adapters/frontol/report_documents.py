@@ -69,13 +69,14 @@ class Document:
         """Once more the same line changes nothing: an open document is kept, and its file read again."""
         for row in rows:
             number = int(row[NUMBER])
-            known = self.rows.setdefault(number, row)
-            if known is not row and self._checksum(known) != self._checksum(row):
+            is_full = len(self.rows) >= MAX_ROWS
+            known = self.rows.get(number) if is_full else self.rows.setdefault(number, row)
+            if known is None:
+                self.problem = f"it has more than {MAX_ROWS} lines"
+            elif known is not row and self._checksum(known) != self._checksum(row):
                 self.problem = f"two lines have the number {number}"
             if row[TYPE] in ENDS and self.end != CANCELLED:
                 self.end = row[TYPE]
-        if len(self.rows) > MAX_ROWS:
-            self.problem = f"it has more than {MAX_ROWS} lines"
 
     @property
     def is_cancelled(self) -> bool:

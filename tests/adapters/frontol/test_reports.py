@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from adapters.contract import BROKEN, FileReply, FileWrite, Found, Job, Link, Source
-from adapters.frontol import ADAPTER, keys
+from adapters.frontol import ADAPTER, keys, report_documents
 from adapters.frontol.report_journal import Numbers
 from adapters.frontol.report_lines import Report
 from processing.commands import PostReceipt, ReturnReceipt
@@ -143,6 +143,14 @@ def test_a_document_without_any_place_is_told() -> None:
     lines = [line.split(";") for line in Till(width=14, trailing=False).document(Doc(1))]
     placeless = [";".join([*line[:4], "", "", *line[6:13], ""]) for line in lines]
     assert [len(each.raw) for each in read(Till().report(placeless)) if each.raw] == [4]
+
+
+def test_of_a_document_without_end_a_bounded_part_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_documents, "MAX_ROWS", 5)
+    every = read(Till().of(Doc(1, tuple(Sold("10", 100) for _ in range(20)))))
+    (found,) = [each for each in every if each.raw]
+    assert (found.kind, found.asks, len(found.raw)) == (BROKEN, (), 5)
+    assert "more than 5 lines" in found.note
 
 
 def test_a_storno_of_nothing_is_told_and_not_booked() -> None:
