@@ -27,9 +27,8 @@ MAX_COMMENT, MAX_ORDER = 4_000, 20
 # How far their clock may be from ours.
 CLOCKS_APART = timedelta(hours=1)
 Fact = Accrue | Redeem
-# Of an order, as ``isDelivery`` tells them.
+# Kinds of orders.
 TABLE, DELIVERY = "table", "delivery"
-KINDS = {False: TABLE, True: DELIVERY}
 _OURS = re.compile(r"\btillgate ([0-9]{1,20})\b")
 
 
@@ -137,7 +136,7 @@ def _read(row: Node) -> Movement:
         re.sub(r"\W", "", row.get("orderNumber").text())[:MAX_ORDER],
         day(row.get("whenCreated").text(), row.get("whenCreated").where),
         _order_id(row.get("posOrderId")),
-        KINDS.get(row.get("isDelivery").value, ""),
+        _kind(row.get("isDelivery").value),
     )
 
 
@@ -147,6 +146,13 @@ def _order_id(told: Node) -> str:
         return identity(told)
     except BadMessage:
         return ""
+
+
+def _kind(is_delivery: Any) -> str:
+    """Empty for whatever is neither yes nor no."""
+    if not isinstance(is_delivery, bool):
+        return ""
+    return DELIVERY if is_delivery else TABLE
 
 
 def moved(row: Node) -> int | None:

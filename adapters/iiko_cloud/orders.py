@@ -8,8 +8,10 @@ What is not closed yet, or not to be seen yet, is looked at again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -48,6 +50,8 @@ REVIEW = timedelta(days=1)
 LOOK_FOR = timedelta(days=7)
 # So many orders may be waited for; of more the oldest are given up.
 MAX_WAITING = 500
+# So many groups of them are asked for in a pull: where one unknown id has its whole group refused there may be many.
+MAX_GROUPS = 60
 BOOK_AT_ONCE = 100
 # So many of those that are given up are told by name.
 MAX_NAMED = 20
@@ -63,12 +67,22 @@ class Waited(msgspec.Struct, frozen=True, array_like=True):
     since: datetime
 
 
+class Listing(msgspec.Struct, frozen=True):
+    """Lists of deliveries by their days that were not read to their end: ``at`` when they began, ``revision`` of the
+    first, ``until`` where to go on."""
+
+    at: datetime
+    revision: int
+    until: datetime
+
+
 class Place(msgspec.Struct, frozen=True):
-    """Where the lists have ended, when a day was ``reviewed`` last, and orders that are waited for, by id. It is kept
-    between pulls."""
+    """Where the lists have ended, when a day was ``reviewed`` last, and orders that are waited for, by id, those that
+    were asked for last at the end. It is kept between pulls."""
 
     revision: int | None = None
     deliveries: datetime | None = None
+    listing: Listing | None = None
     tables: datetime | None = None
     reviewed: datetime | None = None
     waiting: dict[str, Waited] = {}
@@ -76,6 +90,12 @@ class Place(msgspec.Struct, frozen=True):
     def with_orders(self, more: Mapping[str, Waited], settled: Iterable[str] = ()) -> Place:
         gone = set(settled)
         waiting = {name: each for name, each in {**more, **self.waiting}.items() if name not in gone}
+        return msgspec.structs.replace(self, waiting=waiting)
+
+    def asked(self, ids: Sequence[str]) -> Place:
+        """These behind all others."""
+        last = set(ids)
+        waiting = dict(sorted(self.waiting.items(), key=lambda each: each[0] in last))
         return msgspec.structs.replace(self, waiting=waiting)
 
 
@@ -118,30 +138,45 @@ def pull(job: Job, state: State, link: Link) -> Calling[None]:
     if link.options["tables"]:
         place = yield from _tables(place, look)
     place = yield from _give_up(place, look)
+    yield from _waited_for(place, look)
+
+
+def _waited_for(place: Place, look: Look) -> Calling[None]:
+    """Orders by their ids. Whether one that is unknown is left out or has all of its group refused, nobody has written
+    down: then each half is asked for, and what a pull does not come to is the first of the next."""
     # What a list has just told is not asked for at once.
     found = {name for name, each in place.waiting.items() if (each.by, each.since) == (CLOUD, look.at)}
-    for by in (TILL, CLOUD):
-        for kind in (TABLE, DELIVERY):
-            wanted = [name for name, each in place.waiting.items() if each.by == by and each.kind in (kind, EITHER)]
-            for ids in _parts([name for name in wanted if name not in found], IDS_IN_CALL):
-                told = yield from _asked(kind, by, ids, look)
+    groups = list(_parts([name for name in place.waiting if name not in found], IDS_IN_CALL))
+    for _ in range(MAX_GROUPS):
+        if not groups:
+            return
+        ids, is_refused = groups.pop(0), False
+        for by, kind in product((TILL, CLOUD), (TABLE, DELIVERY)):
+            wanted = [name for name in ids if name not in found and _may_be(place.waiting.get(name), by, kind)]
+            told = (yield from _asked(kind, by, wanted, look)) if wanted else []
+            is_refused |= told is None
+            if told:
                 found |= {name for info in told for name in _names(info)}
                 place = yield from _learn(told, kind, place, look)
+        if is_refused and len(ids) > 1:
+            groups[:0] = [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
+        else:
+            place = place.asked(ids)
+            yield Found(state=look.kept(place))
 
 
-def _asked(kind: str, by: str, ids: Sequence[str], look: Look) -> Calling[list[Node]]:
-    """Orders by their ids, those that are to be seen. Whether one that is unknown is left out or refused, nobody has
-    written down: where all are refused, each half is asked for."""
+def _may_be(waited: Waited | None, by: str, kind: str) -> bool:
+    return waited is not None and waited.by == by and waited.kind in (kind, EITHER)
+
+
+def _asked(kind: str, by: str, ids: Sequence[str], look: Look) -> Calling[list[Node] | None]:
+    """Those of the orders that are to be seen; ``None`` where all are refused."""
     mine = {"organizationIds": look.organizations} if kind == TABLE else organization(look.link)
     path = TABLE_BY_ID if kind == TABLE else DELIVERY_BY_ID
     try:
         return _listed((yield from ask(path, {**mine, by: ids}, look.link)).get("orders"))
     except Refused:
-        if len(ids) == 1:
-            return []
-    half = len(ids) // 2
-    first = yield from _asked(kind, by, ids[:half], look)
-    return first + (yield from _asked(kind, by, ids[half:], look))
+        return None
 
 
 # Lists ------------------------------------------------------------------------------------------------------
@@ -154,27 +189,30 @@ def _deliveries(place: Place, look: Look) -> Calling[Place]:
         asked = {"startRevision": place.revision, "organizationIds": look.organizations}
         try:
             told = yield from ask(BY_REVISION, asked, look.link)
-            return (yield from _changed([told], max(place.revision, _revision(told)), place, look))
         except LinkRefused:
             # It is of more than three hours ago. A right that is missing is told by the list.
             pass
-    answers = []
-    for begin, end in _windows(_begin(place.deliveries, look) - DELIVERIES_AGAIN, look.at):
+        else:
+            reached = {"revision": max(place.revision, _revision(told)), "deliveries": look.at, "listing": None}
+            return (yield from _learn(_changed(told), DELIVERY, place, look, **reached))
+    began = place.listing.until if place.listing else _begin(place.deliveries, look, DELIVERIES_AGAIN)
+    for begin, end in _windows(max(began, look.at - LOOK_FOR), look.at):
         window = {"deliveryDateFrom": _local(begin, look), "deliveryDateTo": _local(end, look)}
         asked = {"organizationIds": look.organizations, **window, "statuses": [CLOSED, CANCELLED]}
-        answers.append((yield from ask(BY_DATE, asked, look.link)))
-    # What changes while the lists are read has a later revision than the first of them.
-    return (yield from _changed(answers, _revision(answers[0]), place, look))
+        told = yield from ask(BY_DATE, asked, look.link)
+        # What changes while the lists are read has a later revision than the first of them.
+        first = place.listing or Listing(look.at, _revision(told), end)
+        listing = msgspec.structs.replace(first, until=end)
+        place = yield from _learn(_changed(told), DELIVERY, place, look, listing=listing)
+    if place.listing is not None:
+        read = place.listing
+        place = msgspec.structs.replace(place, revision=read.revision, deliveries=read.at, listing=None)
+        yield Found(state=look.kept(place))
+    return place
 
 
-def _changed(answers: Sequence[Node], revision: int, place: Place, look: Look) -> Calling[Place]:
-    told = [
-        info
-        for answer in answers
-        for mine in _listed(answer.get("ordersByOrganizations"))
-        for info in _listed(mine.get("orders"))
-    ]
-    return (yield from _learn(told, DELIVERY, place, look, revision=revision, deliveries=look.at))
+def _changed(told: Node) -> list[Node]:
+    return [info for mine in _listed(told.get("ordersByOrganizations")) for info in _listed(mine.get("orders"))]
 
 
 def _revision(told: Node) -> int:
@@ -185,19 +223,20 @@ def _tables(place: Place, look: Look) -> Calling[Place]:
     """Those that were opened since the last list. Whatever is not closed by now is waited for."""
     reviewed = place.reviewed or look.at
     is_due = look.at - reviewed >= REVIEW
-    for begin, end in _windows(_begin(place.tables, look) - (REVIEW if is_due else TABLES_AGAIN), look.at):
+    for begin, end in _windows(_begin(place.tables, look, REVIEW if is_due else TABLES_AGAIN), look.at):
         window = {"dateFrom": _local(begin, look), "dateTo": _local(end, look)}
         asked = {"organizationIds": look.organizations, "tableIds": look.link.options["tables"], **window}
         told = _listed((yield from ask(BY_TABLE, asked, look.link)).get("orders"))
-        place = yield from _learn(told, TABLE, place, look, tables=max(end, place.tables or end))
+        place = yield from _learn(told, TABLE, place, look, tables=max(end, min(place.tables or end, look.at)))
     place = msgspec.structs.replace(place, reviewed=look.at if is_due else reviewed)
     yield Found(state=look.kept(place))
     return place
 
 
-def _begin(last: datetime | None, look: Look) -> datetime:
-    """Where the last list has ended, but not before LOOK_FOR, nor later than now by a clock that was set back."""
-    return max(min(last or look.at - FIRST_LOOK, look.at), look.at - LOOK_FOR)
+def _begin(last: datetime | None, look: Look, again: timedelta) -> datetime:
+    """So much before the end of the last list, but not before LOOK_FOR: of what is older the service refuses a list.
+    The last one has not ended later than now, by a clock that was set back."""
+    return max(min(last or look.at - FIRST_LOOK, look.at) - again, look.at - LOOK_FOR)
 
 
 def _windows(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -253,11 +292,12 @@ def _learn(told: Sequence[Node], kind: str, place: Place, look: Look, **reached:
 
 
 def _names(info: Node) -> set[str]:
-    """Under which an order may be waited for; none where it tells none that make sense."""
-    try:
-        return {name for name in (identity(info.get("id")), identity(info.get("posId"))) if name}
-    except BadMessage:
-        return set()
+    """Under which an order may be waited for, without those that make no sense."""
+    found = set()
+    for name in ("id", "posId"):
+        with suppress(BadMessage):
+            found.add(identity(info.get(name)))
+    return found - {""}
 
 
 def _give_up(place: Place, look: Look) -> Calling[Place]:

@@ -88,7 +88,7 @@ def _payable(quoted: Quoted, found: Identified | None, link: Link, paid: int) ->
     if found is None or not quoted.cards:
         return []
     mine = quoted.cards[0]
-    rest = quoted.total_minor - quoted.discount_minor - paid
+    rest = quoted.total_minor - paid
     most = {unit: min(payable, rest) for unit, payable in (*found.payable, (mine.unit, mine.payable))}
     free = {balance.unit: balance.available for balance in found.balances}
     return [

@@ -23,6 +23,8 @@ CLOSED = "Closed"
 # Of a table order, and of a delivery.
 GONE = frozenset({"Deleted", "Cancelled"})
 REGULAR, ONE_TIME = "regular", "one-time"
+# As .NET writes an id that there is not.
+NOBODY = "00000000-0000-0000-0000-000000000000"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Milliseconds of the year 9999; the stamp of that is still in 2002.
@@ -179,9 +181,10 @@ def amount(told: Node) -> int:
 
 
 def identity(told: Node) -> str:
-    """A UUID in small letters; empty where it is missing. Errors: BadMessage."""
+    """A UUID in small letters; empty where it is missing, or is .NET's of nothing, which would be one name of many.
+    Errors: BadMessage."""
     found = told.text(MAX_CODE)
-    return a_uuid(found, told.where) if found else ""
+    return a_uuid(found, told.where) if found not in ("", NOBODY) else ""
 
 
 def needed_identity(told: Node) -> str:

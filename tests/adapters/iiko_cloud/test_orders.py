@@ -10,12 +10,12 @@ import pytest
 from marshmallow import ValidationError
 
 from adapters.contract import HttpCall, HttpReply, Job
-from adapters.iiko_cloud import ADAPTER, orders
-from adapters.iiko_cloud.orders import IDS_IN_CALL, LOOK_FOR, MAX_WAITING, WINDOW
+from adapters.iiko_cloud import ADAPTER, movements, orders
+from adapters.iiko_cloud.orders import IDS_IN_CALL, LOOK_FOR, MAX_GROUPS, MAX_WAITING, WINDOW
 from adapters.iiko_webhooks import WebhookOptions
 from adapters.iiko_webhooks.events import order_of
 from adapters.iiko_webhooks.receipts import ask_of
-from adapters.json_parsing import parse_json
+from adapters.json_parsing import Node, parse_json
 from adapters.testing.lines import Line, Run, Said
 from processing.commands import PostReceipt, VoidReceipt
 from processing.errors import LinkDown, LinkRefused
@@ -208,11 +208,82 @@ def test_no_list_is_longer_than_the_service_allows_or_begins_before_what_it_keep
     ahead = {"after": 0, "places": {}, "orders": dict.fromkeys(("tables", "deliveries"), "2027-01-01T00:00:00Z")}
     run = pulled(far, ahead, deliveries=True, tables=[TABLE])
     assert run.error is None and {BY_TABLE, BY_DATE} <= set(far.calls), "by a clock that was set back"
+    assert run.state["orders"]["tables"] == AT.isoformat().replace("+00:00", "Z"), "it is right again"
     far.calls.clear()
     run = pulled(far, old, deliveries=True, tables=[TABLE])
     assert run.error is None and timedelta(days=1) >= WINDOW
-    assert far.calls.count(BY_TABLE) == (LOOK_FOR + timedelta(hours=1)) // WINDOW + 1
+    assert far.calls.count(BY_TABLE) == far.calls.count(BY_DATE) == LOOK_FOR // WINDOW
     assert run.state["orders"]["tables"] == AT.isoformat().replace("+00:00", "Z")
+
+
+def test_lists_of_deliveries_that_are_cut_go_on_and_nothing_that_changed_meanwhile_is_missed() -> None:
+    """Also where no pull is long enough for all of them."""
+    far, name = cloud(), ORDER + "1"
+    far.tell(order_info(name, 1), is_delivery=True, at=AT - timedelta(days=6))
+    state: Any = {"after": 0, "places": {}, "orders": {"deliveries": (AT - timedelta(days=6)).isoformat()}}
+    begins: list[str] = []
+    for n in range(10):
+        run = pulled(far, state, fault=Said(6, HttpReply(503, {}, b""), is_done=False), deliveries=True)
+        listed = [json.loads(told.body) for told in run.told if isinstance(told, HttpCall) and told.path == BY_DATE]
+        begins += [told["deliveryDateFrom"] for told in listed]
+        state = run.state
+        if n == 1:
+            # That day was listed already.
+            far.tell(order_info(name, 2, "Cancelled"), is_delivery=True, at=AT - timedelta(days=6))
+        if run.error is None and "revision" in state["orders"] and state["orders"]["listing"] is None:
+            break
+    assert len(set(begins)) == LOOK_FOR // WINDOW and len(begins) < 2 * len(set(begins))
+    (fact,) = pulled(far, state, deliveries=True).asks
+    assert isinstance(fact, VoidReceipt)
+
+
+def test_however_many_ids_are_refused_a_pull_ends_and_the_next_ones_come_to_all_orders() -> None:
+    """Where the service refuses a group for each id that it does not know: then each is asked for alone."""
+    far = cloud()
+    names = [f"{ORDER[:-4]}{n:04}1" for n in range(200)]
+    far.tell(order_info(names[-1], 1))
+    plain = far.paths[TABLE_BY_ID]
+
+    def strict(told: Any) -> Any:
+        if set(told["posOrderIds"]) != {till_id(names[-1])}:
+            raise No("", "")
+        return plain(told)
+
+    far.paths[TABLE_BY_ID] = strict
+    state, asks = waits(*map(till_id, names), kind="table"), []
+    for _ in range(8):
+        far.calls.clear()
+        run = pulled(far, state)
+        assert len(far.calls) <= MAX_GROUPS and run.error is None
+        state, asks = run.state, [*asks, *run.asks]
+    assert len(asks) == 1 and len(waited(run)) == 199
+
+
+def test_an_order_with_one_senseless_id_is_told_once() -> None:
+    far, name = cloud(), ORDER + "1"
+    far.tell(order_info(name, 1) | {"posId": "none"})
+    state = {"after": 0, "places": {}, "orders": {"waiting": {name: [orders.CLOUD, "table", AT.isoformat()]}}}
+    run = pulled(far, state, days=0.1)
+    assert len(notes(run)) == 1 and name in notes(run)[0] and not waited(run)
+
+
+# What names an order
+
+
+def test_an_id_of_nothing_is_no_name_that_orders_share() -> None:
+    nothing = "00000000-0000-0000-0000-000000000000"
+    far = cloud()
+    far.tell(order_info(ORDER + "1", 1) | {"posId": nothing}, is_delivery=True)
+    (fact,) = pulled(far, deliveries=True).asks
+    assert fact.keys == (f"iiko:order:{ORDER}1",)
+    row = {"id": "1", "whenCreated": "2026-05-04 19:52:00.000", "posOrderId": nothing, "isDelivery": True}
+    assert movements.rows(Node({"transactions": [row]}))[0].order_id == ""
+
+
+@pytest.mark.parametrize("told", [None, [], {}, "x", "1"])
+def test_a_report_that_does_not_say_of_which_kind_an_order_is_is_read_all_the_same(told: Any) -> None:
+    row = {"id": "1", "whenCreated": "2026-05-04 19:52:00.000", "posOrderId": ORDER + "1", "isDelivery": told}
+    assert movements.rows(Node({"transactions": [row]}))[0].order_kind == ""
 
 
 # Options
