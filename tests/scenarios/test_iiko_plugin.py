@@ -14,13 +14,17 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adapters import iiko_plugin
+from adapters.contract import Link, WireRequest
+from adapters.iiko_plugin.orders import quote
 from gateway.books import Books as Asking
 from gateway.credentials import LinkSecret
 from gateway.exchange_log import ExchangeLog
@@ -28,7 +32,7 @@ from gateway.pos import Pos, doors
 from gateway.settings import ExchangeLogLimits, GatewaySettings, LinkSettings
 from processing.commands import IssueCard, ReadReceipt, ReadTurnover, Ref, RegisterHolder, SetPin
 from processing.errors import Busy
-from processing.results import ReceiptTold, Turnover
+from processing.results import Balance, Identified, Quoted, QuotedCard, QuotedLine, ReceiptTold, Turnover
 from processing.verify import verify
 from tests.processing.books import MONEY, MOSCOW, PINNED, PLAIN, POINTS, SLOW, Books
 from tests.scenarios.test_iiko_webhooks import event, open_cloud, pos_id
@@ -541,6 +545,29 @@ def test_a_second_payment_is_bound_by_what_the_order_has_paid_in_all(server: Ser
     assert server.books.balance(till.card) == 150_00
     strange: Json = asked | {"payments": [{"kind": "points"}], "transactionId": new_uuid()}
     server.refused("pay", 400, "bad_message", **strange, amountMinor=1)
+
+
+def test_what_wallets_may_pay_of_a_quoted_order_is_its_total_behind_the_discount_once() -> None:
+    """900.00 of 1,000.00 are left by 10 %, of which 100.00 were paid: 800.00 for points and for a gift card."""
+    wallets = [{"unit": POINTS, "name": "B", "type": "points"}, {"unit": MONEY, "name": "G", "type": "money"}]
+    link = Link(LINK, MOSCOW, ZoneInfo("Europe/Moscow"), iiko_plugin.PluginOptions().load({"wallets": wallets}))
+    told = {"orderId": new_uuid(), "card": "17", "items": [item(SOUP, 1_000_00)], "at": AT}
+    body = json.dumps(told | {"payments": [{"kind": "cash", "amountMinor": 100_00}]}).encode()
+    at = datetime(2026, 5, 4, 9, tzinfo=UTC)
+    asking = quote(WireRequest("POST", "quote", "", {}, body, "1", at), link)
+    next(asking)
+    rich = {"account": 1, "usable": ""}
+    mine = QuotedCard(card="17", unit=POINTS, scale=2, available=RICH, payable=900_00, earned=0, **rich)
+    lines = (QuotedLine(number=1, discount_minor=100_00, payable_minor=900_00, earned=0),)
+    quoted = Quoted(at=at, total_minor=900_00, discount_minor=100_00, lines=lines, cards=(mine,))
+    balances = tuple(Balance(unit=unit, scale=2, balance=RICH, available=RICH) for unit in (POINTS, MONEY))
+    person = {"holder_id": 0, "holder_name": "", "status": "active", "product": "p", "discount": "", "bonus": ""}
+    found = Identified(number="17", balances=balances, payable=((POINTS, RICH), (MONEY, RICH)), **person, **rich)
+    with pytest.raises(StopIteration) as end:
+        asking.send([quoted, found])
+    answer = json.loads(end.value.value.body)
+    assert [each["payableMinor"] for each in answer["wallets"]] == [800_00, 800_00]
+    assert (answer["totalMinor"], answer["discountMinor"]) == (900_00, 100_00)
 
 
 @on_sqlite
