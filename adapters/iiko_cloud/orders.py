@@ -25,7 +25,7 @@ from adapters.iiko_webhooks.receipts import ask_of
 from adapters.json_parsing import Node
 from adapters.parsing import bad, identifier
 from processing.commands import Command
-from processing.errors import BadMessage, ForeignStore, LinkRefused
+from processing.errors import BadMessage, BadReply, ForeignStore, LinkRefused, TooLarge
 
 TABLE_BY_ID, BY_TABLE = "/api/1/order/by_id", "/api/1/order/by_table"
 DELIVERY_BY_ID, BY_REVISION = "/api/1/deliveries/by_id", "/api/1/deliveries/by_revision"
@@ -40,6 +40,8 @@ IDS_IN_CALL = 50
 MAX_ROWS = 1_000
 # A list of orders is asked for by so much time at once: of more than about a day the service refuses it.
 WINDOW = timedelta(hours=6)
+# One that is too long to be read is asked for in halves, until it is of less than this.
+LEAST_WINDOW = timedelta(minutes=15)
 # Where the first lists begin.
 FIRST_LOOK = timedelta(days=1)
 # What was created at the end of a list may not have been in it yet; a delivery is closed long after its hour.
@@ -196,10 +198,13 @@ def _deliveries(place: Place, look: Look) -> Calling[Place]:
             reached = {"revision": max(place.revision, _revision(told)), "deliveries": look.at, "listing": None}
             return (yield from _learn(_changed(told), DELIVERY, place, look, **reached))
     began = place.listing.until if place.listing else _begin(place.deliveries, look, DELIVERIES_AGAIN)
-    for begin, end in _windows(max(began, look.at - LOOK_FOR), look.at):
-        window = {"deliveryDateFrom": _local(begin, look), "deliveryDateTo": _local(end, look)}
-        asked = {"organizationIds": look.organizations, **window, "statuses": [CLOSED, CANCELLED]}
-        told = yield from ask(BY_DATE, asked, look.link)
+    windows = list(_windows(max(began, look.at - LOOK_FOR), look.at))
+    while windows:
+        begin, end = windows.pop(0)
+        told = yield from _list(BY_DATE, "deliveryDate", begin, end, {"statuses": [CLOSED, CANCELLED]}, look)
+        if told is None:
+            windows[:0] = _halves(begin, end)
+            continue
         # What changes while the lists are read has a later revision than the first of them.
         first = place.listing or Listing(look.at, _revision(told), end)
         listing = msgspec.structs.replace(first, until=end)
@@ -223,11 +228,15 @@ def _tables(place: Place, look: Look) -> Calling[Place]:
     """Those that were opened since the last list. Whatever is not closed by now is waited for."""
     reviewed = place.reviewed or look.at
     is_due = look.at - reviewed >= REVIEW
-    for begin, end in _windows(_begin(place.tables, look, REVIEW if is_due else TABLES_AGAIN), look.at):
-        window = {"dateFrom": _local(begin, look), "dateTo": _local(end, look)}
-        asked = {"organizationIds": look.organizations, "tableIds": look.link.options["tables"], **window}
-        told = _listed((yield from ask(BY_TABLE, asked, look.link)).get("orders"))
-        place = yield from _learn(told, TABLE, place, look, tables=max(end, min(place.tables or end, look.at)))
+    windows = list(_windows(_begin(place.tables, look, REVIEW if is_due else TABLES_AGAIN), look.at))
+    while windows:
+        begin, end = windows.pop(0)
+        told = yield from _list(BY_TABLE, "date", begin, end, {"tableIds": look.link.options["tables"]}, look)
+        if told is None:
+            windows[:0] = _halves(begin, end)
+            continue
+        until = max(end, min(place.tables or end, look.at))
+        place = yield from _learn(_listed(told.get("orders")), TABLE, place, look, tables=until)
     place = msgspec.structs.replace(place, reviewed=look.at if is_due else reviewed)
     yield Found(state=look.kept(place))
     return place
@@ -243,6 +252,24 @@ def _windows(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetim
     while begin < end:
         yield begin, min(begin + WINDOW, end)
         begin += WINDOW
+
+
+def _halves(begin: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+    middle = begin + (end - begin) / 2
+    return [(begin, middle), (middle, end)]
+
+
+def _list(
+    path: str, name: str, begin: datetime, end: datetime, asked: Mapping[str, Any], look: Look
+) -> Calling[Node | None]:
+    """A list of what is between; ``None`` where that is too long to be read, and could be shorter."""
+    window = {f"{name}From": _local(begin, look), f"{name}To": _local(end, look)}
+    try:
+        return (yield from ask(path, {"organizationIds": look.organizations, **asked, **window}, look.link))
+    except (BadReply, TooLarge):
+        if end - begin < LEAST_WINDOW:
+            raise
+        return None
 
 
 def _local(at: datetime, look: Look) -> str:

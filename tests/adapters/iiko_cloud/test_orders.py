@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from adapters.iiko_webhooks import WebhookOptions
 from adapters.iiko_webhooks.events import order_of
 from adapters.iiko_webhooks.receipts import ask_of
 from adapters.json_parsing import Node, parse_json
+from adapters.parsing import MAX_BYTES
 from adapters.testing.lines import Line, Run, Said
 from processing.commands import PostReceipt, VoidReceipt
 from processing.errors import LinkDown, LinkRefused
@@ -235,6 +236,23 @@ def test_lists_of_deliveries_that_are_cut_go_on_and_nothing_that_changed_meanwhi
     assert len(set(begins)) == LOOK_FOR // WINDOW and len(begins) < 2 * len(set(begins))
     (fact,) = pulled(far, state, deliveries=True).asks
     assert isinstance(fact, VoidReceipt)
+
+
+@pytest.mark.parametrize(("path", "hours"), [(BY_DATE, 2), (BY_TABLE, 2), (BY_TABLE, 0)])
+def test_a_list_that_is_too_long_to_be_read_is_asked_for_in_halves(path: str, hours: int) -> None:
+    far, name = cloud(), "deliveryDate" if path == BY_DATE else "date"
+    far.tell(order_info(ORDER + "1", 1), is_delivery=path == BY_DATE, at=AT - timedelta(minutes=200))
+    plain = far.paths[path]
+
+    def long(told: Any) -> Any:
+        begin, end = (datetime.fromisoformat(told[name + part]) for part in ("From", "To"))
+        more = {"more": "x" * MAX_BYTES} if end - begin > timedelta(hours=hours) else {}
+        return plain(told) | more
+
+    far.paths[path] = long
+    run = pulled(far, **({"deliveries": True} if path == BY_DATE else {"tables": [TABLE]}))
+    assert (len(run.asks), run.error is None) == ((1, True) if hours else (0, False))
+    assert far.calls.count(path) < 60
 
 
 def test_however_many_ids_are_refused_a_pull_ends_and_the_next_ones_come_to_all_orders() -> None:
