@@ -190,13 +190,13 @@ def _deliveries(place: Place, look: Look) -> Calling[Place]:
     if place.revision is not None:
         asked = {"startRevision": place.revision, "organizationIds": look.organizations}
         try:
-            told = yield from ask(BY_REVISION, asked, look.link)
+            changed = yield from ask(BY_REVISION, asked, look.link)
         except LinkRefused:
             # It is of more than three hours ago. A right that is missing is told by the list.
             pass
         else:
-            reached = {"revision": max(place.revision, _revision(told)), "deliveries": look.at, "listing": None}
-            return (yield from _learn(_changed(told), DELIVERY, place, look, **reached))
+            reached = {"revision": max(place.revision, _revision(changed)), "deliveries": look.at, "listing": None}
+            return (yield from _learn(_changed(changed), DELIVERY, place, look, **reached))
     began = place.listing.until if place.listing else _begin(place.deliveries, look, DELIVERIES_AGAIN)
     windows = list(_windows(max(began, look.at - LOOK_FOR), look.at))
     while windows:
