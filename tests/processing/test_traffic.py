@@ -17,7 +17,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from processing.commands import Accrue, Amount, Command, Redeem, Ref, Transfer
+from processing.commands import Accrue, Amount, CaptureHold, Command, PlaceHold, Redeem, Ref, Transfer
 from processing.database import Database
 from processing.errors import LoyaltyError
 from processing.execute import Core
@@ -111,15 +111,16 @@ def test_lot_that_a_receipt_empties_and_fills_is_one_lot(books: Books) -> None:
     assert held(world, "a") == [("beta", False, 100)]
 
 
-@pytest.mark.parametrize(
-    "done",
-    [
-        Redeem(store=MOSCOW, keys=("done",), card=Ref("card", "f"), unit=MILES, amount=200),
-        back("done", "", cards=(use("f", 0, 200, MILES),)),
-    ],
-    ids=["redemption", "return without a sale"],
-)
-def test_void_gives_back_with_the_days_of_grace_what_no_sale_took(books: Books, done: Command[Any]) -> None:
+HELD = PlaceHold(store=MOSCOW, keys=("hold",), card=Ref("card", "f"), unit=MILES, amount=300, seconds=60)
+TAKING: dict[str, tuple[Command[Any], ...]] = {
+    "redemption": (Redeem(store=MOSCOW, keys=("done",), card=Ref("card", "f"), unit=MILES, amount=200),),
+    "capture": (HELD, CaptureHold(store=MOSCOW, keys=("done",), hold="hold", amount=200)),
+    "return without a sale": (back("done", "", cards=(use("f", 0, 200, MILES),)),),
+}
+
+
+@pytest.mark.parametrize("way", TAKING)
+def test_void_gives_back_with_the_days_of_grace_what_no_sale_took(books: Books, way: str) -> None:
     gift = adjust("gift", "f", 500, MILES, expires_days=1)
-    world = agreed(books, gift, done, timedelta(days=5), void("done"))
+    world = agreed(books, gift, *TAKING[way], timedelta(days=5), void("done"))
     assert world.books.balances(world.cards["f"])[MILES].available == 200

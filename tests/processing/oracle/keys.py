@@ -108,6 +108,7 @@ class Oracle:
             kept.programme = self.bank.card(command.card).programme
         if isinstance(command, CaptureHold):
             kept.hold, _ = self.bank.holds[command.store, command.hold]
+            kept.programme = self.bank.cards[kept.hold.card].programme
         if alike is not None:
             self.bank.alike[alike] = (self.now, kept)
         else:
