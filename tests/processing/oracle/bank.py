@@ -97,6 +97,8 @@ class Head:
 
     hold: Hold | None = None
     restored: bool = False
+    void_stamp: datetime | None = None
+    """The last void's own."""
 
     @property
     def is_fresh(self) -> bool:
