@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
+
 from processing.allocation import spread_payments
 from processing.commands import CardUse, Line, PostReceipt, Receipt
 from tests.processing.books import Short
@@ -129,6 +131,8 @@ def post(bank: Bank, command: PostReceipt) -> tuple[Answer, list[Move], Sale]:
 
 
 def find(bank: Bank, command: PostReceipt, ask: CardUse, flags: list[str]) -> Use:
+    if command.payment and ask.earn is None:
+        ask = structs.replace(ask, earn=())
     redeemed = {amount.unit: amount.amount for amount in ask.redeem}
     try:
         card = bank.card(ask.refs[0])

@@ -204,9 +204,8 @@ class Traffic:
         (store, key), hold, account = self.dice.choice(held[-4:])
         amount = max(self.dice.choice((hold.amount, hold.amount, hold.amount // 2, hold.amount + 1)), 1)
         use = CardUse(refs=(Ref("card", hold.card),), redeem=(Amount(account.unit, amount),), earn=(), hold=key)
-        return PostReceipt(
-            store=store, keys=(self.key(),), receipt=self.receipt(amount), cards=(use,), payment=self.happens(80)
-        )  # fmt: skip
+        told = self.receipt(self.dice.choice((amount, amount, amount // 2)))
+        return PostReceipt(store=store, keys=(self.key(),), receipt=told, cards=(use,), payment=self.happens(80))
 
     def receipt(self, total: int, lines: tuple[Line, ...] = (), closed_at: datetime | None = None) -> Receipt:
         self.count += 1
