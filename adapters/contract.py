@@ -465,6 +465,18 @@ class InFile(fields.Nested):
         return value if isinstance(value, FromFile) else super()._deserialize(value, *args, **settings)
 
 
+class OfLink(fields.String):
+    """An option that names another link of the same store, of this adapter: what is learned here counts as if it had
+    come there. The gateway puts that link's own options, loaded, in the place of its code."""
+
+    def __init__(self, adapter: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.adapter = adapter
+
+    def _deserialize(self, value: Any, *args: Any, **settings: Any) -> Any:
+        return value if isinstance(value, Mapping) else super()._deserialize(value, *args, **settings)
+
+
 def http(call: HttpCall) -> Calling[HttpReply]:
     """Send it; what the far side has answered."""
     reply = yield call

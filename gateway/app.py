@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from gateway import committer, metrics
 from gateway.books import Books
+from gateway.collector import settle
 from gateway.environment import COMMITTER, CONFIG, DATABASE_URL
 from gateway.exchange_log import ExchangeLog
 from gateway.logs import configure
@@ -177,4 +178,6 @@ def wsgi() -> Flask:
         from gateway.worker import start_thread  # it works with the parts of this module
 
         start_thread(own)
-    return create_app(own, Path(socket) if socket else None)
+    app = create_app(own, Path(socket) if socket else None)
+    settle()
+    return app

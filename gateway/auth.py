@@ -207,7 +207,7 @@ SCOPES: dict[str, str] = {
     "cards:read": "find and identify cards, make QR tokens",
     "cards:write": "issue, activate, block, unblock, replace cards, set PINs",
     "receipts:read": "read receipts and quote them",
-    "receipts:write": "post, void, restore, return and exchange receipts",
+    "receipts:write": "post, void, restore, return and exchange receipts; tell of those that other systems keep",
     "holds:read": "read holds",
     "holds:write": "place, capture and release holds",
     "accounts:read": "balances, lots, statements, operations",
@@ -223,7 +223,7 @@ SCOPES: dict[str, str] = {
     "chain:read": "partners, stores, units, products, links",
     "exchange:read": "the exchange log, masked",
     "audit:read": "the audit log",
-    "reports:read": "settlement between partners, liability",
+    "reports:read": "settlement between partners, liability, reconciliation of receipts",
     "queues:read": "what waits for stores and partner systems, and every attempt, masked",
     "queues:write": "pause and resume queues, requeue and skip messages",
 }

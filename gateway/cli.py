@@ -24,7 +24,8 @@ from gateway.cli_options import existing, since_instant
 from gateway.cli_programmes import programme
 from gateway.cli_queue import queue
 from gateway.cli_replay import replay_command, samples_command
-from gateway.cli_reports import report_group
+from gateway.cli_reports import reconcile_command, report_group
+from gateway.collector import settle
 from gateway.logs import configure
 from processing import migrate
 from processing.commands import Identify, IssueCard, Ref
@@ -45,6 +46,7 @@ def main() -> None:
 
 def run() -> None:
     """The console script: what an operator can mend ends with one line and exit code 2, without a trace."""
+    settle()
     try:
         main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -338,6 +340,7 @@ def accounts_command(at: str | None, config: str, database_url: str) -> None:
 
 
 main.add_command(report_group)
+main.add_command(reconcile_command)
 main.add_command(operator)
 
 

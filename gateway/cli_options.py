@@ -49,6 +49,11 @@ def since_instant(text: str) -> datetime:
     return _instant(text, -1, "--since")
 
 
+def end_instant(text: str) -> datetime:
+    """The instant at which what is past ends, likewise. Errors: ClickException."""
+    return _instant(text, -1, "--until")
+
+
 def until_instant(text: str) -> datetime:
     """The same of the time to come. Errors: ClickException."""
     return _instant(text, 1, "--until")

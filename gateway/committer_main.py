@@ -8,6 +8,7 @@ import sys
 
 from gateway import committer, metrics
 from gateway.app import from_environment
+from gateway.collector import settle
 from gateway.logs import configure
 from gateway.parent import parent_watch
 
@@ -19,6 +20,7 @@ def main() -> None:
         signal.signal(name, lambda number, _: stopped.append(number))
     is_gone = parent_watch()
     own = from_environment(os.environ)
+    settle()
     committer.serve(
         committer.listen(sys.argv[1]),
         own.core.execute,

@@ -382,7 +382,7 @@ class Delivery:
         commands = [ask for ask in found.asks if isinstance(ask, Command)]
         refused = []
         for command, outcome in zip(commands, self._core.execute(commands), strict=True):
-            if isinstance(outcome, AlreadyVoided) and not found.may_be_refused:
+            if isinstance(outcome, AlreadyVoided):
                 # What was voided since, or before it came, is settled: the same again would be told so again.
                 continue
             if not found.may_be_refused or not isinstance(outcome, Refusal | BadMessage):

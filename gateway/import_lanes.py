@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import committer
+from gateway.collector import settle
 from gateway.parent import parent_watch
 from processing.commands import Command, ReturnReceipt
 from processing.errors import Busy, TooLarge
@@ -57,6 +58,7 @@ def _serve(make: Callable[[], Core], path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     is_gone = parent_watch()
     core = make()
+    settle()
     committer.serve(committer.listen(path), core.execute, is_gone)
 
 

@@ -6,15 +6,15 @@ path inside it, what was found and what was expected. Numbers with a point never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from marshmallow import Schema, ValidationError
 
-from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays, FromFile, InFile
+from adapters.contract import ADVANCE, LINE_DISCOUNT, Adapter, FiscalWays, FromFile, InFile, OfLink
 from adapters.declarative import Declared
 from adapters.registry import ADAPTERS
 from gateway import credentials, far_side, programmes
@@ -279,7 +279,7 @@ class _Reading:
             msgspec.convert(self._gateway(gateway) if gateway else {}, GatewaySettings),
             chain,
             {programme.code: programme for programme in said},
-            {link.code: link for link in links},
+            {link.code: self._with_named(link, links) for link in links},
             self._fiscal[REST],
             self._adapters,
             self._documents,
@@ -501,6 +501,25 @@ class _Reading:
             delivery=msgspec.convert(_together(delivery, value["delivery"]), DeliverySettings),
             user=value["credentials"]["user"],
         )
+
+    def _with_named(self, link: LinkSettings, links: Sequence[LinkSettings]) -> LinkSettings:
+        """The link with the options of those that its own options name, in the place of their codes."""
+        adapter = self._adapters.get(link.adapter)
+        named = (
+            {name: each for name, each in adapter.options().fields.items() if isinstance(each, OfLink)}
+            if adapter
+            else {}
+        )
+        options = dict(link.options)
+        for name, option in named.items():
+            if code := options.get(name):
+                known = {
+                    each.code: each for each in links if (each.adapter, each.store) == (option.adapter, link.store)
+                }
+                what = f"a link of {option.adapter} and of this store"
+                self.problems.check_known(f"links/{link.code}.yaml", ("options", name), what, code, known)
+                options[name] = known[code].options if code in known else {}
+        return replace(link, options=options) if named else link
 
     def _secrets(self, document: _Document) -> tuple[LinkSecret, ...]:
         value = document.value

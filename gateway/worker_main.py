@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from gateway.app import from_environment
+from gateway.collector import settle
 from gateway.logs import configure
 from gateway.parent import end_with_parent
 from gateway.worker import run_both, stopped_by_signals
@@ -15,6 +16,7 @@ def main() -> None:
     is_stopped = stopped_by_signals()
     end_with_parent()
     own = from_environment(os.environ)
+    settle()
     run_both(own, is_stopped)
     own.database.dispose()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeGuard
 
@@ -38,8 +37,7 @@ _decode_answer: Any = msgspec.json.Decoder(AnyStoredResult).decode
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Claim:
+class Claim(msgspec.Struct):
     """A request key, locked. ``answer`` is the stored one as JSON, ``result`` the same decoded.
 
     ``stamp`` is the till's time of the newest attempt that is known, ``void_stamp`` the last void's own. State
@@ -62,6 +60,12 @@ class Claim:
     def is_fresh(self) -> bool:
         """Nobody has used this key before, or nothing came of it."""
         return self.state == NONE and self.stamp is None and self.same_as is None
+
+    def admits(self, stamp: datetime | None) -> bool:
+        """Whether an attempt comes after what ended the receipt; without a till's stamp it never comes after a void."""
+        if self.state == NONE:
+            return stamp is None or self.stamp is None or stamp >= self.stamp
+        return stamp is not None and self.stamp is not None and stamp > self.stamp
 
     def stored(self) -> Result:
         """The answer given when this key was settled."""
@@ -121,5 +125,7 @@ def named_keys(command: Command[Any]) -> Iterator[tuple[str, str]]:
         yield command.sale_store or command.store, command.sale
     elif isinstance(command, (CaptureHold, ReleaseHold)) and not is_lock(command):
         yield command.store, command.hold
+    elif isinstance(command, PlaceHold) and command.pays:
+        yield command.store, command.pays
     elif isinstance(command, DecideAdjustment):
         yield command.store, command.adjustment

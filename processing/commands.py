@@ -47,6 +47,7 @@ from processing.results import (
     PaidOut,
     PinSet,
     Quoted,
+    ReceiptLearned,
     ReceiptPosted,
     ReceiptRestored,
     ReceiptReturned,
@@ -322,10 +323,12 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     this account before is released. Without keys it is the owner's lock: asked again it is placed anew, and it is
     named by its card and owner. ``others`` are further names of the card, tried when ``card`` leads nowhere.
     ``order_minor``: no more than the programme lets points pay of it; ``receipt``: the same of an order whose goods
-    are known, at the sums that are about to be paid, and the answer tells which lines it would pay. ``supersede``: the
-    key names what is held for one order, be it placed, changed, given up and placed again; without it a key names one
-    hold for ever.
-    Errors: as PostReceipt for the card; InsufficientPoints, LimitExceeded, BadAmount, WalletMerging.
+    are known, at the sums that are about to be paid, and the answer tells which lines it would pay. ``paid_minor``:
+    what points have paid of that order before, in money. ``supersede``: the key names what is held for one order, be it
+    placed, changed, given up and placed again; without it a key names one hold for ever. ``pays`` is the key of the
+    receipt for whose attempt of ``stamp`` it is placed: where that was voided nothing is held, and what the owner held
+    stays.
+    Errors: as PostReceipt for the card; InsufficientPoints, LimitExceeded, BadAmount, WalletMerging, AlreadyVoided.
     """
 
     keys: tuple[str, ...] = ()
@@ -337,8 +340,11 @@ class PlaceHold(Command[HoldPlaced], frozen=True, tag=True, kw_only=True):
     owner: str = ""
     order_minor: int | None = None
     receipt: Receipt | None = None
+    paid_minor: int = 0
     supersede: bool = False
     pin: str = ""
+    pays: str = ""
+    stamp: datetime | None = None
 
 
 class CaptureHold(Command[HoldCaptured], frozen=True, tag=True, kw_only=True):
@@ -678,6 +684,34 @@ class LearnGoods(Command[GoodsLearned], frozen=True, tag=True, kw_only=True):
     category: str | None = None
 
 
+# Receipts of other systems -----------------------------------------------------------------------------------
+
+
+class LearnReceipt(Command[ReceiptLearned], frozen=True, tag=True, kw_only=True):
+    """A receipt that another system keeps, told afterwards: it moves nothing, and is compared with what tills booked.
+
+    ``document`` is the other system's own name of it, ``card_ref`` its name of the card (no number or phone: an id of
+    its own, such as a GUID). ``redeemed`` and ``earned`` are minor units of ``unit`` that the receipt says it took off
+    the card and brought to it; of a return, what it gives back and takes back. ``sale`` is the document that a return
+    is about. ``at`` is when it was closed. ``withdrawn``: it counts no more; one that nobody knows stays unknown.
+    A key names the document, and other content under it is newer.
+    Errors: BadMessage, BadAmount, TooLarge, UnitNotFound.
+    """
+
+    document: str
+    unit: str
+    at: datetime
+    card_ref: Ref | None = None
+    redeemed: int = 0
+    earned: int = 0
+    is_return: bool = False
+    sale: str = ""
+    till: str = ""
+    total_minor: int | None = None
+    lines: tuple[Line, ...] = ()
+    withdrawn: bool = False
+
+
 # Outside systems -------------------------------------------------------------------------------------------
 
 
@@ -891,6 +925,7 @@ AnyCommand = (
     | Adjust
     | DecideAdjustment
     | LearnGoods
+    | LearnReceipt
     | Subscribe
 )
 AnyQuery = (

@@ -25,6 +25,7 @@ from processing import (
     goods,
     holders,
     holds,
+    learned_receipts,
     ledger,
     merging,
     outbox,
@@ -55,6 +56,7 @@ from processing.commands import (
     GiveConsent,
     IssueCard,
     LearnGoods,
+    LearnReceipt,
     MergeHolders,
     PayOut,
     PlaceHold,
@@ -127,6 +129,7 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
     Adjust: accounts.adjust,
     DecideAdjustment: accounts.decide_adjustment,
     LearnGoods: goods.learn_goods,
+    LearnReceipt: learned_receipts.learn_receipt,
     Subscribe: subscribers.subscribe,
 }
 

@@ -174,17 +174,17 @@ class Reader:
             asking = self._span(begin, end)
             if self.database.is_sqlite:
                 run(self.connection, [(statement, asking) for statement in _LINE_UP])
-            for unit, *ends, amount in self._rows(FLOWS, asking):
+            for unit, *ends, amount in self.rows(FLOWS, asking):
                 found[Flow(unit, End(*ends[:3]), End(*ends[3:]))] += amount
         return found
 
     def held(self, at: datetime, now: datetime) -> Counter[Held]:
         """What lots held at an instant: what they hold now, less what was booked since. Errors: TooLarge."""
         found: Counter[Held] = Counter()
-        for *lots, amount in self._rows(LOTS_HOLD, {"unit": self.unit}):
+        for *lots, amount in self.rows(LOTS_HOLD, {"unit": self.unit}):
             found[Held(*lots)] += amount
         got = self.got(at, max(at, now))
-        for *lots, amount in self._rows(LOTS_GOT, self._span(max(at, now), max(at, now) + _LATER)):
+        for *lots, amount in self.rows(LOTS_GOT, self._span(max(at, now), max(at, now) + _LATER)):
             got[Held(*lots)] += amount
         found.subtract(got)
         return found
@@ -193,7 +193,7 @@ class Reader:
         """What lots got in a span, less what they gave. Errors: TooLarge."""
         found: Counter[Held] = Counter()
         for begin, end in slices(since, until):
-            for *lots, amount in self._rows(LOTS_GOT, self._span(begin, end)):
+            for *lots, amount in self.rows(LOTS_GOT, self._span(begin, end)):
                 found[Held(*lots)] += amount
         return found
 
@@ -201,7 +201,7 @@ class Reader:
         instant = self.database.instant
         return {"since": instant(since), "until": instant(until), "unit": self.unit}
 
-    def _rows(self, statement: Statement, asking: Mapping[str, Any]) -> list[Any]:
+    def rows(self, statement: Statement, asking: Mapping[str, Any]) -> list[Any]:
         if self.seconds is not None and time.monotonic() - self.started > self.seconds:
             raise TooLarge(f"more than can be read in {self.seconds} seconds: ask for a shorter period")
         (rows,) = run(self.connection, [(statement, asking)])

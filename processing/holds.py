@@ -15,7 +15,7 @@ from processing.cards import check_pin, check_usable, pays_with_pin
 from processing.claims import POSTED, TOMBSTONE, Claim, is_lock
 from processing.commands import MAX_HOLD_SECONDS, CaptureHold, PlaceHold, ReleaseHold
 from processing.directory import REDEEMED
-from processing.errors import BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
+from processing.errors import AlreadyVoided, BadAmount, HoldEnded, HoldExpired, LimitExceeded, WalletMerging
 from processing.goods import completed
 from processing.keys import content, once
 from processing.lots import Move, available, draw
@@ -28,7 +28,7 @@ from processing.programme.payment import allowed, payable_points
 from processing.programme.payment import limit as payment_limit
 from processing.results import HoldCaptured, HoldPlaced, HoldReleased, PaidLine
 from processing.state import CAPTURED, OPEN, RELEASED, Account, Card, Hold, State, card_names
-from processing.units import MAX_AMOUNT
+from processing.units import MAX_AMOUNT, points_worth
 
 NOTHING, ORPHAN = "nothing", "orphan"
 # How the key of a lock begins, which nobody has named.
@@ -39,8 +39,11 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
     """Set aside value of the card's account until the deadline."""
 
     def do() -> tuple[HoldPlaced, int | None]:
+        if not 0 <= command.paid_minor <= MAX_AMOUNT:
+            raise BadAmount("what was paid before is an amount", unit=command.unit)
         if not 1 <= command.seconds <= MAX_HOLD_SECONDS:
             raise BadAmount(f"a hold lasts 1 to {MAX_HOLD_SECONDS} seconds", unit=command.unit)
+        _check_not_voided(state, command)
         card = state.card(card_names(command))
         check_usable(card, state.now)
         check_pin(state, card, command.pin)
@@ -92,6 +95,14 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced:
     return once(state, command, HoldPlaced, do, lambda head: command.supersede and _is_gone(state, command, head))
 
 
+def _check_not_voided(state: State, command: PlaceHold) -> None:
+    """Errors: AlreadyVoided where the attempt that the hold is to pay was none: it must not end what others hold."""
+    if command.pays:
+        receipt = state.head(state.store(command.store).id, command.pays)
+        if not receipt.is_fresh and receipt.state != POSTED and not receipt.admits(command.stamp):
+            raise AlreadyVoided("this attempt of the receipt was voided")
+
+
 def _is_gone(state: State, command: PlaceHold, head: Claim) -> bool:
     """Whether another hold may take the place of what was held under the key: not where a receipt has used it."""
     hold = _held_under(state, head)
@@ -134,7 +145,8 @@ def _amount(state: State, command: PlaceHold, card: Card, account: Account, free
     if programme.unit == account.unit and (command.receipt is not None or command.order_minor is not None):
         today = local_day(state.now, state.store(command.store).zone)
         facts = state.pasts.facts(card.wallet_id, programme, today)
-        limit = _payable(state, programme, command, facts, free)
+        before = points_worth(command.paid_minor, programme.point_price_millionths)
+        limit = max(_payable(state, programme, command, facts, free) - before, 0)
         step = programme.document.payment.step if command.receipt is not None else 1
     if command.amount is None:
         return max(min(free, limit), 0)

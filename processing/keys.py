@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,11 +32,18 @@ def content(state: State, command: Command[Any]) -> str:
     """
     if command.content:
         return command.content
-    unlike: dict[str, Any] = {name: none for name, none in (("stamp", None), ("pin", "")) if hasattr(command, name)}
-    if isinstance(command, PostReceipt):
-        unlike["cards"] = tuple(msgspec.structs.replace(use, pin="") for use in command.cards)
-    bare = msgspec.structs.replace(command, keys=(), actor="", **unlike)
+    bare = msgspec.structs.replace(command, **_unlike(type(command)))
+    if isinstance(bare, PostReceipt) and any(use.pin for use in bare.cards):
+        without_pins = tuple(msgspec.structs.replace(use, pin="") for use in bare.cards)
+        bare = msgspec.structs.replace(bare, cards=without_pins)
     return state.vault.blind_index("content", _encode(bare).decode()).hex()
+
+
+@cache
+def _unlike(kind: type[Command[Any]]) -> dict[str, Any]:
+    """The fields of a command that do not count, each with what stands in its place."""
+    nothing: dict[str, Any] = {"keys": (), "actor": "", "stamp": None, "pin": ""}
+    return {name: none for name, none in nothing.items() if name in kind.__struct_fields__}
 
 
 def replay(state: State, claim: Claim, command: Command[Any], expected: type[R]) -> R:

@@ -304,7 +304,8 @@ def _keep_hold(state: State, row: Row) -> None:
     undone, *told, lot_id, amount = row
     hold = state.holds.setdefault(told[0], Hold(*told))
     hold.is_undone = hold.is_undone or bool(undone)
-    if lot_id is not None and lot_id not in hold.pins:
+    # A lock that was drawn stays open with pins of nothing, on lots that may be gone (state.unlock).
+    if amount and lot_id not in hold.pins:
         hold.pins[lot_id] = amount
         account.lots[lot_id].held += amount
 
@@ -590,6 +591,7 @@ def _changed(state: State) -> dict[Table, list[dict[str, Any]]]:
         tables.tally: state.tallies.rows(),
         tables.goods: list(state.learned_goods.values()),
         tables.goods_name: list(state.learned_names.values()),
+        tables.learned_receipt: list(state.learned_receipts.values()),
     }
 
 
@@ -609,6 +611,7 @@ UPSERTED = frozenset(
         tables.membership,
         tables.goods,
         tables.goods_name,
+        tables.learned_receipt,
         tables.subscriber,
     }
 )

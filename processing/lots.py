@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(slots=True)
-class Lot:
+class Lot(msgspec.Struct):
     """``price_millionths``: what one minor unit settles at, in millionths of a minor unit of money.
 
     ``held`` is what open holds pin of it; nobody else takes that.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+import msgspec
 
 from processing.allocation import Share
 from processing.commands import Amount, CardUse, PostReceipt, ReturnReceipt
@@ -29,8 +30,7 @@ HOLD_ENDED, HOLD_LATE = "hold_ended", "hold_late"
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
-@dataclass(slots=True)
-class Use:
+class Use(msgspec.Struct):
     """One card's part in a receipt while it is being decided. ``card`` is None for suspense."""
 
     ask: CardUse
@@ -39,11 +39,11 @@ class Use:
     earns: bool
     hold: Hold | None = None
     # Of ``active``: looked at a dozen times a receipt.
-    programme: Programme | None = field(init=False)
-    redeemed: dict[str, int] = field(default_factory=dict)
-    gained: dict[str, int] = field(default_factory=dict)
+    programme: Programme | None = None
+    redeemed: dict[str, int] = {}
+    gained: dict[str, int] = {}
     # What the receipt brought in all: gained by the programme and loaded with money.
-    earned: dict[str, int] = field(default_factory=dict)
+    earned: dict[str, int] = {}
     # What the programme's rules see of the wallet, and the tier it was in before this receipt.
     facts: Facts = NOTHING_KNOWN
     membership: Membership | None = None
@@ -56,21 +56,20 @@ class Use:
         return self.card.product if self.card else ""
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(msgspec.Struct):
     """What a receipt will book, worked out before anything is changed."""
 
-    postings: list[Posting] = field(default_factory=list)
+    postings: list[Posting] = []
     # What comes back from expiry first, by instant: the fact happened before it.
-    unexpired: dict[datetime, list[Posting]] = field(default_factory=dict)
-    drawn: list[Share] = field(default_factory=list)
-    gained: list[Share] = field(default_factory=list)
-    loaded: list[Share] = field(default_factory=list)
-    extended: list[Extended] = field(default_factory=list)
+    unexpired: dict[datetime, list[Posting]] = {}
+    drawn: list[Share] = []
+    gained: list[Share] = []
+    loaded: list[Share] = []
+    extended: list[Extended] = []
     # What each hold has paid; None for one that was named only, and is let go.
-    holds: list[tuple[Hold, int | None]] = field(default_factory=list)
+    holds: list[tuple[Hold, int | None]] = []
     # What this operation has moved into debts and out of them, by lot.
-    repaid: dict[int, int] = field(default_factory=dict)
+    repaid: dict[int, int] = {}
 
 
 def check_amounts(directory: Directory, ask: CardUse) -> None:

@@ -26,7 +26,7 @@ from processing.programme.payment import Payable, allowed, payable
 from processing.reading import Reading
 from processing.records import read_hold
 from processing.results import Balance, PaidLine, Quoted, QuotedCard, QuotedLine
-from processing.units import MAX_AMOUNT
+from processing.units import MAX_AMOUNT, points_worth
 from processing.wording import card_texts
 
 
@@ -145,7 +145,8 @@ def _payable(use: _Use, limit: int) -> int:
     free = max(use.balance.available, 0) + use.held
     if free < said.least:
         return 0
-    most = min(free, limit, allowed(use.programme, use.facts))
+    before = points_worth(use.ask.paid_minor, use.programme.point_price_millionths)
+    most = max(min(free, limit - before, allowed(use.programme, use.facts)), 0)
     return most - most % said.step
 
 

@@ -98,7 +98,7 @@ def _versioned(
         _reverse(state, command, head, SUPERSEDED)
         head.settle(NONE, head.stored(), None, stamp)
         flags.append(SUPERSEDED)
-    elif not head.is_fresh and not _is_newer(head, command.stamp):
+    elif not head.is_fresh and not head.admits(command.stamp):
         raise AlreadyVoided("this attempt of the receipt was voided")
     result = post(state, command, flags)
     head.content = content(state, command)
@@ -135,13 +135,6 @@ def _seen(head: Claim, stamp: datetime) -> None:
     if head.stamp is None or stamp > head.stamp:
         head.stamp = stamp
         head.is_changed = True
-
-
-def _is_newer(head: Claim, stamp: datetime | None) -> bool:
-    """Whether an attempt comes after what ended the receipt; without a till's stamp it never comes after a void."""
-    if head.state == NONE:
-        return stamp is None or head.stamp is None or stamp >= head.stamp
-    return stamp is not None and head.stamp is not None and stamp > head.stamp
 
 
 # Voiding ---------------------------------------------------------------------------------------------------

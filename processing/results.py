@@ -784,6 +784,14 @@ class GoodsLearned(Result, frozen=True, tag=True, kw_only=True):
     at: datetime
 
 
+class ReceiptLearned(Result, frozen=True, tag=True, kw_only=True):
+    """``is_known``: it counts; not when it was withdrawn."""
+
+    document: str
+    at: datetime
+    is_known: bool = True
+
+
 def cards_of(result: Result) -> tuple[CardMovement, ...]:
     """The movements that any stored result tells of; what went to suspense moved no card."""
     cards = getattr(result, "cards", None)
@@ -830,6 +838,7 @@ AnyStoredResult = (
     | Adjusted
     | AdjustmentDecided
     | GoodsLearned
+    | ReceiptLearned
     | Subscribed
 )
 AnyRead = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -42,8 +42,7 @@ OPEN, CAPTURED, RELEASED, HOLD_EXPIRED = "open", "captured", "released", "expire
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Card:
+class Card(msgspec.Struct):
     id: int
     wallet_id: int
     product: str
@@ -57,21 +56,19 @@ class Card:
     pin_tries: int = 0
 
 
-@dataclass(slots=True)
-class Account:
+class Account(msgspec.Struct):
     """A wallet's account in one unit, with its lots by id: the open ones, and those that old operations name."""
 
     id: int
     wallet_id: int
     unit: str
     balance: int
-    lots: dict[int, Lot] = field(default_factory=dict)
+    lots: dict[int, Lot] = {}
     kind: str = "wallet"
     partner_id: int | None = None
 
 
-@dataclass(slots=True)
-class Hold:
+class Hold(msgspec.Struct):
     """Value set aside until a deadline. ``pins``: how much of which lot, while it is open."""
 
     id: int
@@ -86,7 +83,7 @@ class Hold:
     until: datetime
     ended_at: datetime | None
     operation_id: int | None
-    pins: dict[int, int] = field(default_factory=dict)
+    pins: dict[int, int] = {}
     # What captured it has been reversed since.
     is_undone: bool = False
 
@@ -96,8 +93,7 @@ class Hold:
         return self.state == RELEASED or (self.state == CAPTURED and not self.is_undone)
 
 
-@dataclass(slots=True)
-class Wallet:
+class Wallet(msgspec.Struct):
     """``merged_into``: where it went; ``merging_into``: where it goes when its holds have ended."""
 
     id: int
@@ -106,8 +102,7 @@ class Wallet:
     created_at: datetime
 
 
-@dataclass(slots=True)
-class Earlier:
+class Earlier(msgspec.Struct):
     """An operation as those look back at it that undo it or go on from it."""
 
     kind: str
@@ -116,8 +111,7 @@ class Earlier:
     booked_at: datetime
 
 
-@dataclass(slots=True, frozen=True)
-class Returned:
+class Returned(msgspec.Struct, frozen=True):
     """A return that stands: its operation, and the sold lines that came back, as its receipt tells them."""
 
     operation_id: int
@@ -125,8 +119,7 @@ class Returned:
     activity: tuple[Activity, ...] = ()
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(msgspec.Struct):
     """A correction that waits for a second person."""
 
     asked: Adjust
@@ -158,8 +151,7 @@ class Pending:
         }
 
 
-@dataclass(slots=True, frozen=True)
-class Posting:
+class Posting(msgspec.Struct, frozen=True):
     """One entry to be; an entry of a wallet's account names the lot."""
 
     account_id: int
@@ -169,8 +161,7 @@ class Posting:
     lot: Lot | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class Booked:
+class Booked(msgspec.Struct, frozen=True):
     """An entry of an earlier operation, as a reversal needs it."""
 
     account_id: int
@@ -243,9 +234,10 @@ class State:
     changed_lots: dict[int, Lot] = field(default_factory=dict)
     changed_holds: dict[int, Hold] = field(default_factory=dict)
     changed_wallets: dict[int, Wallet] = field(default_factory=dict)
-    # Rows by primary key: of goods that are told twice the later counts.
+    # Rows by primary key: of goods or receipts that are told twice the later counts.
     learned_goods: dict[str, dict[str, Any]] = field(default_factory=dict)
     learned_names: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    learned_receipts: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -306,7 +298,7 @@ class State:
 
     def lay_aside(self, claim: Claim) -> None:
         """Make a key free for something new; what it stood for is known by the key and its time from then on."""
-        kept = replace(claim, key=f"{claim.key}@{claim.stamp}", is_changed=True)
+        kept = msgspec.structs.replace(claim, key=f"{claim.key}@{claim.stamp}", is_changed=True)
         self.claims[kept.store_id, kept.key] = kept
         claim.state, claim.content, claim.stamp, claim.operation_id = NONE, None, None, None
         claim.answer = claim.result = claim.void_stamp = None

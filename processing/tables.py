@@ -363,6 +363,30 @@ goods_name = Table(
     Column("code", String(64), nullable=False),
 )
 
+# Receipts that other systems keep: what they say a receipt took and brought, to compare it with what was booked.
+learned_receipt = Table(
+    "learned_receipt",
+    metadata,
+    Column("store_id", BigInteger, primary_key=True, autoincrement=False),
+    # What the other system calls it, and the card.
+    Column("document", String(64), primary_key=True),
+    Column("card_scheme", String(32)),
+    Column("card_value", String(64)),
+    Column("at", Instant, nullable=False),
+    Column("unit", String(16), nullable=False),
+    Column("redeemed", BigInteger, nullable=False),
+    Column("earned", BigInteger, nullable=False),
+    Column("is_return", Boolean, nullable=False),
+    # Of a return, the document of the sale.
+    Column("sale", String(64), nullable=False),
+    Column("till", String(64), nullable=False),
+    Column("total_minor", BigInteger),
+    Column("lines", Document, nullable=False),
+    # It counts no more.
+    Column("is_withdrawn", Boolean, nullable=False),
+    Index(None, "store_id", "at"),
+)
+
 # The books -------------------------------------------------------------------------------------------------
 
 request_key = Table(

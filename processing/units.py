@@ -20,6 +20,8 @@ MAX_AMOUNT = 10**15
 HUNDREDTHS_OF_PERCENT = 10_000
 MILLION = 1_000_000
 THOUSAND = 1_000
+# Digits after the point of a quantity in pieces.
+QUANTITY_SCALE = 3
 # What money settles at, and points of no programme: one minor unit of money for each, in millionths.
 PAR_MILLIONTHS = MILLION
 

@@ -16,22 +16,30 @@ from adapters.contract import Calling, Link
 from adapters.iiko.answers import moment
 from adapters.iiko_cloud.calls import LOYALTY, ask
 from adapters.iiko_cloud.guests import Guest, organization
+from adapters.iiko_webhooks.events import identity
 from adapters.json_parsing import Node
 from adapters.parsing import bad, day, identifier
 from processing.commands import Accrue, Amount, Redeem, Ref
-from processing.errors import BadReply
+from processing.errors import BadMessage, BadReply
 
 PAGE, MAX_PAGES = 100, 20
 MAX_COMMENT, MAX_ORDER = 4_000, 20
 # How far their clock may be from ours.
 CLOCKS_APART = timedelta(hours=1)
 Fact = Accrue | Redeem
+# Of an order, as ``isDelivery`` tells them.
+TABLE, DELIVERY = "table", "delivery"
+KINDS = {False: TABLE, True: DELIVERY}
 _OURS = re.compile(r"\btillgate ([0-9]{1,20})\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """A row of the report. ``amount`` in minor units with its sign; ``None`` where the row does not tell it."""
+    """A row of the report. ``amount`` in minor units with its sign; ``None`` where the row does not tell it.
+
+    ``order`` is the number of the order that it belongs to, ``order_id`` the till's id of it, ``order_kind`` whether it
+    is of a table or a delivery; empty where the row does not tell.
+    """
 
     id: str
     wallet: str
@@ -39,6 +47,8 @@ class Movement:
     comment: str
     order: str
     on: date
+    order_id: str = ""
+    order_kind: str = ""
 
     def is_by(self, message_id: int, wallet: str) -> bool:
         """Whether this message of our outbox has caused it in this wallet; a row need not tell its wallet."""
@@ -126,7 +136,17 @@ def _read(row: Node) -> Movement:
         row.get("comment").text(MAX_COMMENT),
         re.sub(r"\W", "", row.get("orderNumber").text())[:MAX_ORDER],
         day(row.get("whenCreated").text(), row.get("whenCreated").where),
+        _order_id(row.get("posOrderId")),
+        KINDS.get(row.get("isDelivery").value, ""),
     )
+
+
+def _order_id(told: Node) -> str:
+    """One that is none is not worth a guest's report."""
+    try:
+        return identity(told)
+    except BadMessage:
+        return ""
 
 
 def moved(row: Node) -> int | None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
+from adapters.contract import OfLink
 from adapters.iiko.options import MAX_WALLETS, UUID
 
 MAX_PRODUCTS = 64
+MAX_TABLES = 500
 # What of a person is told to iiko, and what may be learned from it. The phone names a guest and is always told.
 PERSON = ("name", "email", "birthday")
 # Statuses of the filters of webhooks (docs/adapters/iiko_cloud.md, "Webhooks").
@@ -78,6 +80,9 @@ class IikoCloudOptions(Schema):
     person = some_of(PERSON, load_default=lambda: ["name"])
     learn = some_of(PERSON, load_default=list)
     webhooks = fields.Nested(WebhookOptions, load_default=None, allow_none=True)
+    orders_of = OfLink("iiko_webhooks", load_default=None, allow_none=True)
+    deliveries = fields.Boolean(load_default=False)
+    tables = fields.List(a_uuid(), load_default=list, validate=validate.Length(0, MAX_TABLES))
     call_every_seconds = a_whole(1, 10, 1)
     timeout_seconds = a_whole(1, 60, 15)
     look_back_days = a_whole(1, 366, 31)
@@ -89,6 +94,13 @@ class IikoCloudOptions(Schema):
             told = [wallet[name] for wallet in data["wallets"]]
             if len(set(told)) < len(told):
                 raise ValidationError(f"each wallet has a {name} of its own", "wallets")
+
+    @validates_schema
+    def _orders_are_somebodys(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        if data["orders_of"] is None and (data["deliveries"] or data["tables"]):
+            raise ValidationError(
+                "missing, expected the link of iiko_webhooks that says how orders are booked", "orders_of"
+            )
 
 
 def wallets_of(options: Mapping[str, Any], unit: Any = None) -> Iterator[Mapping[str, Any]]:

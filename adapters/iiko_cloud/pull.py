@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.contract import Calling, Found, Job, Link, read
-from adapters.iiko_cloud import guests, movements
+from adapters.iiko_cloud import guests, movements, orders
 from adapters.iiko_cloud.calls import Refused, ask
 from adapters.iiko_cloud.guests import Guest, organization
 from adapters.iiko_cloud.movements import Movement, Place
@@ -42,7 +42,10 @@ def pull(job: Job, link: Link) -> Calling[None]:
             state = yield from _look_after(job, wallet, state, link)
         yield Found(state=state)
     if len(told.wallets) < link.options["guests_per_pull"]:
-        yield Found(state={**state, "after": 0})
+        state = {**state, "after": 0}
+        yield Found(state=state)
+    if link.options["orders_of"] is not None:
+        yield from orders.pull(job, state, link)
 
 
 def _check_webhooks(link: Link) -> Calling[None]:
@@ -70,14 +73,16 @@ def _look_after(job: Job, wallet: WalletTold, state: State, link: Link) -> Calli
         return state
     if learned := _learned(guest, wallet, link):
         yield Found(learned, may_be_refused=True)
-    if not any(_differ(wallet, guest, shown, link) for shown in wallets_of(link.options)):
+    is_apart = any(_differ(wallet, guest, shown, link) for shown in wallets_of(link.options))
+    if not is_apart and link.options["orders_of"] is None:
         return state
     place = Place(*state["places"].get(str(wallet.account), (0, "")))
     moved, place = yield from movements.behind(guest, place, link)
-    yield from _reconcile(job, wallet, guest, moved, link)
+    yield from _reconcile(job, wallet, guest, moved, is_apart, link)
     others = {name: at for name, at in state["places"].items() if name != str(wallet.account)}
     places = {**others, str(wallet.account): [place.revision, place.last]}
-    return {**state, "places": dict(list(places.items())[-MAX_PLACES:])}
+    state = {**state, "places": dict(list(places.items())[-MAX_PLACES:])}
+    return dict(orders.named(moved, job.at, state)) if link.options["orders_of"] is not None else state
 
 
 def _learned(guest: Guest, wallet: WalletTold, link: Link) -> tuple[EnrolHolder, ...]:
@@ -101,11 +106,19 @@ def _differ(wallet: WalletTold, guest: Guest, shown: Mapping[str, Any], link: Li
     return there != ours and not (there == has and guests.usable(wallet, link))
 
 
-def _reconcile(job: Job, wallet: WalletTold, guest: Guest, moved: Sequence[Movement], link: Link) -> Calling[None]:
-    """Book what others have moved; what differs nevertheless is told."""
-    for shown in wallets_of(link.options):
-        if booked := movements.facts(moved, shown, wallet.account, link):
-            yield Found(booked)
+def _reconcile(
+    job: Job, wallet: WalletTold, guest: Guest, moved: Sequence[Movement], is_apart: bool, link: Link
+) -> Calling[None]:
+    """Book what others have moved; what differs nevertheless is told, by what iiko has after that."""
+    booked = [
+        fact for shown in wallets_of(link.options) for fact in movements.facts(moved, shown, wallet.account, link)
+    ]
+    if booked:
+        yield Found(tuple(booked))
+    if not is_apart:
+        return
+    if booked:
+        guest = (yield from guests.look({"type": "id", "id": guest.id}, link)) or guest
     told = yield from read(ReadWallets(accounts=(wallet.account,)))
     for now in (guests.as_of(each, job.at) for each in told.wallets):
         for shown in wallets_of(link.options):

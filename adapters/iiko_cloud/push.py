@@ -1,12 +1,13 @@
 """Messages of the outbox -> guests, cards and wallets of iikoCard. Each looks first at what is there.
 
 A wallet is written only where it shows another balance than ours and no movement in its report is this message's
-(docs/adapters/iiko_cloud.md, "A movement happens once").
+(docs/adapters/iiko_cloud.md, "A movement happens once"); where others' movements are booked, by the balance that has
+all of them in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,11 +18,13 @@ from adapters.iiko_cloud.calls import LOYALTY, ask, write
 from adapters.iiko_cloud.guests import Guest, organization
 from adapters.iiko_cloud.options import wallets_of
 from processing.commands import ReadWallets
-from processing.errors import LinkDown, LinkRefused
+from processing.errors import LinkDown, LinkRefused, NotYet
 from processing.events import BALANCE_CHANGED, CARD_CHANGED, HOLDER_CHANGED, instant_of
 from processing.results import WalletTold
 
 TEST, ERASED = "test", "erased"
+# So often a wallet that moves meanwhile is read, and then again in so many seconds.
+MAX_LOOKS, MOVING_SECONDS = 3, 10
 
 
 def push(job: Job, link: Link) -> Calling[None]:
@@ -119,12 +122,44 @@ def _level(
     moved = yield from movements.since(guest, _begin(job, message, shown, link), job.at, link)
     if any(each.is_by(message.id, shown["id"]) for each in moved):
         return
-    if booked := movements.facts(moved, shown, wallet.account, link):
-        yield Found(booked)
+    if shown["book_from"]:
+        there = yield from _booked(job, message, wallet, guest, there, moved, shown, link)
+        if there is None:
+            return
         now = (yield from _wallet(job, message)) or wallet
         ours = spendable(now, shown["unit"], link) if is_first else 0
     if ours != there:
         yield from _move(ours - there, message, guest, shown, link)
+
+
+def _booked(
+    job: Job,
+    message: Message,
+    wallet: WalletTold,
+    guest: Guest,
+    there: int,
+    moved: Sequence[movements.Movement],
+    shown: Mapping[str, Any],
+    link: Link,
+) -> Calling[int | None]:
+    """Book what others have moved; the balance at iiko when all of that was in it and nothing else. ``None``: the
+    message's own movement has come meanwhile.
+
+    So it is read before a report and after it, and is the same. Errors: NotYet where it never stands still.
+    """
+    for look in range(MAX_LOOKS):
+        if look:
+            moved = yield from movements.since(guest, _begin(job, message, shown, link), job.at, link)
+            if any(each.is_by(message.id, shown["id"]) for each in moved):
+                return None
+        if booked := movements.facts(moved, shown, wallet.account, link):
+            yield Found(booked)
+        found = yield from guests.look({"type": "id", "id": guest.id}, link)
+        seen = found.balances.get(shown["id"], 0) if found is not None else there
+        if seen == there:
+            return there
+        there = seen
+    raise NotYet("the wallet at iiko moves while it is looked at", MOVING_SECONDS)
 
 
 def _caused(job: Job, message: Message) -> datetime:

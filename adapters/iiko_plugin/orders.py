@@ -48,15 +48,20 @@ def quote(request: WireRequest, link: Link) -> Asking[WireResponse]:
         quoted = yield from one(Quote(store=link.store, receipt=asked))
         return said(_quoted(lines, quoted, None, order, link))
     who, owner = card(told.get("card")), keys.owner(order)
-    uses = (CardUse(refs=(who,), spend_minor=asked.total_minor),)
+    before = payments(told.get("payments"))
+    points = paid_elsewhere(before, link)
+    uses = (CardUse(refs=(who,), spend_minor=max(asked.total_minor - points, 0), paid_minor=points),)
     first, second = yield from each(
         Quote(store=link.store, receipt=asked, cards=uses, owner=owner),
         Identify(store=link.store, refs=(who,), order_minor=asked.total_minor, owner=owner),
     )
-    return said(_quoted(lines, must(first), must(second), order, link))
+    paid = sum(each_paid.amount_minor for each_paid in before)
+    return said(_quoted(lines, must(first), must(second), order, link, paid))
 
 
-def _quoted(lines: list[Item], quoted: Quoted, found: Identified | None, order: str, link: Link) -> dict[str, Any]:
+def _quoted(
+    lines: list[Item], quoted: Quoted, found: Identified | None, order: str, link: Link, paid: int = 0
+) -> dict[str, Any]:
     mine = quoted.cards[0] if quoted.cards else None
     off = {line.number: line.discount_minor for line in quoted.lines}
     language = link.options["language"]
@@ -70,7 +75,7 @@ def _quoted(lines: list[Item], quoted: Quoted, found: Identified | None, order: 
             for each in lines
         ],
         "earnedMinor": mine.earned if mine else 0,
-        "wallets": _payable(quoted, found, link),
+        "wallets": _payable(quoted, found, link, paid),
         "texts": [
             {"for": text.audience, "text": text.ru if language == "ru" else text.en}
             for text in (mine.texts if mine else ())
@@ -78,13 +83,13 @@ def _quoted(lines: list[Item], quoted: Quoted, found: Identified | None, order: 
     }
 
 
-def _payable(quoted: Quoted, found: Identified | None, link: Link) -> list[dict[str, Any]]:
-    """Points by the rules for these lines, money as it is."""
+def _payable(quoted: Quoted, found: Identified | None, link: Link, paid: int) -> list[dict[str, Any]]:
+    """Points by the rules for these lines, money as it is; of what is not ``paid`` yet."""
     if found is None or not quoted.cards:
         return []
     mine = quoted.cards[0]
-    most = {unit: min(payable, quoted.total_minor - quoted.discount_minor) for unit, payable in found.payable}
-    most[mine.unit] = mine.payable
+    rest = quoted.total_minor - quoted.discount_minor - paid
+    most = {unit: min(payable, rest) for unit, payable in (*found.payable, (mine.unit, mine.payable))}
     free = {balance.unit: balance.available for balance in found.balances}
     return [
         {
@@ -118,6 +123,7 @@ def reserve(request: WireRequest, link: Link) -> Asking[WireResponse]:
             seconds=seconds(told.get("ttlSeconds"), link.options["hold_seconds"]),
             owner=keys.owner(order),
             receipt=in_sight(items(told.get("items"))),
+            paid_minor=paid_elsewhere(payments(told.get("payments")), link),
             supersede=True,
             pin=told.get("pin").text(),
         )

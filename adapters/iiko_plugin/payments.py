@@ -16,6 +16,8 @@ from adapters.iiko_plugin.messages import (
     items,
     message,
     needed_moment,
+    paid_elsewhere,
+    payments,
     positive,
     receipt,
     total_of,
@@ -47,7 +49,7 @@ def pay(request: WireRequest, link: Link) -> Asking[WireResponse]:
     name, order = identity(told.get("transactionId")), identity(told.get("orderId"))
     unit, amount = wallet(told.get("wallet"), link), positive(told.get("amountMinor"))
     who, lines, hold = card(told.get("card")), items(told.get("items")), keys.payment_hold(name)
-    digest = keys.content(order, who.value, unit, amount)
+    digest, at = keys.content(order, who.value, unit, amount), needed_moment(told.get("at"), link.zone)
     held, posted, released = yield from each(
         PlaceHold(
             store=link.store,
@@ -59,8 +61,12 @@ def pay(request: WireRequest, link: Link) -> Asking[WireResponse]:
             seconds=PAY_HOLD_SECONDS,
             owner=keys.owner(order),
             receipt=in_sight(lines),
+            paid_minor=paid_elsewhere(payments(told.get("payments")), link),
             supersede=True,
             pin=told.get("pin").text(),
+            # What the order has reserved stays where this attempt was voided.
+            pays=keys.payment(name),
+            stamp=at,
         ),
         PostReceipt(
             store=link.store,
@@ -68,7 +74,7 @@ def pay(request: WireRequest, link: Link) -> Asking[WireResponse]:
             content=digest,
             receipt=receipt(told, request, link, amount, [], order),
             cards=(CardUse(refs=(who,), redeem=(Amount(unit, amount),), earn=(), hold=hold),),
-            stamp=needed_moment(told.get("at"), link.zone),
+            stamp=at,
             payment=True,
         ),
         # What a refused payment has not taken is free again.

@@ -1,7 +1,7 @@
 """An order of a webhook -> the fact that it is: a purchase, or one that was deleted (docs/adapters/iiko_webhooks.md).
 
 Every event is a version of its order. The highest stamp counts, whatever comes first: what is older is stale, what is
-newer takes its place.
+newer takes its place. What the till's plugin tells of the order is newer than all of them.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _refs(guest: Guest) -> tuple[Ref, ...]:
 
 
 def _receipt(order: Order, link: Link, total: int, lines: tuple[Line, ...], payments: Sequence[Payment]) -> Receipt:
-    at = closed_at(order, link.zone) or order.stamp
+    at = closed_at(order, link.zone) or order.at
     node = order.node
     return Receipt(
         number=node.get("number").text() or order.id,

@@ -70,6 +70,45 @@ class Stores(_Section):
     set = a_name(required=True)
 
 
+class Points(_Section):
+    """Columns of a table part, or without a table properties of the document, whose sum they are."""
+
+    table = a_name(load_default="")
+    points = fields.List(a_name(), required=True, validate=validate.Length(1, 4))
+
+
+class Lines(_Section):
+    """A table part with the goods that were bought."""
+
+    table = a_name(required=True)
+    goods = a_name(required=True)
+    quantity = a_name(load_default="")
+    sum = a_name(load_default="")
+
+
+class Returns(_Section):
+    """Which documents of the set are returns: those whose property says so."""
+
+    property = a_name(required=True)
+    value = fields.String(required=True)
+
+
+class ReceiptDocument(_Section):
+    """A receipt. ``is_return``: all of the set are returns; ``sale`` is the document that a return is about."""
+
+    set = a_name(required=True)
+    card = a_name(required=True)
+    is_return = fields.Boolean(load_default=False)
+    returns = fields.Nested(Returns)
+    sale = a_name(load_default="")
+    shop = a_name(load_default="")
+    till = a_name(load_default="")
+    total = a_name(load_default="")
+    redeemed = fields.Nested(Points)
+    earned = fields.Nested(Points)
+    lines = fields.Nested(Lines)
+
+
 class Movement(_Section):
     """A table part of the document, and its columns: whose points, and how many."""
 
@@ -161,12 +200,13 @@ class Mapping(_Section):
     owners = fields.List(fields.Nested(Owner), load_default=list)
     goods = fields.Nested(GoodsSet)
     stores = fields.Nested(Stores)
+    receipts = fields.List(fields.Nested(ReceiptDocument), validate=validate.Length(1, 4))
     document = fields.Nested(Document)
     service = fields.Nested(Service)
 
     @validates_schema
     def _one_way(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if "service" in data and any(name in data for name in ("cards", "goods", "stores", "document")):
+        if "service" in data and any(name in data for name in ("cards", "goods", "stores", "receipts", "document")):
             raise ValidationError("expected a service, or sets of OData, not both", "service")
         if "service" not in data and "cards" not in data:
             raise ValidationError("missing, expected the cards, which all else is about", "cards")

@@ -21,13 +21,18 @@ WRITES = {"Content-Type": "application/json; charset=utf-8"}
 _encode = msgspec.json.Encoder().encode
 
 
-def page(link: Link, set_name: str, select: Iterable[str], skip: int, top: int) -> Calling[list[Node]]:
-    """Rows of a set in the one order that 1C keeps stable. Errors: LinkDown, LinkRefused, BadMessage."""
+def page(
+    link: Link, set_name: str, select: Iterable[str], skip: int, top: int, where: str = "", order: str = "Ref_Key"
+) -> Calling[list[Node]]:
+    """Rows of a set, or of those that a filter is true for, in one order that 1C keeps stable; without names of
+    properties whole ones. Errors: LinkDown, LinkRefused, BadMessage."""
+    names = ",".join(dict.fromkeys(select))
     asked = (
         JSON,
         *allowed(link),
-        ("$select", ",".join(dict.fromkeys(select))),
-        ("$orderby", "Ref_Key"),
+        *((("$select", names),) if names else ()),
+        *((("$filter", where),) if where else ()),
+        ("$orderby", order),
         ("$top", str(top)),
         ("$skip", str(skip)),
     )

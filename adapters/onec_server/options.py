@@ -12,7 +12,7 @@ from adapters.contract import InFile, Link
 from adapters.onec_server import mapping
 from adapters.onec_server.literals import is_name
 
-PARTS = CARDS, GOODS, STORES = "cards", "goods", "stores"
+PARTS = CARDS, GOODS, STORES, RECEIPTS = "cards", "goods", "stores", "receipts"
 MAX_PAGE = 500
 _FORM, _AS = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", "expected a GUID in lower case, as 1C writes it"
 _GUID = validate.Regexp(_FORM, error=_AS)
@@ -52,6 +52,11 @@ class OneCOptions(Schema):
     # From 1C's kinds of cards, by their GUIDs, to products of the chain.
     kinds = fields.Dict(keys=fields.String(validate=_GUID), values=fields.String(), load_default=dict)
     page = fields.Integer(strict=True, load_default=200, validate=validate.Range(1, MAX_PAGE))
+    # Receipts of this shop only, by its GUID; and of so many days back.
+    shop = fields.String(load_default="", validate=validate.Regexp(rf"|{_FORM}", error=_AS))
+    receipt_days = fields.Integer(strict=True, load_default=3, validate=validate.Range(1, 31))
+    # Links of tills that receipts are compared with; none: all of the store.
+    till_links = fields.List(fields.String(), load_default=list)
     sweep_hours = fields.Integer(strict=True, load_default=12, validate=validate.Range(1, 24 * 31))
     unit = fields.String(load_default="BONUS", validate=validate.Length(1, 16))
     operations = fields.List(fields.String(), load_default=list)
@@ -76,6 +81,16 @@ class OneCOptions(Schema):
         if missing or len(set(data["pull"])) < len(data["pull"]):
             known = ", ".join(name for name in PARTS if name in has)
             raise ValidationError(f"expected parts that the mapping has, each once: {known or 'none'}", "pull")
+
+    @validates_schema
+    def _receipts_tell_points(self, data: Map[str, Any], **kwargs: Any) -> None:
+        """Without points there is nothing to compare, and 1C says nothing of a property that is misspelt or missing."""
+        documents = data["mapping"].get("receipts", ()) if RECEIPTS in data["pull"] and data["mapping"] else ()
+        silent = [each["set"] for each in documents if not ("redeemed" in each or "earned" in each)]
+        if silent:
+            raise ValidationError(f"expected receipts.redeemed or receipts.earned in the mapping: {silent[0]}", "pull")
+        if data["shop"] and not all(each["shop"] for each in documents):
+            raise ValidationError("expected receipts.shop in the mapping, for every document", "shop")
 
 
 def zone_of(link: Link) -> ZoneInfo:

@@ -15,11 +15,11 @@ import msgspec
 
 from adapters.contract import Calling, Found, Job, Link, read
 from adapters.json_parsing import Node
-from adapters.onec_server import catalogues, odata, published
+from adapters.onec_server import catalogues, odata, published, receipts
 from adapters.onec_server.answers import ref
 from adapters.onec_server.catalogues import NOBODY, Person
 from adapters.onec_server.literals import any_of, guid
-from adapters.onec_server.options import GOODS, STORES, mapping_of
+from adapters.onec_server.options import GOODS, RECEIPTS, STORES, mapping_of
 from processing.commands import BlockCard, Command, Identify
 from processing.errors import BadMessage, CardNotFound, NotYet
 
@@ -36,13 +36,16 @@ ENDED = frozenset({"blocked", "closed", "replaced"})
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a sweep stands: the part, how many of its rows are done, the last of them. ``done_at``: it is over."""
+    """Where a sweep stands: the part, how many of its rows are done, the last of them. ``begun_at``: of the sweep;
+    ``document``: of receipts, which of the mapping's. ``done_at``: it is over."""
 
     part: str = ""
     skip: int = 0
     last: str = ""
     page: int = FIRST_PAGE
     again: int = 0
+    begun_at: str = ""
+    document: int = 0
     done_at: str = ""
 
 
@@ -51,13 +54,14 @@ def pull(job: Job, link: Link) -> Calling[None]:
     parts: Sequence[str] = link.options["pull"]
     if not parts:
         return
-    place = msgspec.convert(job.state, Place) if job.state else Place(parts[0])
+    begin = Place(parts[0], begun_at=job.at.isoformat())
+    place = msgspec.convert(job.state, Place) if job.state else begin
     if place.done_at:
         if job.at < datetime.fromisoformat(place.done_at) + timedelta(hours=link.options["sweep_hours"]):
             return
-        place = Place(parts[0])
-    if place.part not in parts:  # of a configuration before this one
-        place = Place(parts[0])
+        place = begin
+    if not _is_known(place, link):  # of a configuration, or a version, before this one
+        place = begin
     if job.attempt > 1:
         place = msgspec.structs.replace(place, page=FIRST_PAGE)
     calls = 0
@@ -66,9 +70,10 @@ def pull(job: Job, link: Link) -> Calling[None]:
             raise NotYet("there is more", 0)
         rows = yield from _page(place, link)
         if rows is None:
-            place, calls = Place(place.part, again=place.again + 1), calls + 1
+            place = Place(place.part, again=place.again + 1, begun_at=place.begun_at, document=place.document)
+            calls += 1
             continue
-        asks, notes, more = yield from _read(place.part, rows, link)
+        asks, notes, more = yield from _read(place, rows, link)
         calls += 1 + more
         following = _after(place, rows, parts, link)
         done = following or Place(done_at=job.at.isoformat())
@@ -78,14 +83,29 @@ def pull(job: Job, link: Link) -> Calling[None]:
         place = following
 
 
+def _is_known(place: Place, link: Link) -> bool:
+    """Whether the sweep may go on from there."""
+    return (
+        bool(place.begun_at)
+        and place.part in link.options["pull"]
+        and (place.part != RECEIPTS or place.document < len(mapping_of(link)[RECEIPTS]))
+    )
+
+
 def _page(place: Place, link: Link) -> Calling[list[Node] | None]:
     """The next rows; ``None`` where the last row is not where it was."""
     mapping = mapping_of(link)
     if "service" in mapping:
         return (yield from published.cards(mapping["service"]["cards"], place.skip, place.page))
-    properties = catalogues.PROPERTIES[place.part](mapping[place.part])
     seen = 1 if place.last else 0
-    rows = yield from odata.page(link, mapping[place.part]["set"], properties, place.skip - seen, place.page + seen)
+    skip, top = place.skip - seen, place.page + seen
+    if place.part == RECEIPTS:
+        document = mapping[RECEIPTS][place.document]
+        where = receipts.wanted(datetime.fromisoformat(place.begun_at), document, link)
+        rows = yield from odata.page(link, document["set"], (), skip, top, where, receipts.ORDER)
+    else:
+        properties = catalogues.PROPERTIES[place.part](mapping[place.part])
+        rows = yield from odata.page(link, mapping[place.part]["set"], properties, skip, top)
     if seen and (not rows or ref(rows[0]) != place.last) and place.again < MOST_AGAIN:
         return None
     return rows[1:] if seen and rows and ref(rows[0]) == place.last else rows
@@ -94,26 +114,31 @@ def _page(place: Place, link: Link) -> Calling[list[Node] | None]:
 def _after(place: Place, rows: Sequence[Node], parts: Sequence[str], link: Link) -> Place | None:
     """Where the sweep stands after these rows; the part is over when there are none. ``None``: all of it is."""
     if not rows:
+        if place.part == RECEIPTS and place.document + 1 < len(mapping_of(link)[RECEIPTS]):
+            return Place(place.part, begun_at=place.begun_at, document=place.document + 1)
         left = parts[parts.index(place.part) + 1 :]
-        return Place(left[0]) if left else None
+        return Place(left[0], begun_at=place.begun_at) if left else None
     is_service = "service" in mapping_of(link)
-    return Place(
-        place.part,
-        place.skip + len(rows),
-        "" if is_service else ref(rows[-1]),
-        min(place.page * 2, link.options["page"]),
-        place.again,
+    most = min(link.options["page"], receipts.MAX_PAGE) if place.part == RECEIPTS else link.options["page"]
+    return msgspec.structs.replace(
+        place,
+        skip=place.skip + len(rows),
+        last="" if is_service else ref(rows[-1]),
+        page=min(place.page * 2, most),
     )
 
 
-def _read(part: str, rows: Sequence[Node], link: Link) -> Calling[tuple[list[Command[Any]], list[str], int]]:
+def _read(place: Place, rows: Sequence[Node], link: Link) -> Calling[tuple[list[Command[Any]], list[str], int]]:
     """What the rows ask for, what an operator should read, and how many calls it took."""
     if "service" in mapping_of(link):
         asks, notes = _asks(rows, lambda row: published.card(row, link))
         return (yield from _wanted(asks)), notes, 0
-    if part == STORES:
+    if place.part == RECEIPTS:
+        document = mapping_of(link)[RECEIPTS][place.document]
+        return *_asks(rows, lambda row: receipts.learn(row, document, link)), 0
+    if place.part == STORES:
         return [], [catalogues.store(row) for row in rows], 0
-    if part == GOODS:
+    if place.part == GOODS:
         return *_asks(rows, lambda row: catalogues.goods(row, link)), 0
     people, notes, calls = yield from _people(rows, link)
     asks, more = _asks(rows, lambda row: catalogues.card(row, people.get(catalogues.owner_of(row, link), NOBODY), link))

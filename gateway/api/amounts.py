@@ -10,8 +10,6 @@ from marshmallow import ValidationError
 from processing.directory import Directory
 from processing.units import MONEY, scaled
 
-# Digits after the point of a quantity in pieces.
-QUANTITY_SCALE = 3
 DEFAULT_MONEY_SCALE = 2
 
 PATTERN = r"^[+-]?[0-9]{1,18}(\.[0-9]{0,18})?$"

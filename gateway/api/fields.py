@@ -15,11 +15,11 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from gateway.api.amounts import PATTERN, QUANTITY_SCALE, TOLD_PATTERN, minor, money_scale, written
+from gateway.api.amounts import PATTERN, TOLD_PATTERN, minor, money_scale, written
 from processing.commands import MAX_KEY, MAX_KEYS, MAX_PAGE
 from processing.directory import Directory
 from processing.execute import MAX_NAME
-from processing.units import major
+from processing.units import QUANTITY_SCALE, major
 
 MAX_TEXT = 255
 MAX_REASON = 500
@@ -341,8 +341,8 @@ def told_whole(describe: str = "", **options: Any) -> fields.Integer:
     return fields.Integer(**_required(describe, options))
 
 
-def told_switch(describe: str = "") -> fields.Boolean:
-    return fields.Boolean(**_required(describe, {}))
+def told_switch(describe: str = "", **options: Any) -> fields.Boolean:
+    return fields.Boolean(**_required(describe, options))
 
 
 def told_at(describe: str = "", **options: Any) -> Instant:

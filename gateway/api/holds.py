@@ -29,7 +29,10 @@ class PlaceHoldSchema(UnitBody):
         "total of the order: no more than points may pay of it", data_key="order", load_default=None, allow_none=True
     )
     receipt = f.nested(ReceiptSchema, "the order with its goods: the same, by line", allow_none=True)
+    paid_minor = f.money("what points have paid of the order before: so much less they may pay now", data_key="paid")
     supersede = f.switch("the key names all that is held for one order: other content replaces it")
+    pays = f.text(MAX_KEY, 0, describe="request key of the receipt that it is to pay: not an attempt that was voided")
+    stamp = f.instant("the till's own time of that attempt", allow_none=True)
 
 
 class HoldPlacedSchema(f.Told):

@@ -10,7 +10,6 @@ from marshmallow import Schema, ValidationError, fields, validate
 from adapters.contract import LINE_DISCOUNT
 from gateway.api import cursors, pages
 from gateway.api import fields as f
-from gateway.api.amounts import QUANTITY_SCALE
 from gateway.api.operations import ExplainedSchema, TextToldSchema, next_cursor, question_of
 from gateway.api.schemas import (
     CARD,
@@ -26,7 +25,7 @@ from gateway.api.section import CommandBody, Made, QueryBody, Section, ask_one, 
 from processing import commands
 from processing.commands import MAX_CARDS, MAX_KEY, MAX_LINES, ReadReceipt
 from processing.results import HoldPlaced, Quoted, ReceiptPosted, ReceiptReturned, ReceiptTold, ReturnedLine
-from processing.units import major
+from processing.units import QUANTITY_SCALE, major
 
 section = Section("receipts", "Purchases and returns")
 

@@ -1,4 +1,4 @@
-"""Reports of account: what partners owe each other, and what they owe to holders."""
+"""Reports: what partners owe each other, what they owe to holders, and what receipts say against what was booked."""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
+from gateway import reconciliation as reconciling
 from gateway import reports
 from gateway.api import fields as f
 from gateway.api.amounts import TOLD_PATTERN
 from gateway.api.section import Section, client, rest
-from processing.errors import Busy
+from processing.errors import Busy, NoSuchRoute
 from processing.liability import LIABILITY_COLUMNS, liability
 from processing.periods import Period, period_of
+from processing.reconciliation import (
+    MAX_DAYS,
+    MAX_WAIT_HOURS,
+    MAX_WINDOW_MINUTES,
+    VERDICTS,
+    WAIT_HOURS,
+    WINDOW_MINUTES,
+    reconciliation,
+)
 from processing.settlement import settlement
 
-section = Section("reports", "Settlement between partners, liability")
+section = Section("reports", "Settlement between partners, liability, reconciliation")
 
 READ = "reports:read"
 # For all statements of a report together; each has the database's own bound as well.
@@ -47,8 +57,8 @@ WORDS = {
 WORDS_OF_LIABILITY = WORDS | {"covered": "got from other issuers' lots, less what its own lots paid for others"}
 
 
-def _decimal(describe: str) -> fields.String:
-    return f.told(describe, metadata={"pattern": TOLD_PATTERN, "examples": ["450.50"]})
+def _decimal(describe: str, **options: Any) -> fields.String:
+    return f.told(describe, metadata={"pattern": TOLD_PATTERN, "examples": ["450.50"]}, **options)
 
 
 def _columns(names: tuple[str, ...], words: dict[str, str]) -> dict[str, fields.Field[Any]]:
@@ -142,6 +152,82 @@ def read_liability(asked: dict[str, Any]) -> Any:
         found = liability(own.database, own.directory, _period(asked), asked["unit"], REPORT_SECONDS)
     seen = reports.seen_liability(found, reports.partners_of(own.directory, client().stores))
     return reports.liability_told(own.directory, seen, f.READER.get().money_scale)
+
+
+class ReconciliationQuerySchema(Schema):
+    link = f.code("of the link that pulls the receipts", required=True, example="office")
+    since = f.instant("of what happened from then on", required=True)
+    until = f.instant(f"and before; at most {MAX_DAYS} days later", required=True)
+    window_minutes = fields.Integer(
+        validate=validate.Range(1, MAX_WINDOW_MINUTES),
+        load_default=WINDOW_MINUTES,
+        metadata={"description": "so far apart a receipt and what was booked for it may lie"},
+    )
+    wait_hours = fields.Integer(
+        validate=validate.Range(1, MAX_WAIT_HOURS),
+        load_default=WAIT_HOURS,
+        metadata={"description": "so long a receipt may be on its way"},
+    )
+    all = fields.Boolean(load_default=False, metadata={"description": "also what agrees"})
+
+
+CountsSchema = f.Told.from_dict({verdict: f.told_whole() for verdict in VERDICTS}, name="Counts")
+
+
+class LearnedLineSchema(f.Told):
+    goods = f.told("what the other system calls them")
+    quantity = f.told("in pieces")
+    sum = _decimal("what the line cost")
+
+
+class ReconciledSchema(f.Told):
+    verdict = f.told("matched, not_booked, differs, no_receipt, unknown_card or waiting")
+    kind = f.told("redemption or accrual")
+    account = f.told_whole("the wallet's number; 0 while nobody knows the card")
+    expected = _decimal("what the receipt says; null without one", allow_none=True)
+    booked = _decimal("what was booked; null for nothing", allow_none=True)
+    document = f.told("what the other system calls the receipt; null for none", allow_none=True)
+    closed_at = f.told_at("of the receipt", allow_none=True)
+    is_return = f.told_switch("goods came back", allow_none=True)
+    sale = f.told("of a return: the document of its sale", allow_none=True)
+    till = f.told("what the other system calls the till", allow_none=True)
+    total = _decimal("of the receipt; null where it is not told", allow_none=True)
+    operation_id = f.told_whole("null for none", allow_none=True)
+    booked_at = f.told_at("of the operation", allow_none=True)
+    login = f.told("link and login of the till that has booked it", allow_none=True)
+    alike = f.told_switch("it equals the one before it", allow_none=True)
+    lines = f.told_some(LearnedLineSchema, "goods of a receipt that does not agree")
+
+
+class ReconciliationSchema(f.Told):
+    link = f.told("that pulls the receipts")
+    store = f.told("code of the store")
+    unit = f.told("code of the unit")
+    since = f.told_at()
+    until = f.told_at("no part of the span")
+    read_at = f.told_at("of which instant the books are")
+    agrees = f.told_switch("nothing is left to look at")
+    counts = fields.Nested(CountsSchema, required=True, metadata={"description": "rows by their verdict"})
+    rows = f.told_some(ReconciledSchema, "in the order of time")
+
+
+@section.read("/reports/reconciliation", ReconciliationSchema, READ, ReconciliationQuerySchema)
+def read_reconciliation(asked: dict[str, Any]) -> Any:
+    """Read what 1C's receipts say against what tills have booked
+
+    For a link that pulls receipts. Nothing is corrected by it. Errors: NoSuchRoute for an unknown link, Forbidden,
+    BadMessage, TooLarge; Busy while another report is read.
+    """
+    own = rest()
+    link = own.settings.links.get(asked["link"])
+    if link is None:
+        raise NoSuchRoute("no such link", link=asked["link"])
+    client().check_store(link.store)
+    bounds = (asked[name] for name in ("since", "until", "window_minutes", "wait_hours"))
+    span = reconciling.asked_of(own.settings.links, link.code, *bounds)
+    with _one_at_a_time():
+        found = reconciliation(own.database, own.directory, span, REPORT_SECONDS)
+    return reconciling.told(own.directory, link.code, found, asked["all"], f.READER.get().money_scale)
 
 
 def _period(asked: dict[str, Any]) -> Period:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
 
 import msgspec
 
@@ -23,8 +22,7 @@ class Fired(msgspec.Struct, frozen=True):
     lines: tuple[tuple[int, int], ...]
 
 
-@dataclass(slots=True)
-class Gift:
+class Gift(msgspec.Struct):
     """What a rule would give: ``amounts`` for the lines at ``places``; once stacked, what it does give."""
 
     rule: Rule

@@ -457,3 +457,47 @@ def test_an_option_may_stand_in_a_file_of_its_own(directory: Path) -> None:
     told = "\n".join(with_office(directory, "ut11"))
     assert "mappings/ut11.yaml:8: cards.number: unknown key" in told and "did you mean 'numbers'?" in told
     assert "links/" not in told
+
+
+CLOUD = """
+link: iiko
+adapter: iiko_cloud
+store: bistro
+far_side: {address: "https://api.example", secrets: {api_login: {env: TILLGATE_1C}}}
+options:
+  organization: 3f0f5a52-7c1e-4c0b-9b58-0f6a1d2e3b44
+  products: [bonus]
+  wallets: [{unit: BONUS, id: 0f3c6c2e-7a54-4f8b-9a3b-0d5b2f7a1c01}]
+  orders_of: OTHER
+"""
+HOOKS = """
+link: orders
+adapter: iiko_webhooks
+store: STORE
+credentials: {secret: {env: TILLGATE_1C}}
+options: {book: all}
+"""
+
+
+def with_cloud(directory: Path, other: str, store: str = "bistro") -> list[str]:
+    """The problems of a link that names another, of iiko's webhooks."""
+    (directory / "links" / "iiko.yaml").write_text(CLOUD.replace("OTHER", other), "utf-8")
+    (directory / "links" / "orders.yaml").write_text(HOOKS.replace("STORE", store), "utf-8")
+    try:
+        load(directory, ENVIRON | {"TILLGATE_1C": SECRET})
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
+
+
+def test_an_option_may_name_another_link_whose_options_it_shares(directory: Path) -> None:
+    assert with_cloud(directory, "orders") == []
+    links = load(directory, ENVIRON | {"TILLGATE_1C": SECRET}).links
+    assert links["iiko"].options["orders_of"] == links["orders"].options
+    assert links["iiko"].options["orders_of"]["book"] == "all"
+    (told,) = with_cloud(directory, "order")
+    assert told.startswith("links/iiko.yaml:") and "did you mean 'orders'?" in told
+    (told,) = with_cloud(directory, "bistro")
+    assert "expected a link of iiko_webhooks and of this store (orders)" in told
+    (told,) = with_cloud(directory, "orders", "garden")
+    assert "and of this store (none is configured)" in told

@@ -32,6 +32,7 @@ from tests.processing.books import (
     again,
     post,
     ref,
+    stamp,
     use,
     void,
 )
@@ -435,3 +436,28 @@ def test_a_hold_for_a_receipt_is_bounded_by_its_lines_and_tells_what_it_pays_of_
     assert refused.details["limit"] == 45_000
     placed = books.done(order(card, 9_000, receipt=told_receipt))
     assert [(line.number, line.points_minor) for line in placed.paid] == [(1, 1_000), (2, 8_000)]
+
+
+@pytest.mark.parametrize("books", ["sqlite"], indirect=True)
+def test_what_points_have_paid_of_an_order_before_counts_in_its_limit(books: Books) -> None:
+    card = books.card(90_000)
+    told_receipt = Receipt(number="", till="", business_date=NOON.date(), total_minor=100_000)
+    for by in ({"receipt": told_receipt}, {"order_minor": 100_000}):
+        refused = books.one(order(card, 40_001, paid_minor=60_000, **by))
+        assert isinstance(refused, LimitExceeded) and refused.details["limit"] == 40_000
+        books.done(order(card, 40_000, paid_minor=60_000, **by))
+        assert isinstance(books.one(order(card, 1, paid_minor=100_001, **by)), LimitExceeded)
+    assert isinstance(books.one(order(card, 1, paid_minor=-1)), BadAmount)
+
+
+@pytest.mark.parametrize("books", ["sqlite"], indirect=True)
+def test_a_hold_for_an_attempt_that_was_voided_holds_nothing_and_ends_nothing(books: Books) -> None:
+    card = books.card(10_000)
+    held = {"owner": "order 5", "pays": "pay", "seconds": 900}
+    books.done(hold("kept", card, 4_000, owner="order 5"))
+    books.done(void("pay", at=5))
+    for late in (None, stamp(5)):
+        assert isinstance(books.one(hold("late", card, 4_000, stamp=late, **held)), AlreadyVoided)
+    assert told(books, "kept").state == "open" and free(books, card) == 6_000
+    books.done(hold("late", card, 5_000, stamp=stamp(6), **held))
+    assert told(books, "kept").state == "released" and free(books, card) == 5_000

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from processing.lots import FOREVER, Lot, Move, available, draw, repay, reverse
 
@@ -113,9 +113,11 @@ def test_which_process_made_a_lot_does_not_matter_for_what_it_pays(
     lots: list[Lot], amount: int, data: st.DataObject
 ) -> None:
     """Equal lots of different issuers pay in one order, whatever their ids."""
-    by_terms = {each.terms: each for each in [replace(each, issuer_id=data.draw(st.integers(1, 2))) for each in lots]}
+    by_terms = {
+        each.terms: each for each in [structs.replace(each, issuer_id=data.draw(st.integers(1, 2))) for each in lots]
+    }
     ids = data.draw(st.permutations(range(len(by_terms))))
-    others = [replace(each, id=n) for n, each in zip(ids, by_terms.values(), strict=True)]
+    others = [structs.replace(each, id=n) for n, each in zip(ids, by_terms.values(), strict=True)]
     paid, paid_by_others = draw(by_terms.values(), amount, NOW), draw(others, amount, NOW)
     assert [(each.terms, part) for each, part in paid[0]] == [(each.terms, part) for each, part in paid_by_others[0]]
 

@@ -6,6 +6,7 @@ What differs between databases is in test_iiko.py; here SQLite will do.
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,9 +21,15 @@ import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wsgi import get_input_stream
 
+from adapters.contract import HttpCall, Job
+from adapters.iiko_cloud import ADAPTER as CLOUD
+from adapters.iiko_cloud import orders
+from adapters.testing.lines import Line
 from gateway import pos
 from processing.database import Database
 from processing.execute import Core
+from tests.adapters.iiko_cloud.far_side import ORDERS_OF, SECRETS, Chain, link
+from tests.adapters.iiko_cloud.stub import AT, TABLE
 from tests.processing.books import Books
 from tests.scenarios.test_iiko import (
     BONUS,
@@ -282,3 +289,35 @@ def test_pyiiko_asks_for_organizations_with_get(server: Served, monkeypatch: pyt
     client = module.Transport(key=SECRET)
     assert client.organization().json()["organizations"][0]["id"] == ORGANIZATION
     assert client.terminal(ORGANIZATION).json()["terminalGroups"][0]["organizationId"] == ORGANIZATION
+
+
+# What we ask iiko ourselves ---------------------------------------------------------------------------------
+
+
+def test_iikocloudapi_would_ask_for_orders_as_we_do_and_reads_them_as_webhooks() -> None:
+    """Its models are made from the vendor's specification: names of fields are theirs, not our guess."""
+    tables = pytest.importorskip("iikocloudapi.models.orders")
+    deliveries = pytest.importorskip("iikocloudapi.models.delivery")
+    models = {
+        orders.TABLE_BY_ID: tables.GetTableOrdersByIdRequest,
+        orders.BY_TABLE: tables.GetTableOrdersByTableRequest,
+        orders.DELIVERY_BY_ID: deliveries.OrdersByIdRequest,
+        orders.BY_REVISION: deliveries.OrdersByRevisionRequest,
+        orders.BY_DATE: deliveries.OrdersByDeliveryDateAndStatusRequest,
+    }
+    asked = set()
+    state: Any = {"after": 0, "places": {}, "orders": {"waiting": {TABLE: [orders.TILL, "", AT.isoformat()]}}}
+    for place in ({}, {"revision": 1}):
+        looking = link(orders_of=ORDERS_OF, deliveries=True, tables=[TABLE])
+        run = Line(CLOUD, looking, Chain(), SECRETS).run(Job(AT, state={**state, "orders": state["orders"] | place}))
+        for call in run.told:
+            if isinstance(call, HttpCall) and call.path in models:
+                told = json.loads(call.body)
+                models[call.path].model_validate(told)
+                assert set(told) <= {field.alias for field in models[call.path].model_fields.values()}, call.path
+                asked.add(call.path)
+    assert asked == set(models)
+    sample = Path(__file__).parents[1] / "adapters/iiko_webhooks/samples/closed.request.json"
+    (event, *_) = json.loads(sample.read_text("utf-8"))
+    read = tables.TableOrdersResponse.model_validate({"correlationId": "x", "orders": [event["eventInfo"]]})
+    assert read.orders[0].order.status == "Closed"

@@ -235,8 +235,10 @@ class Plugin:
 
         A payment that nobody has heard of may have arrived, or arrive yet: it is voided until that is known.
         """
-        told = {"transactionId": transaction, "orderId": self.order, "card": self.card, "wallet": self.wallet}
-        if self.now("pay", **told, amountMinor=amount, items=self.items, at=next(self.clock)) is None:
+        told: Json = {"transactionId": transaction, "orderId": self.order, "card": self.card, "wallet": self.wallet}
+        before = [{"kind": "wallet", "wallet": self.wallet, "amountMinor": each} for each in self.paid.values()]
+        told |= {"items": self.items, "payments": before}
+        if self.now("pay", **told, amountMinor=amount, at=next(self.clock)) is None:
             self.later("void", transactionId=transaction, at=next(self.clock))
             return False
         self.paid[transaction] = amount
@@ -519,6 +521,46 @@ def test_a_payment_is_bound_by_the_programme_in_sight_of_the_whole_order(server:
 
 
 @on_sqlite
+def test_a_second_payment_is_bound_by_what_the_order_has_paid_in_all(server: Server) -> None:
+    """Half of 500.00 by points, whatever the parts."""
+    till = Plugin(Line(server), holder(server.books, product=SLOW, points=400_00))
+    server.books.clock.forward(days=8)  # type: ignore[union-attr]
+    till.pay_at_last(150_00)
+    before = [{"kind": "wallet", "wallet": POINTS, "amountMinor": 150_00}]
+    told: Json = {"orderId": till.order, "card": till.card, "items": till.items, "at": AT, "payments": before}
+    quoted = server.done("quote", **told)
+    assert quoted["wallets"][0]["payableMinor"] == 100_00
+    asked: Json = told | {"wallet": POINTS}
+    for operation, name in (("pay", {"transactionId": new_uuid()}), ("reserve", {"key": "k"})):
+        limit = server.refused(operation, 409, "limit_exceeded", **asked, **name, amountMinor=100_01)
+        assert limit["limitMinor"] == 100_00
+    # What cash has paid takes nothing of the points' part, but nobody pays more than is left.
+    cash = [*before, {"kind": "cash", "amountMinor": 280_00}]
+    assert server.done("quote", **told | {"payments": cash})["wallets"][0]["payableMinor"] == 70_00
+    till.pay_at_last(100_00)
+    assert server.books.balance(till.card) == 150_00
+    strange: Json = asked | {"payments": [{"kind": "points"}], "transactionId": new_uuid()}
+    server.refused("pay", 400, "bad_message", **strange, amountMinor=1)
+
+
+@on_sqlite
+def test_a_payment_that_comes_behind_its_void_takes_no_reservation_away(server: Server) -> None:
+    """It was late: the waiter has reserved anew by then, and pays with that."""
+    till = Plugin(Line(server), server.books.card(points=RICH))
+    till.on_payment_added(200_00)
+    name, late = new_uuid(), {"at": "2026-05-04T10:59:00+03:00"}
+    told: Json = {"orderId": till.order, "card": till.card, "wallet": POINTS, "items": till.items}
+    server.done("void", transactionId=name, at=AT)
+    server.refused("pay", 409, "already_voided", **told, **late, transactionId=name, amountMinor=200_00)
+    assert server.books.balances(till.card)[POINTS].held == 200_00
+    till.closed()
+    server.refused("pay", 409, "already_voided", **told, **late, transactionId=name, amountMinor=200_00)
+    till.deleted()
+    server.refused("pay", 409, "already_voided", **told, **late, transactionId=name, amountMinor=200_00)
+    assert server.books.balances(till.card)[POINTS].available == RICH
+
+
+@on_sqlite
 def test_a_refund_gives_back_parts_once_each_and_never_more_than_was_paid(server: Server) -> None:
     books = server.books
     till = Plugin(Line(server), books.card(points=RICH))
@@ -627,17 +669,29 @@ def test_strangers_are_told_so_and_what_takes_too_long_may_be_sent_again(
 
 
 @on_sqlite
-def test_an_order_that_the_cloud_tells_of_as_well_is_booked_once(server: Server) -> None:
-    """A mistake in the configuration: webhooks that are booked beside the plugin. The newer of the two counts."""
+@pytest.mark.parametrize("is_first", [True, False], ids=["cloud first", "plugin first"])
+@pytest.mark.parametrize("minutes", [-600, 600])
+def test_an_order_that_the_cloud_tells_of_as_well_is_the_plugins(server: Server, minutes: int, is_first: bool) -> None:
+    """Whichever comes first, and whatever time, sum and guest the cloud tells: the plugin has read the card."""
     books = server.books
-    for minutes in (-600, 600):
-        card, order, phone = books.card(), new_uuid(), f"+7999{next(_names):07d}"
-        person = RegisterHolder(store=MOSCOW, keys=(books.key(),), card=Ref("card", card), name="Anna", phone=phone)
-        books.done(person)
-        told: Json = {"orderId": pos_id(order), "items": [item(SOUP, 1_000_00)], "payments": [], "at": AT}
-        server.done("commit", **told, card=card)
-        with open_cloud(books) as cloud:
-            # 11:59 in Moscow, and so many minutes before or after it.
-            cloud.tell(event(order, 5_140_000 + minutes * 60_000, customer=None, phone=phone))
-            cloud.deliver()
+    card, order = books.card(), new_uuid()
+    told: Json = {"orderId": pos_id(order), "card": card, "items": [item(SOUP, 1_000_00)], "payments": [], "at": AT}
+    # 11:59 in Moscow, and so many minutes before or after it.
+    events = [event(order, 5_140_000 + minutes * 60_000, total=700, customer=None, phone=None)]
+    with open_cloud(books) as cloud:
+        for who in ("cloud", "plugin") if is_first else ("plugin", "cloud"):
+            if who == "plugin":
+                server.done("commit", **told)
+            else:
+                cloud.tell(*events)
+                cloud.deliver()
         assert books.balance(card) == 50_00
+        kept = cloud.receipt(order)
+        assert kept is not None and kept == cloud.receipt(pos_id(order)), "by the cloud's id, too"
+        cloud.tell(event(order, 6_000_000 + minutes * 60_000, "Deleted", customer=None, phone=None))
+        cloud.deliver()
+        assert books.balance(card) == 50_00, "its cancel tells that"
+        server.done("cancel", orderId=pos_id(order), at="2026-05-04T12:30:00+03:00")
+        cloud.tell(event(order, 7_000_000_000, customer=None, phone=None))
+        cloud.deliver()
+        assert books.balance(card) == 0 and set(cloud.states()) == {"delivered"}

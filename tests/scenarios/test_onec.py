@@ -271,6 +271,16 @@ def test_two_equal_purchases_are_two_and_the_second_is_flagged(shop: Shop, clock
     assert shop.books.balance(card) == 41_250 - 2 * 7_005
 
 
+def test_a_sale_that_takes_all_the_points_goes_on(shop: Shop) -> None:
+    """The lock stays as a mark of the visit, and what it had set aside is gone with its lot."""
+    card, till = shop.books.card(10_000), shop.till()
+    assert till.points(card) == 100
+    assert not till.do("writeoffclientbonuses3_0", ClientCardID=card, BonusesCount=100).json["Error"]
+    assert not till.do("accrueclientbonuses", ClientCardID=card, BonusesCount="10,95").json["Error"]
+    assert till.points(card) == 10.95
+    assert shop.booked() == [("redemption", ""), ("accrual", "")]
+
+
 def test_an_equal_command_without_a_lock_is_new_only_after_the_window(shop: Shop, clock: StillClock) -> None:
     card, till = shop.books.card(1_000), shop.till()
     for seconds, kinds in ((0, 1), (120, 1), (121, 2)):

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from adapters.contract import Job, Link, Message
 from adapters.iiko_cloud import ADAPTER
 from adapters.iiko_cloud.options import IikoCloudOptions as Options
+from adapters.iiko_cloud.orders import Place
+from adapters.iiko_webhooks import WebhookOptions
 from adapters.testing.talk_suite import TalkSuite
 from processing.commands import Query, ReadWallets
 from processing.events import NODE_BITS, first_id
 from processing.results import Balance, WalletCard, WalletsTold, WalletTold
-from tests.adapters.iiko_cloud.stub import API_LOGIN, AT, BONUS, ORGANIZATION, PROGRAMME, Iiko, Person
+from tests.adapters.iiko_cloud.stub import (
+    API_LOGIN,
+    AT,
+    BONUS,
+    DELIVERIES,
+    ORGANIZATION,
+    PROGRAMME,
+    TABLE,
+    Iiko,
+    Person,
+    order_info,
+    till_id,
+)
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 SECRETS = MappingProxyType({"api_login": API_LOGIN, "webhook_token": "what iiko shows us, 16"})
@@ -151,3 +167,38 @@ class Looks(Talks):
     )
     pushes = (Job(AT, messages=(message(5, account=18),)),)
     pulls = (Job(AT),)
+
+
+ORDERS_OF = WebhookOptions().load({"book": "all", "organization": ORGANIZATION})
+ORDER = "6f1f0c7e-93a6-4a7f-8c8e-00000000000"
+
+
+class Pulled(Chain):
+    """Nobody has told of these: a delivery, one that is refused as nonsense, a table's order, and one that the report
+    of a guest names, whose wallet agrees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        known = Person("b6a9c3c2-8f5b-4f0e-9f5e-3f2f6d1c7a77", 0, phone="+79990001122", wallets={BONUS: Decimal(0)})
+        known.cards = {"7701000017": "7701000017"}
+        self.guests.append(known)
+        self.move(known, BONUS, Decimal("150.5"), "at the till", till_id(ORDER + "4"))
+        self.tell(order_info(ORDER + "1", 1), is_delivery=True)
+        self.tell(order_info(ORDER + "2", 1, sum=-1), is_delivery=True)
+        self.tell(order_info(ORDER + "3", 1))
+        # Opened too long ago for the list of tables.
+        self.tell(order_info(ORDER + "4", 1), at=AT - timedelta(days=2))
+
+
+class OrderLooks(Looks):
+    """Orders that nobody has told of are fetched and booked as if somebody had."""
+
+    far_side = Pulled
+    link = link(orders_of=ORDERS_OF, deliveries=True, tables=[TABLE])
+    pushes = ()
+    # The lists have been read before, up to now.
+    read = Place(revision=DELIVERIES - 1, deliveries=AT, tables=AT)
+    pulls = (Job(AT, state={"after": 0, "places": {}, "orders": msgspec.to_builtins(read)}),)
+
+    def test_a_test_message_is_said_or_refused(self) -> None:
+        """In Talks."""

@@ -1,7 +1,8 @@
 """iiko's cloud in memory, as docs/adapters/iiko_cloud.md tells it, with the quirks that people report of it.
 
-400 for whom nobody knows, 401 for tokens that are over and for paths that there are not, guests who are not to be seen
-at once, top-ups that count twice when they are said twice. Nothing here sleeps: each call takes a second of its own
+400 for whom nobody knows, 401 for tokens that are over and for paths that there are not, guests and orders that are not
+to be seen at once, top-ups that count twice when they are said twice, 422 for lists of more than a day and 400 for
+revisions of more than three hours ago. Nothing here sleeps: each call takes a second of its own
 clock.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from adapters.contract import Call, HttpCall, HttpReply
 from adapters.testing.far_sides import FarSide
@@ -25,6 +27,14 @@ BONUS, GIFT = "0f3c6c2e-7a54-4f8b-9a3b-0d5b2f7a1c01", "7d9f2b1a-44c0-4e7d-9a6e-8
 PROGRAMME = "4d9838c5-d54e-4d02-8298-cee0485c0ac4"
 API_LOGIN = "an api login of iikoWeb"
 LOYALTY = "/api/1/loyalty/iiko/"
+BY_DATE = "/api/1/deliveries/by_delivery_date_and_status"
+TABLE_BY_ID, BY_TABLE = "/api/1/order/by_id", "/api/1/order/by_table"
+DELIVERY_BY_ID, BY_REVISION = "/api/1/deliveries/by_id", "/api/1/deliveries/by_revision"
+BY_ORGANIZATIONS = {"/api/1/organizations", TABLE_BY_ID, BY_TABLE, BY_REVISION, BY_DATE}
+TABLE = "2b6c1c1e-5a0d-4e8e-8a55-1d1f7b1f3c01"
+MOSCOW = ZoneInfo("Europe/Moscow")
+# Where revisions of deliveries begin; one is a second of the clock.
+DELIVERIES = 10**12
 # Revisions are int64, and two movements may share one.
 FIRST_REVISION = 2**62
 SPACE = uuid.UUID("6d5b8f6e-2f2c-5c7f-9f0e-7a3f1d0c8e21")
@@ -34,6 +44,10 @@ Told = dict[str, Any]
 
 class No(Exception):
     """A refusal of loyalty: HTTP 400."""
+
+
+class TooMuch(Exception):
+    """A list of more than a day: HTTP 422."""
 
 
 @dataclass
@@ -47,6 +61,19 @@ class Row:
     at: datetime
     id: str = ""
     revision: int = 0
+    order: str | None = None
+    is_delivery: bool | None = None
+
+
+@dataclass
+class Order:
+    """``told`` is its eventInfo; ``at``: when it was opened, or is to be delivered; ``changed_at`` its revision."""
+
+    told: Told
+    at: datetime
+    is_delivery: bool
+    seen_at: int
+    changed_at: int
 
 
 @dataclass
@@ -81,6 +108,7 @@ class Iiko(FarSide):
         self.now = 0
         self.tokens: dict[str, int] = {}
         self.guests: list[Person] = []
+        self.orders: list[Order] = []
         self.webhooks: Told = {"webHooksUri": None, "authToken": None, "webHooksFilter": None}
         self.calls: list[str] = []
         self.rights = True
@@ -99,6 +127,11 @@ class Iiko(FarSide):
             LOYALTY + "customer/transactions/by_date": self._by_date,
             LOYALTY + "customer/transactions/by_revision": self._by_revision,
             LOYALTY + "delete_customers": self._delete,
+            TABLE_BY_ID: lambda told: self._by_id(told, False),
+            DELIVERY_BY_ID: lambda told: self._by_id(told, True),
+            BY_TABLE: self._by_table,
+            BY_REVISION: self._changed,
+            BY_DATE: self._of_days,
         }
 
     # The door
@@ -119,8 +152,10 @@ class Iiko(FarSide):
         if call.path not in self.paths or not (self.rights or call.path.startswith(LOYALTY)):
             return _reply(401, {"errorDescription": f"Right {call.path[1:]} is not allowed for this ApiLogin"})
         try:
-            assert told["organizationIds" if call.path.endswith("organizations") else "organizationId"]
+            assert told["organizationIds" if call.path in BY_ORGANIZATIONS else "organizationId"]
             return _reply(200, self.paths[call.path](told))
+        except TooMuch:
+            return _reply(422, {"correlationId": "x", "errorDescription": "no", "error": "TOO_MANY_DATA_REQUESTED"})
         except No as no:
             code, error = no.args
             return _reply(400, {"code": code, "errorCode": error, "message": "no", "errorDescription": "no"})
@@ -224,8 +259,16 @@ class Iiko(FarSide):
         self.move(self.guest(told["customerId"]), told["walletId"], sign * amount, told["comment"])
         return {}
 
-    def move(self, guest: Person, wallet: str, amount: Decimal, comment: str = "") -> None:
-        """Errors: No for less than nothing."""
+    def move(
+        self,
+        guest: Person,
+        wallet: str,
+        amount: Decimal,
+        comment: str = "",
+        order: str | None = None,
+        is_delivery: bool | None = None,
+    ) -> None:
+        """``order``: the till's id of what it belongs to. Errors: No for less than nothing."""
         before = guest.wallets[wallet]
         if before + amount < 0:
             raise No("Transport_WrongRequest", "Wallet_NotEnough")
@@ -233,7 +276,7 @@ class Iiko(FarSide):
         place = sum(len(each.rows) for each in self.guests) + 1
         made = str(uuid.uuid5(SPACE, f"row {place}"))
         at, revision = AT + timedelta(seconds=self.now), FIRST_REVISION + place // 2
-        guest.rows.append(Row(wallet, amount, comment, before, at, made, revision))
+        guest.rows.append(Row(wallet, amount, comment, before, at, made, revision, order, is_delivery))
 
     def _by_date(self, told: Told) -> Told:
         begin, end = (datetime.fromisoformat(told[name] + "+00:00") for name in ("dateFrom", "dateTo"))
@@ -258,6 +301,49 @@ class Iiko(FarSide):
             "lastTransactionId": last.id if last else None,
             "pageSize": size,
         }
+
+    # Orders
+
+    def tell(self, info: Told, is_delivery: bool = False, at: datetime = AT, lag_seconds: int = 0) -> None:
+        """An order as it is from now on, or from ``lag_seconds`` later on."""
+        others = [each for each in self.orders if each.told["id"] != info["id"]]
+        told = {"organizationId": ORGANIZATION, "creationStatus": "Success", "errorInfo": None} | info
+        self.orders = [*others, Order(told, at, is_delivery, self.now + lag_seconds, self.now)]
+
+    def _seen(self, is_delivery: bool) -> list[Order]:
+        return [each for each in self.orders if each.is_delivery == is_delivery and each.seen_at <= self.now]
+
+    def _by_id(self, told: Told, is_delivery: bool) -> Told:
+        ((by, ids),) = [(name, told[name]) for name in ("orderIds", "posOrderIds") if told.get(name) is not None]
+        assert 0 < len(ids) <= 200
+        name = "id" if by == "orderIds" else "posId"
+        found = [each.told for each in self._seen(is_delivery) if each.told[name] in ids]
+        return {"correlationId": "x", "orders": found}
+
+    def _by_table(self, told: Told) -> Told:
+        found = [each.told for each in self._between(told, "date", False) if told["tableIds"] == [TABLE]]
+        return {"correlationId": "x", "orders": found}
+
+    def _between(self, told: Told, name: str, is_delivery: bool) -> list[Order]:
+        """In the terminal's zone. Errors: TooMuch."""
+        begin, end = (datetime.fromisoformat(told[name + part]).replace(tzinfo=MOSCOW) for part in ("From", "To"))
+        if end - begin > timedelta(days=1):
+            raise TooMuch
+        return [each for each in self._seen(is_delivery) if begin <= each.at <= end]
+
+    def _of_days(self, told: Told) -> Told:
+        found = self._between(told, "deliveryDate", True)
+        return self._by_organization([each for each in found if each.told["order"]["status"] in told["statuses"]])
+
+    def _changed(self, told: Told) -> Told:
+        since = told["startRevision"] - DELIVERIES
+        if since < self.now - 3 * 3600:
+            raise No("", "")
+        return self._by_organization([each for each in self._seen(True) if each.changed_at > since])
+
+    def _by_organization(self, found: list[Order]) -> Told:
+        mine = {"organizationId": ORGANIZATION, "orders": [each.told for each in found]}
+        return {"correlationId": "x", "maxRevision": DELIVERIES + self.now, "ordersByOrganizations": [mine]}
 
     # What has become of it
 
@@ -323,7 +409,40 @@ def _row(row: Row) -> Told:
         "balanceAfter": row.before + row.amount,
         "walletId": row.wallet,
         "orderNumber": None,
+        "posOrderId": row.order,
+        "isDelivery": row.is_delivery,
         "isIgnored": False,
         "whenCreated": f"{row.at:%Y-%m-%d %H:%M:%S}.000",
         "comment": row.comment,
     }
+
+
+def order_info(order: str, stamp: int, status: str = "Closed", total: int = 1_000, **changes: Any) -> Told:
+    """An order as eventInfo tells it: at so many milliseconds; sums in roubles."""
+    goods = {"id": "7c1d2f55-0f4b-4a7c-9f42-5f5d5f0a1b44", "name": "Soup"}
+    cash = {"id": "09322f46-578a-4210-add7-eec222a08871", "kind": "Cash"}
+    item = {"type": "Product", "product": goods, "amount": 1, "price": total, "cost": total, "resultSum": total}
+    told = {
+        "customer": {"type": "regular", "id": "b6a9c3c2-8f5b-4f0e-9f5e-3f2f6d1c7a77", "name": "Anna"},
+        "phone": "+79990001122",
+        "status": status,
+        "sum": total,
+        "number": 17,
+        "whenClosed": "2026-05-04 19:52:00.000" if status == "Closed" else None,
+        "items": [item],
+        "payments": [{"paymentType": cash, "sum": total}],
+        "terminalGroupId": "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",
+    }
+    return {
+        "id": order,
+        "posId": till_id(order),
+        "organizationId": ORGANIZATION,
+        "timestamp": 1_777_913_520_000 + stamp,
+        "creationStatus": "Success",
+        "order": told | changes,
+    }
+
+
+def till_id(order: str) -> str:
+    """The till's id of an order."""
+    return f"0c0a7b5e{order[8:]}"

@@ -18,9 +18,10 @@ from processing.errors import LinkDown, NotYet
 from processing.events import NODE_BITS, first_id
 from processing.results import WalletsTold
 from tests.adapters.iiko_cloud.far_side import SECRETS, WALLET, link, wallet
-from tests.adapters.iiko_cloud.stub import AT, BONUS, Iiko
+from tests.adapters.iiko_cloud.stub import AT, BONUS, LOYALTY, Iiko
 from tests.effort import drawn
 
+BY_DATE = LOYALTY + "customer/transactions/by_date"
 LOST, UNHEARD, SOUND = "lost", "unheard", "sound"
 # What happens to the calls of a talk, one after another; beyond these they go through.
 FAULTS = st.lists(st.sampled_from([SOUND, SOUND, LOST, UNHEARD]), max_size=7)
@@ -170,3 +171,70 @@ def test_what_others_move_there_is_booked_once_and_both_end_alike(
     assert guest.wallets[BONUS] == Decimal(world.points) / 100
     others = [row for row in guest.rows if "tillgate" not in row.comment]
     assert len(world.known) <= len(others)
+
+
+def test_a_till_that_pays_while_the_report_is_read_is_told_no_stale_balance() -> None:
+    """It comes between the look at the balance and the report: what is booked of it is in the balance as well."""
+    for moves in (1, 2):
+        world = World(is_booked=True)
+        world.book(100_00)
+        settle(world)
+        world.book(50_00)
+        report, left = world.far.paths[BY_DATE], [moves]
+
+        def paid_meanwhile(told: Any, left: list[int] = left, world: World = world, report: Any = report) -> Any:
+            if left[0]:
+                left[0] -= 1
+                world.others(-15_00)
+            return report(told)
+
+        world.far.paths[BY_DATE] = paid_meanwhile
+        world.speak([])
+        (guest,) = world.far.guests
+        assert guest.wallets[BONUS] * 100 == world.points == 150_00 - moves * 15_00
+        assert [row.amount for row in guest.rows if "tillgate" in row.comment] == [100, 50]
+
+
+def test_a_wallet_that_never_stands_still_is_left_for_a_while() -> None:
+    world = World(is_booked=True)
+    world.book(100_00)
+    settle(world)
+    world.book(50_00)
+    report = world.far.paths[BY_DATE]
+
+    def paid_meanwhile(told: Any) -> Any:
+        world.others(-1_00)
+        return report(told)
+
+    world.far.paths[BY_DATE] = paid_meanwhile
+    world.speak([])
+    (guest,) = world.far.guests
+    assert world.waiting is not None and guest.wallets[BONUS] == 97 and world.points == 147_00
+    world.far.paths[BY_DATE] = report
+    settle(world)
+    assert guest.wallets[BONUS] == 147
+
+
+def test_a_write_that_is_carried_out_late_while_its_repeat_looks_is_not_done_again() -> None:
+    """Nobody has heard of it, and the report that is read first does not have it yet; a till pays at that moment."""
+    world = World(is_booked=True)
+    world.book(100_00)
+    settle(world)
+    world.book(50_00)
+    assert world.waiting is not None
+    report, left = world.far.paths[BY_DATE], [f"tillgate {world.waiting.id}"]
+
+    def meanwhile(told: Any) -> Any:
+        shown = report(told)
+        (guest,) = world.far.guests
+        if left:
+            world.far.move(guest, BONUS, Decimal(50), left.pop())
+            world.others(-7_00)
+        return shown
+
+    world.far.paths[BY_DATE] = meanwhile
+    world.speak([])
+    check_once(world)
+    settle(world)
+    check_once(world)
+    assert world.far.guests[0].wallets[BONUS] * 100 == world.points == 143_00

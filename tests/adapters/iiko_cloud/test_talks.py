@@ -312,7 +312,7 @@ def test_a_report_by_revision_is_read_to_its_end_and_gone_on_with() -> None:
         far.move(guest, BONUS, Decimal("-0.5"), "coffee")
     booking = [WALLET | {"book_from": "2026-05-01"}]
     run = pulled(far, wallets=booking)
-    assert far.calls == [INFO, *[BY_REVISION] * 3] and len(run.asks) == 231
+    assert far.calls == [INFO, *[BY_REVISION] * 3, INFO] and len(run.asks) == 231
     far.move(guest, BONUS, Decimal("-0.5"), "coffee")
     assert len(pulled(far, run.state, wallets=booking).asks) == 1
     small = cloud(wallet(17, 0), rows_in_page=7)

@@ -164,7 +164,7 @@ class Retail2Talks(OnceCut, Talks):
     """Розница 2, which keeps sessions by itself: the card's points; all catalogues."""
 
     far_side = Retail2Base
-    link = link("retail2", balance_field="БаллыTillgate", pull=["cards", "goods", "stores"], session=False)
+    link = link("retail2", balance_field="БаллыTillgate", pull=["cards", "goods", "stores", "receipts"], session=False)
     pushes = (Job(AT, messages=(operation(17), balance(8, 2))),)
 
 

@@ -72,6 +72,12 @@ class OneC:
         self._version = number
         return {**row, "DataVersion": base64.b64encode(number.to_bytes(8)).decode()}
 
+    def put(self, name: str, row: Row) -> None:
+        """Write an object into a set, in the place of the one with its GUID: whatever is written has a new version."""
+        kept = [each for each in self.sets[name] if each["Ref_Key"] != row["Ref_Key"]]
+        self.sets[name] = [*kept, self._versioned(row)]
+        self._refs.pop(name, None)
+
     def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         told = {name.lower(): value for name, value in headers.items()}
         self.calls.append(f"{method} {target}")
@@ -163,14 +169,16 @@ class OneC:
         rows, known = self.sets[name], self.limits.get(name) or self._names(name)
         known |= {"Ref_Key", "DataVersion"}
         true(asked.get("$filter", ""), {}, known)
-        wanted = pairs(asked.get("$filter", ""))
-        if wanted and {each for each, _ in wanted} == {"Ref_Key"}:
+        _, wanted = terms(asked.get("$filter", ""))
+        if wanted and {(each, sign) for each, sign, _ in wanted} == {("Ref_Key", "eq")}:
             refs = self._by_ref(name)
-            rows = [refs[ref] for _, ref in wanted if ref in refs]
+            rows = [refs[ref] for _, _, ref in wanted if ref in refs]
         elif wanted:
             rows = [row for row in rows if true(asked["$filter"], row, known)]
         if asked.get("$orderby") == "Ref_Key":  # by the presentation, but stably
             rows = sorted(rows, key=lambda row: (str(row.get("Description", "")), row["Ref_Key"]))
+        elif asked.get("$orderby") == "Date,Ref_Key":
+            rows = sorted(rows, key=lambda row: (row["Date"], row["Ref_Key"]))
         if "$inlinecount" not in asked:
             rows = rows[int(asked.get("$skip", 0)) :][: int(asked.get("$top", len(rows)))]
         select = asked["$select"].split(",") if "$select" in asked else None
@@ -201,32 +209,51 @@ def said(value: Any) -> bytes:
     return re.sub(r'"\\u0000(\d+)\\u0000"', lambda match: numbers[int(match[1])], text).encode()
 
 
+Term = tuple[str, str, Any]
+
+
 @lru_cache(10_000)
-def pairs(filter_: str) -> tuple[tuple[str, Any], ...]:
-    """``a eq literal``, joined by ``or``: all that is needed. Other words are error 14, other literals error 1."""
-    rest, found = filter_, []
+def terms(filter_: str) -> tuple[str, tuple[Term, ...]]:
+    """``a eq literal`` or ``a ge literal``, joined by ``or`` or by ``and``: by which, and all of them. Other words are
+    error 14, other literals error 1."""
+    rest, found, joints = filter_, [], set()
     while rest:
         name = TOKEN.match(rest)
-        if name is None or name.lastgroup != "word" or not rest[name.end() :].startswith(" eq "):
+        sign = re.match(r" (eq|ge) ", rest[name.end() :]) if name and name.lastgroup == "word" else None
+        if name is None or sign is None:
             raise Refused(400, "14")
         value = TOKEN.match(rest, name.end() + 4)
         if value is None:
             raise Refused(400, "1")
         meant = literal(value[0].strip())
-        found.append((name["word"], str(meant) if isinstance(meant, UUID) else meant))
+        found.append((name["word"], sign[1], str(meant) if isinstance(meant, UUID) else meant))
         rest = rest[value.end() :]
-        if rest and not rest.startswith(" or "):
-            raise Refused(400, "14")
-        rest = rest[4:]
-    return tuple(found)
+        if rest:
+            joint = re.match(r" (or|and) ", rest)
+            if joint is None:
+                raise Refused(400, "14")
+            joints.add(joint[1])
+            rest = rest[joint.end() :]
+    if len(joints) > 1:
+        raise Refused(400, "14")
+    return "".join(joints) or "or", tuple(found)
+
+
+def holds(term: Term, row: Row) -> bool:
+    name, sign, value = term
+    told = row.get(name)
+    if isinstance(value, datetime) and isinstance(told, str):
+        told = datetime.fromisoformat(told)
+    return told == value or (sign == "ge" and told is not None and told > value)
 
 
 def true(filter_: str, row: Row, known: set[str]) -> bool:
     """Whether the row is one of those. Another name is error 10, also where there are no rows."""
-    wanted = pairs(filter_)
-    if not {name for name, _ in wanted} <= known:
+    joint, wanted = terms(filter_)
+    if not {name for name, _, _ in wanted} <= known:
         raise Refused(400, "10")
-    return not wanted or any(row.get(name) == value for name, value in wanted)
+    found = [holds(term, row) for term in wanted]
+    return not wanted or (all(found) if joint == "and" else any(found))
 
 
 # A shop's base ------------------------------------------------------------------------------------------------------

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+from adapters.onec_server.options import OneCOptions
 from gateway.api import reports
+from gateway.app import Parts
+from gateway.settings import LinkSettings
+from processing.commands import EnrolHolder, Ref
 from processing.settlement import COLUMNS
+from tests.adapters.onec_server.bases import mapping
 from tests.gateway.api.client import Client
 from tests.gateway.api.conftest import NewClient
-from tests.processing.books import ALMATY, MOSCOW, POINTS, URAL, Books, post, use
+from tests.processing.books import ALMATY, MOSCOW, PLAIN, POINTS, URAL, Books, StillClock, post, use
 
 MAY = {"from": "2026-05-01", "to": "2026-06-01"}
 
@@ -113,3 +118,57 @@ def test_empty_books_make_empty_reports(rest: Client) -> None:
     for path in ("/reports/settlement", "/reports/liability"):
         told = rest.get(path, **MAY).ok()
         assert (told["rows"], told["totals"], told.get("owed", [])) == ([], [], [])
+
+
+# Reconciliation ---------------------------------------------------------------------------------------------------
+
+ASKED = {"link": "office", "since": "2026-05-04T00:00:00Z", "until": "2026-05-05T00:00:00Z"}
+
+
+@pytest.fixture
+def office(parts: Parts, books: Books) -> None:
+    """A link in Moscow that pulls receipts; one is learned by REST, and its call was lost."""
+    options = OneCOptions().load(
+        {"mapping": mapping("retail2"), "user": "u", "product": PLAIN, "pull": ["cards", "receipts"]}
+    )
+    links: Any = parts.settings.links
+    links["office"] = LinkSettings("office", "onec_server", MOSCOW, True, (), (), options)
+    card = books.card()
+    named = (Ref("onec", "guid-1"), Ref("card", card))
+    books.done(EnrolHolder(store=MOSCOW, keys=("e",), product=PLAIN, names=named))
+
+
+@pytest.mark.usefixtures("office")
+def test_reconciliation_tells_what_was_lost(rest: Client, books: Books, clock: StillClock) -> None:
+    told = {"document": "d-1", "unit": POINTS, "at": "2026-05-04T08:00:00Z", "earned": "10.95", "total": "300.00"}
+    named = {"card_ref": {"scheme": "onec", "value": "guid-1"}}
+    assert rest.write("/receipts/learn", key="d-1", **told, **named).ok() == {
+        "document": "d-1",
+        "at": "2026-05-04T09:00:00Z",
+        "is_known": True,
+    }
+    found = rest.get("/reports/reconciliation", **ASKED).ok()
+    (lost,) = found["rows"]
+    assert (found["agrees"], found["store"], found["counts"]["not_booked"]) == (False, MOSCOW, 1)
+    assert (lost["verdict"], lost["kind"], lost["expected"], lost["booked"]) == ("not_booked", "accrual", "10.95", None)
+    assert (lost["total"], lost["operation_id"], lost["closed_at"]) == ("300.00", None, "2026-05-04T08:00:00Z")
+    assert rest.get("/reports/reconciliation", **ASKED, wait_hours=1, window_minutes=61, all=True).ok()["counts"] == {
+        **dict.fromkeys(found["counts"], 0),
+        "waiting": 1,
+    }
+
+
+@pytest.mark.parametrize("books", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("office")
+def test_reconciliation_is_for_links_that_pull_receipts_and_for_who_speaks_for_their_store(
+    rest: Client, new_client: NewClient
+) -> None:
+    path = "/reports/reconciliation"
+    assert rest.get(path, **{**ASKED, "link": "nobody"}).status == 404
+    assert rest.get(path, **{**ASKED, "link": "moscow"}).fields == {"link"}
+    assert rest.get(path, **{**ASKED, "until": "2026-12-31T00:00:00Z"}).fields == {"until"}
+    assert rest.get(path, **{**ASKED, "since": "May"}).fields == {"since"}
+    assert rest.get(path, **{**ASKED, "window_minutes": 0}).fields == {"window_minutes"}
+    assert new_client("reports:read", stores=[ALMATY]).get(path, **ASKED).status == 403
+    assert new_client("goods:write").get(path, **ASKED).status == 403
+    assert new_client("reports:read", stores=[MOSCOW]).get(path, **ASKED).ok()["agrees"] is True

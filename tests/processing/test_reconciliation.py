@@ -1,0 +1,271 @@
+"""Receipts of other systems: kept as they are told last, and held against what tills have booked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processing import reconciliation as module
+from processing.commands import Accrue, Amount, EnrolHolder, LearnReceipt, Line, MergeHolders, Redeem, Ref, VoidReceipt
+from processing.errors import BadAmount, BadMessage, KeyReused, TooLarge, UnitNotFound
+from processing.reconciliation import (
+    ACCRUAL,
+    DIFFERS,
+    MATCHED,
+    NO_RECEIPT,
+    NOT_BOOKED,
+    REDEMPTION,
+    WAITING,
+    Asked,
+    Booked,
+    Told,
+    judged,
+    reconciliation,
+)
+from tests.processing.books import MONEY, MOSCOW, NOON, PLAIN, POINTS, URAL, Books, StillClock, ref
+
+ON_SQLITE = pytest.mark.parametrize("books", ["sqlite"], indirect=True)
+NEAR, LATE = timedelta(minutes=30), timedelta(hours=24)
+NOW = NOON + timedelta(days=3)
+GUID = Ref("onec", "6f0c2a4e-0000-4000-8000-000000000001")
+
+
+# Which belong together --------------------------------------------------------------------------------------------
+
+
+def told(
+    document: str, minute: int, off: int = 0, on: int = 0, is_return: bool = False, wallet: int | None = 1
+) -> Told:
+    return Told(document, NOON + timedelta(minutes=minute), off, on, is_return, "", "", None, wallet)
+
+
+def booked(number: int, kind: str, minute: int, amount: int, wallet: int = 1) -> Booked:
+    return Booked(number, kind, NOON + timedelta(minutes=minute), False, "retail/till-1", wallet, amount)
+
+
+def verdicts(
+    receipts: list[Told], operations: list[Booked], **changes: Any
+) -> list[tuple[str, str | None, int | None]]:
+    rows = judged(receipts, operations, **{"now": NOW, "near": NEAR, "late": LATE} | changes)
+    return [
+        (row.verdict, row.side and row.side.receipt.document, row.booked and row.booked.operation_id) for row in rows
+    ]
+
+
+MINUTES, AMOUNTS, WALLETS = st.integers(0, 100), st.sampled_from([0, 5, 7]), st.sampled_from([1, 2])
+RECEIPTS = st.lists(
+    st.builds(
+        lambda name, *told_: told(str(name), *told_),
+        st.integers(0, 9),
+        MINUTES,
+        AMOUNTS,
+        AMOUNTS,
+        st.booleans(),
+        st.sampled_from([1, 2, None]),
+    ),
+    max_size=8,
+    unique_by=lambda each: each.document,
+)
+OPERATIONS = st.lists(
+    st.builds(
+        booked, st.integers(1, 9), st.sampled_from([REDEMPTION, ACCRUAL]), MINUTES, st.sampled_from([5, 7]), WALLETS
+    ),
+    max_size=8,
+    unique_by=lambda each: each.operation_id,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(RECEIPTS, OPERATIONS, st.randoms(use_true_random=False), st.sampled_from([NOON, NOW]))
+def test_each_is_told_once_whatever_the_order(
+    receipts: list[Told], operations: list[Booked], chance: Any, now: Any
+) -> None:
+    rows = judged(receipts, operations, now, NEAR, LATE)
+    shuffled = chance.sample(receipts, len(receipts)), chance.sample(operations, len(operations))
+    assert judged(*shuffled, now, NEAR, LATE) == rows
+    sides = Counter(row.side.name for row in rows if row.side)
+    spoken = {side.name for receipt in receipts for side in module.sides_of(receipt) if side.amount}
+    assert spoken <= sides.keys() and set(sides.values()) <= {1}
+    assert Counter(row.booked.operation_id for row in rows if row.booked) == Counter(o.operation_id for o in operations)
+    for row in rows:
+        if row.side and row.booked:
+            assert abs(row.side.at - row.booked.at) <= NEAR
+            assert (row.side.wallet, row.side.kind) == (row.booked.wallet, row.booked.kind)
+            assert (row.verdict == MATCHED) == (row.side.amount == row.booked.amount)
+        else:
+            assert row.verdict not in (MATCHED, DIFFERS)
+    assert now == NOW or not any(row.verdict == NO_RECEIPT for row in rows)
+
+
+def test_the_nearest_belongs_to_a_receipt_and_the_edge_of_the_window_to_it() -> None:
+    off = [booked(1, REDEMPTION, 0, 5), booked(2, REDEMPTION, 29, 5), booked(3, REDEMPTION, 90, 5)]
+    assert verdicts([told("a", 30, 5)], off) == [(NO_RECEIPT, None, 1), (MATCHED, "a", 2), (NO_RECEIPT, None, 3)]
+    assert verdicts([told("a", 60, 5)], off[2:]) == [(MATCHED, "a", 3)]
+    assert verdicts([told("a", 59, 5)], off[2:]) == [(NOT_BOOKED, "a", None), (NO_RECEIPT, None, 3)]
+
+
+def test_equal_amounts_come_before_nearer_ones_that_differ() -> None:
+    operations = [booked(1, ACCRUAL, 10, 7), booked(2, ACCRUAL, 20, 5)]
+    assert verdicts([told("a", 10, on=5)], operations) == [(MATCHED, "a", 2), (NO_RECEIPT, None, 1)][::-1]
+    assert verdicts([told("a", 10, on=5)], operations[:1]) == [(DIFFERS, "a", 1)]
+
+
+def test_a_return_wants_what_undoes() -> None:
+    back = told("b", 10, off=5, on=7, is_return=True)
+    assert verdicts([back], [booked(1, ACCRUAL, 10, 5), booked(2, REDEMPTION, 10, 7)]) == [
+        (MATCHED, "b", 1),
+        (MATCHED, "b", 2),
+    ]
+    assert {verdict for verdict, *_ in verdicts([back], [booked(1, REDEMPTION, 10, 5)])} == {DIFFERS, NOT_BOOKED}
+
+
+def test_what_may_come_yet_is_waited_for() -> None:
+    """A receipt whose till's clock is ahead, an operation whose receipt is on its way; then neither."""
+    receipts, operations = [told("a", 10, 5)], [booked(1, REDEMPTION, 0, 7, wallet=2)]
+    early = {verdict for verdict, *_ in verdicts(receipts, operations, now=NOON + timedelta(minutes=40))}
+    assert early == {WAITING}
+    assert {verdict for verdict, *_ in verdicts(receipts, operations)} == {NOT_BOOKED, NO_RECEIPT}
+
+
+def test_a_receipt_that_says_nothing_is_told_what_no_other_receipt_comes_for() -> None:
+    silent, operation = told("a", 10), booked(1, REDEMPTION, 0, 7)
+    assert verdicts([silent], [operation]) == [(DIFFERS, "a", 1)]
+    assert verdicts([silent], [operation], now=NOON + timedelta(hours=1)) == [(WAITING, None, 1)]
+
+
+def test_too_many_of_one_card_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CANDIDATES", 3)
+    with pytest.raises(TooLarge):
+        judged([told(str(n), 0, 5) for n in range(2)], [booked(n, REDEMPTION, 0, 5) for n in range(2)], NOW, NEAR, LATE)
+
+
+# What is kept -----------------------------------------------------------------------------------------------------
+
+
+def learn(**changes: Any) -> LearnReceipt:
+    fields: dict[str, Any] = {
+        "store": MOSCOW,
+        "keys": ("onec:receipt:17",),
+        "document": "17",
+        "unit": POINTS,
+        "at": NOON,
+        "card_ref": GUID,
+        "redeemed": 500,
+    }
+    return LearnReceipt(**fields | changes)
+
+
+def kept(books: Books) -> list[tuple[Any, ...]]:
+    return books.rows("SELECT document, redeemed, earned, is_withdrawn FROM learned_receipt ORDER BY document")
+
+
+def test_a_receipt_is_kept_as_it_was_told_last(books: Books) -> None:
+    assert books.done(learn()).is_known
+    assert books.done(learn()).replayed
+    assert [tuple(map(int, row)) for row in kept(books)] == [(17, 500, 0, 0)]
+    books.done(learn(redeemed=700))
+    books.core.execute([learn(redeemed=n) for n in (1, 2)])
+    books.done(learn(document="18", keys=("onec:receipt:18",), withdrawn=True))
+    assert [tuple(map(int, row)) for row in kept(books)] == [(17, 2, 0, 0)], "one that nobody knows stays unknown"
+    books.done(learn(withdrawn=True))
+    assert [tuple(map(int, row)) for row in kept(books)] == [(17, 500, 0, 1)]
+    assert books.count("operation") == 0
+    books.check_laws()
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"redeemed": -1}, BadAmount),
+        ({"earned": 10**18}, BadAmount),
+        ({"unit": "GOLD"}, UnitNotFound),
+        ({"document": ""}, BadMessage),
+        ({"document": "d" * 65}, BadMessage),
+        ({"sale": "a\nb"}, BadMessage),
+        ({"card_ref": Ref("card", "7770001")}, BadMessage),
+        ({"card_ref": Ref("phone", "+79990000001")}, BadMessage),
+        ({"card_ref": Ref("onec", "g" * 65)}, BadMessage),
+        ({"lines": tuple(Line(number=n, goods="a", sum_minor=1) for n in range(1, 1_002))}, TooLarge),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_leaves_nothing(books: Books, changes: dict[str, Any], error: type) -> None:
+    assert isinstance(books.one(learn(**changes)), error)
+    assert (books.count("learned_receipt"), books.count("request_key")) == (0, 0)
+
+
+@ON_SQLITE
+def test_another_command_under_a_receipts_key_is_refused(books: Books) -> None:
+    books.done(Accrue(store=MOSCOW, keys=("k",), card=ref(books.card()), amount=Amount(POINTS, 5)))
+    assert isinstance(books.one(learn(keys=("k",))), KeyReused)
+
+
+# What is read -----------------------------------------------------------------------------------------------------
+
+LIKE = {"store": MOSCOW, "keys": (), "owner": "retail/till-1", "window_seconds": 60}
+
+
+def redeem(card: str, amount: int = 500, likeness: str = "onec:write_off:x", **changes: Any) -> Redeem:
+    return Redeem(**{**LIKE, "card": ref(card), "unit": POINTS, "amount": amount, "likeness": likeness, **changes})
+
+
+def enrol(card: str) -> EnrolHolder:
+    return EnrolHolder(store=MOSCOW, keys=(f"enrol:{card}",), product=PLAIN, names=(GUID, ref(card)))
+
+
+def found(books: Books, **changes: Any) -> list[tuple[str, int]]:
+    clock: Any = books.clock
+    asked = Asked(MOSCOW, POINTS, "onec:", NOON - timedelta(days=1), clock.at + timedelta(days=1))
+    report = reconciliation(books.database, books.core.work.directory, replace(asked, **changes))
+    return [(row.verdict, row.booked.amount if row.booked else 0) for row in report.rows]
+
+
+def test_only_what_the_stores_tills_booked_without_a_receipt_counts(books: Books, clock: StillClock) -> None:
+    """Not what came under a key, by another protocol, in another store or unit, or what was undone since."""
+    card = books.card(10_000)
+    books.done(enrol(card))
+    books.done(learn())
+    books.done(redeem(card))
+    books.done(redeem(card, 1, "other:write_off:x"))
+    books.done(redeem(card, 2, keys=("k",), likeness=""))
+    books.done(redeem(card, 3, "onec:write_off:y", store=URAL))
+    books.done(redeem(card, 4, "onec:write_off:z"))
+    (key,) = books.rows("SELECT key FROM request_key WHERE key LIKE '%write_off:z%'")
+    books.done(VoidReceipt(store=MOSCOW, keys=key, reason="a test"))
+    gift = books.card(product="gift")
+    books.done(Accrue(store=MOSCOW, keys=("p",), card=ref(card), amount=Amount(POINTS, 5)))
+    assert gift and found(books) == [(MATCHED, 500)]
+    assert found(books, links=frozenset({"retail"})) == [(MATCHED, 500)]
+    clock.forward(days=2)
+    assert found(books, links=frozenset({"other"})) == [(NOT_BOOKED, 0)]
+    assert found(books, unit=MONEY) == []
+    assert found(books, since=NOON + timedelta(seconds=1)) == []
+
+
+def test_wallets_that_went_together_are_one(books: Books, clock: StillClock) -> None:
+    """What was booked before the merge is of the wallet that the card has now."""
+    card, other = books.card(10_000), books.card(1)
+    books.done(redeem(card))
+    books.done(enrol(card))
+    books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(card), target=ref(other)))
+    books.done(learn())
+    assert found(books) == [(MATCHED, 500)]
+
+
+@ON_SQLITE
+def test_a_span_has_its_bounds(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    for until in (NOON - timedelta(days=1), NOON + timedelta(days=92)):
+        with pytest.raises(BadMessage):
+            found(books, until=until)
+    with pytest.raises(UnitNotFound):
+        found(books, unit="GOLD")
+    monkeypatch.setattr(module, "MAX_READ", 0)
+    books.done(learn())
+    with pytest.raises(TooLarge):
+        found(books)
