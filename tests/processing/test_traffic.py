@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from processing.commands import Accrue, Amount, CaptureHold, Command, PlaceHold, Redeem, Ref, Transfer
 from processing.database import Database
@@ -58,17 +59,20 @@ def test_much_traffic_is_answered_as_the_oracle_says(books: Books, quiet: Books,
 # What traffic at random has found ---------------------------------------------------------------------------------
 
 
-def agreed(books: Books, *steps: Command[Any] | timedelta) -> World:
-    """The books after these commands, one after another with time between, which the oracle has answered alike."""
+def agreed(books: Books, *steps: Command[Any] | timedelta, refused: Command[Any] | None = None) -> World:
+    """The books after these commands, one after another with time between, which the oracle has answered alike.
+
+    None of them is refused, but the last one that is.
+    """
     own = emptied(books)
     assert isinstance(own.clock, StillClock)
     oracle, world = new_oracle(own.clock.at), World.of(own, "A-", True)
-    for step in steps:
+    for step in (*steps, *([refused] if refused else [])):
         if isinstance(step, timedelta):
             own.clock.at = oracle.bank.now = own.clock.at + step
             continue
         (outcome,) = world.execute([step])
-        assert not isinstance(outcome, LoyaltyError), outcome
+        assert isinstance(outcome, LoyaltyError) == (step is refused), outcome
         assert world.told(outcome) == world.expected(oracle.ask(step)), step
     world.check(oracle)
     own.check_laws()
@@ -124,3 +128,17 @@ def test_void_gives_back_with_the_days_of_grace_what_no_sale_took(books: Books, 
     gift = adjust("gift", "f", 500, MILES, expires_days=1)
     world = agreed(books, gift, *TAKING[way], timedelta(days=5), void("done"))
     assert world.books.balances(world.cards["f"])[MILES].available == 200
+
+
+def test_newer_version_undoes_no_capture_that_was_not_its_own(open_sqlite_books: Books) -> None:
+    """The sale let the hold go, and a fact captured it."""
+    capture = CaptureHold(store=MOSCOW, keys=("late",), hold="hold", amount=100, fact=True)
+    agreed(
+        open_sqlite_books,
+        adjust("gift", "f", 500, MILES),
+        HELD,
+        post("sale", use("f", 0, 0, hold="hold")),
+        capture,
+        post("sale", use("f", 10, 0, MILES), supersede=True),
+        refused=structs.replace(capture, keys=("later",), fact=False),
+    )

@@ -188,7 +188,8 @@ class Oracle:
         """
         if head.kind == "receipt":
             for hold in head.sale.holds:
-                hold.is_undone = hold.state == "captured"
+                hold.is_undone = True
+            head.sale.holds = []
         return self.opposite(head, [*head.moves, *(head.sale.absorb() if head.kind == "receipt" else ())], store)
 
     def opposite(self, head: Head, moves: list[Move], store: str) -> tuple[list[Move], bool]:

@@ -40,6 +40,7 @@ class Share:
 class Sale:
     """A receipt that stands; ``back`` is which places of its lines have come back, by the return.
 
+    ``holds``: those that it has captured; one that it let go may be captured by somebody else.
     ``absorbed``: what came back before the sale was voided and restored, and is no return of its own any more.
     """
 
@@ -124,6 +125,7 @@ def post(bank: Bank, command: PostReceipt) -> tuple[Answer, list[Move], Sale]:
         check_funds(bank, payments)
     sale = Sale(lines, programme=programme_of(uses), holds=[use.hold for use in uses if use.hold is not None])
     moves = pay(bank, command, payments, at, sale, flags)
+    sale.holds = [hold for hold in sale.holds if hold.state == "captured"]
     moves += load(bank, command, uses, at, sale, moves)
     moves += earn(bank, command, uses, at, sale, moves)
     answer = {"word": "ReceiptPosted", "cards": told(bank, uses), "flags": sorted(set(flags))}
