@@ -18,7 +18,17 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from processing.commands import Accrue, Amount, CaptureHold, Command, PlaceHold, Redeem, Ref, Transfer
+from processing.commands import (
+    Accrue,
+    Amount,
+    CaptureHold,
+    Command,
+    PlaceHold,
+    Redeem,
+    Ref,
+    RestoreReceipt,
+    Transfer,
+)
 from processing.database import Database
 from processing.errors import LoyaltyError
 from processing.execute import Core
@@ -142,3 +152,16 @@ def test_newer_version_undoes_no_capture_that_was_not_its_own(open_sqlite_books:
         post("sale", use("f", 10, 0, MILES), supersede=True),
         refused=structs.replace(capture, keys=("later",), fact=False),
     )
+
+
+def test_return_of_a_restored_sale_gives_back_with_the_days_of_grace(open_sqlite_books: Books) -> None:
+    world = agreed(
+        open_sqlite_books,
+        adjust("gift", "f", 500, MILES, expires_days=1),
+        post("sale", use("f", 100, 0, MILES)),
+        timedelta(days=5),
+        void("sale", reason="return"),
+        RestoreReceipt(store=MOSCOW, keys=("sale",)),
+        back("back", "sale"),
+    )
+    assert world.books.balances(world.cards["f"])[MILES].available == 100
