@@ -25,7 +25,6 @@ from gateway.cli_programmes import programme
 from gateway.cli_queue import queue
 from gateway.cli_replay import replay_command, samples_command
 from gateway.cli_reports import reconcile_command, report_group
-from gateway.collector import settle
 from gateway.logs import configure
 from processing import migrate
 from processing.commands import Identify, IssueCard, Ref
@@ -46,7 +45,6 @@ def main() -> None:
 
 def run() -> None:
     """The console script: what an operator can mend ends with one line and exit code 2, without a trace."""
-    settle()
     try:
         main(standalone_mode=False)
     except click.exceptions.Abort:

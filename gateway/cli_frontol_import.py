@@ -17,6 +17,7 @@ from gateway.cli_options import config_option as _config
 from gateway.cli_options import database_option as _database
 from gateway.cli_options import existing
 from gateway.cli_simulate import progress
+from gateway.collector import settled
 from processing.database import Database
 from processing.errors import BadMessage, Busy, ConfigError, Undelivered
 
@@ -81,6 +82,7 @@ def _opened(loaded: Settings, database_url: str, processes: int) -> Iterator[tup
     database.dispose()  # no connection goes to two processes
     count = 1 if database.is_sqlite else processes
     with ExitStack() as stack:
+        stack.enter_context(settled())
         execute = None
         if count > 1:
             execute = stack.enter_context(

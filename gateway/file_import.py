@@ -35,8 +35,9 @@ POSTED, ALREADY_KNOWN, VOIDED, MISMATCH, QUARANTINED, REFUSED = OUTCOMES = (
     "quarantined",
     "refused",
 )
-# Two of the core's, for two processes have one each.
-BATCH = 2 * MAX_BATCH
+# Two of the core's, for two processes have one each; a little less, because their shares are not even, and what is
+# beyond the core's bound costs a transaction of its own.
+BATCH = 2 * (MAX_BATCH - 24)
 # What an operator has to look at.
 TROUBLES = (MISMATCH, QUARANTINED, REFUSED, "broken")
 # Of each kind so many are told, and so many of a file go into the exchange log; the rest is counted.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -368,13 +369,14 @@ def _lines_back(command: PostReceipt | ReturnReceipt) -> int:
 def _ids_needed(commands: Sequence[Command[Any]], units: int) -> dict[str, int]:
     """A bound on the ids that a batch may take."""
     asked = [part for command in commands for part in parts(command)]
-    uses = sum(len(part.cards) for part in asked if isinstance(part, (PostReceipt, ReturnReceipt)))
-    moving = sum(isinstance(part, (MergeHolders, Transfer)) for part in asked)
+    kinds = Counter(map(type, asked))
+    bought = [part for part in asked if isinstance(part, (PostReceipt, ReturnReceipt))]
+    uses = sum([len(part.cards) for part in bought])
+    moving = kinds[MergeHolders] + kinds[Transfer]
     count = len(asked)
     # A late fact may undo an expiry a day of its lots.
-    given = MAX_EVENTS * sum(isinstance(part, (IssueCard, ActivateCard, RegisterHolder)) for part in asked)
-    given += 2 * MAX_EVENTS * sum(isinstance(part, EnrolHolder) for part in asked)
-    late = sum(MAX_CARDS for part in asked if isinstance(part, PostReceipt) and part.fact)
+    late = MAX_CARDS * sum([isinstance(part, PostReceipt) and part.fact for part in bought])
+    given = MAX_EVENTS * (kinds[IssueCard] + kinds[ActivateCard] + kinds[RegisterHolder] + 2 * kinds[EnrolHolder])
     return {
         "operation": 2 * count + late + given,
         "lot": (4 + MAX_TERMS) * uses + 2 * MAX_CARDS * count + MOVED_LOTS * moving + given,

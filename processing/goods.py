@@ -51,17 +51,18 @@ class Known(NamedTuple):
 
 def wanted(directory: Directory, receipts: Iterable[Receipt]) -> set[str]:
     """What to look up for these receipts: what lines without a category call their goods."""
-    if not directory.asks_category:
-        return set()
-    lines = (line for receipt in receipts for line in receipt.lines if line.goods and not line.category)
-    # Nothing else was ever learned, and a database need not know every character.
-    return {line.goods for line in lines if line.goods.isprintable()}
+    found: set[str] = set()
+    for receipt in receipts if directory.asks_category else ():
+        # Nothing else was ever learned, and a database need not know every character.
+        found.update([line.goods for line in receipt.lines if not line.category and line.goods.isprintable()])
+    found.discard("")
+    return found
 
 
-def receipts_of(command: Command[Any]) -> Iterable[Receipt]:
-    """The receipt in a command, of which rules may look at the goods."""
-    receipt = command.receipt if isinstance(command, (PostReceipt, ReturnReceipt, PlaceHold)) else None
-    return () if receipt is None else (receipt,)
+def receipts_of(commands: Iterable[Command[Any]]) -> list[Receipt]:
+    """The receipts in commands, of which rules may look at the goods."""
+    told = [each.receipt for each in commands if isinstance(each, (PostReceipt, ReturnReceipt, PlaceHold))]
+    return [receipt for receipt in told if receipt is not None]
 
 
 def told(rows: Iterable[Row]) -> dict[str, Known]:

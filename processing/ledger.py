@@ -43,7 +43,7 @@ from processing.events import Stamps, Subscription, enqueue
 from processing.ids import Ids
 from processing.lots import Lot
 from processing.names import WALLETS_CARDS, derived
-from processing.numbers import capacity, products_of, spare_numbers
+from processing.numbers import MAKING_CARDS, capacity, products_of, spare_numbers
 from processing.programme.facts import period_start
 from processing.results import HoldPlaced, ReceiptReturned, accounts_of
 from processing.reversals import living
@@ -197,6 +197,7 @@ def _ids(values: Iterable[int]) -> str:
 def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: set[int]) -> Reads:
     """What this batch has to know beside cards, open lots and open holds."""
     reads: Reads = {}
+    kinds = {type(command) for command in asked}
     if past.lots:
         reads["named_lots"] = (selects.NAMED_LOTS, {"lots": _ids(past.lots)})
     if past.holds:
@@ -206,12 +207,12 @@ def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: s
     if work.directory.limits_others and (limited := _limited(work.directory, asked)):
         since = period_start("month", work.database.clock(work.database.host_clock()).date()) - timedelta(days=1)
         reads["tallies"] = (limits.TALLIES, {"subjects": array(sorted(limited)), "since": since.isoformat()})
-    if any(isinstance(command, (PlaceHold, MergeHolders)) for command in asked):
+    if PlaceHold in kinds or MergeHolders in kinds:
         reads["wallets"] = (selects.WALLET_ROWS, {"wallets": _ids(wallets)})
-    values = goods.wanted(work.directory, (each for command in asked for each in goods.receipts_of(command)))
+    values = goods.wanted(work.directory, goods.receipts_of(asked))
     if values:
         reads["goods"] = (goods.KNOWN, {"values": array(sorted(values))})
-    for product in products_of(work.directory, asked):
+    for product in () if kinds.isdisjoint(MAKING_CARDS) else products_of(work.directory, asked):
         if product.value and not product.pin:
             most = capacity(product) + 1
             reads[f"issued {product.code}"] = (selects.ON_SALE, {"product": product.code, "most": most})

@@ -155,8 +155,10 @@ def read(
     now: datetime,
 ) -> None:
     """What the batch may look at of its wallets' people, once their accounts are locked; nothing where nobody asks."""
-    if any(isinstance(command, ABOUT_PEOPLE) for command in asked):
-        read_holders(connection, people, wallets)
+    kinds = {type(command) for command in asked}
+    if kinds.isdisjoint(ABOUT_PEOPLE):
+        return
+    read_holders(connection, people, wallets)
     wanted = {
         contact.index
         for command in asked
@@ -167,7 +169,7 @@ def read(
         (rows,) = run(connection, [(CONTACT, {"kind": kind, "blind_index": index})])
         if rows:
             people.taken[kind, index] = rows[0][0]
-    if any(isinstance(command, (SendCode, CheckCode)) for command in asked):
+    if SendCode in kinds or CheckCode in kinds:
         phones = {index.hex() for found in people.contacts.values() for kind, index in found if kind == PHONE}
         told = [told_phone(command) for command in asked if isinstance(command, SendCode) and command.card is None]
         phones |= {vault.blind_index(PHONE, phone).hex() for phone in told}

@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Literal
 
 from adapters.parsing import bad
@@ -105,8 +104,9 @@ def epoch_of(options: Mapping[str, Any], workplace: str | int) -> int:
     return epochs.get(_plain(workplace), 0)
 
 
-@lru_cache(maxsize=4096)
 def _plain(part: str | int) -> str:
     """A number without leading zeros, as the API's integers are; anything else as it is."""
     text = str(part).strip()
+    if text[:1] != "0":
+        return text
     return str(int(text)) if _DIGITS.fullmatch(text) else text

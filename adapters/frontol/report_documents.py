@@ -6,7 +6,8 @@ Page: docs/adapters/frontol-files.md, "Documents".
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -16,6 +17,8 @@ from adapters.contract import Series
 from adapters.frontol.report_lines import (
     DATE,
     DOCUMENT,
+    LINE,
+    NUMBER,
     OPERATION,
     QUANTITY,
     SHIFT,
@@ -23,10 +26,8 @@ from adapters.frontol.report_lines import (
     SUM,
     TIME,
     TYPE,
-    WORKPLACE,
     Row,
     code_of,
-    widened,
 )
 from adapters.parsing import bad
 
@@ -39,8 +40,8 @@ READ = frozenset(
 )
 MAX_ROWS = 10_000
 
-Rows = Mapping[str, Sequence[list[str]]]
-"""The fields of a document's lines by type, each in their order."""
+Rows = defaultdict[str, list[Row]]
+"""A document's lines by what they tell, each in their order."""
 
 
 class Name(NamedTuple):
@@ -64,55 +65,61 @@ class Document:
     end: str = ""
     problem: str = ""
 
-    def add(self, number: int, row: Row, kind: str) -> None:
+    def add(self, rows: Iterable[Row]) -> None:
         """Once more the same line changes nothing: an open document is kept, and its file read again."""
-        known = self.rows.setdefault(number, row)
-        if known is not row and checksum(known[1]) != checksum(row[1]):
-            self.problem = f"two lines have the number {number}"
-        if kind in ENDS and self.end != CANCELLED:
-            self.end = kind
-        if len(self.rows) > MAX_ROWS:
-            self.problem = f"it has more than {MAX_ROWS} lines"
+        for row in rows:
+            number = int(row[NUMBER])
+            is_full = len(self.rows) >= MAX_ROWS
+            known = self.rows.get(number) if is_full else self.rows.setdefault(number, row)
+            if known is None:
+                self.problem = f"it has more than {MAX_ROWS} lines"
+            elif known is not row and self._checksum(known) != self._checksum(row):
+                self.problem = f"two lines have the number {number}"
+            if row[TYPE] in ENDS and self.end != CANCELLED:
+                self.end = row[TYPE]
 
     @property
     def is_cancelled(self) -> bool:
         return self.end == CANCELLED
 
-    def by_type(self) -> Rows:
-        found: dict[str, list[list[str]]] = {}
-        for _, fields in self.rows.values():
-            found.setdefault(fields[TYPE], []).append(widened(fields))
+    def by(self, roles: Mapping[str, str]) -> Rows:
+        """Its lines by the role that their type has, none for a role that none has; others are left out."""
+        found: Rows = defaultdict(list)
+        for row in self.rows.values():
+            kind = row[TYPE]
+            if kind in roles:
+                found[roles[kind]].append(row)
         return found
 
     @property
-    def last(self) -> list[str]:
-        """The fields of its last line."""
-        return next(reversed(self.rows.values()))[1]
+    def last(self) -> Row:
+        """Its last line."""
+        return next(reversed(self.rows.values()))
 
     @property
     def raw(self) -> tuple[str, ...]:
-        return tuple([line for line, _ in self.rows.values()])
+        return tuple([row[LINE] for row in self.rows.values()])
 
     def series(self, database: str, epoch: int) -> Series:
         """Its lines as they are known for ever: by database and number, apart for each epoch."""
-        lines = tuple([(number, checksum(fields)) for number, (_, fields) in self.rows.items()])
+        checksum = self._checksum
+        lines = tuple([(number, checksum(row)) for number, row in self.rows.items()])
         former = tuple(f"{database}:{earlier}" for earlier in range(epoch)) if epoch else ()
         return Series(f"{database}:{epoch}", lines, former)
 
+    def _checksum(self, row: Row) -> int:
+        """What makes a line with a known number another one: date, time, type, place, subject, quantity and sum.
 
-def checksum(fields: list[str]) -> int:
-    """What makes a line with a known number another one: date, time, type, place, subject, quantity and sum.
-
-    Not all of the bytes: the same line is written with other separators, widths and names after a channel was set
-    anew. Never 0.
-    """
-    quantity, total, time = fields[QUANTITY], fields[SUM], fields[TIME]
-    told = (
-        f"{fields[DATE]};{time if len(time) == 8 else time.zfill(8)};{fields[TYPE]};{code_of(fields[WORKPLACE])};"
-        f"{fields[DOCUMENT]};{code_of(fields[SUBJECT])};{quantity and _number(quantity)};{total and _number(total)};"
-        f"{fields[OPERATION]};{fields[SHIFT]}"
-    )
-    return zlib.crc32(told.encode("utf-8", "replace")) or 1
+        Not all of the bytes: the same line is written with other separators, widths and names after a channel was set
+        anew. Never 0.
+        """
+        quantity, total, time, subject = row[QUANTITY], row[SUM], row[TIME], row[SUBJECT]
+        told = (
+            f"{row[DATE]};{time if len(time) == 8 else time.zfill(8)};{row[TYPE]};{self.name.workplace};"
+            f"{row[DOCUMENT]};{subject and code_of(subject)};{quantity and _number(quantity)};"
+            f"{total and _number(total)};{row[OPERATION]};{row[SHIFT]}"
+        )
+        return zlib.crc32(told.encode("utf-8", "replace")) or 1
 
 
 @lru_cache(maxsize=4096)

@@ -7,8 +7,8 @@ what is left of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from adapters.frontol.report_lines import (
     DUE,
@@ -19,11 +19,12 @@ from adapters.frontol.report_lines import (
     SUBJECT,
     SUM,
     TYPE,
+    Row,
     code_of,
     name_of,
     plain,
 )
-from adapters.parsing import bad, bounded, minor, thousandths
+from adapters.parsing import bad, minor, thousandths
 from processing.commands import Line
 from processing.units import cut, spread
 
@@ -55,8 +56,7 @@ def price(text: str) -> int:
         raise bad("price", text, "a price") from None
 
 
-@dataclass(slots=True)
-class Item:
+class Item(NamedTuple):
     """An item as it was registered, less what was taken back: quantity in thousandths, sums in minor units."""
 
     goods: str
@@ -66,49 +66,50 @@ class Item:
     sum: int
     full: int
 
-    def take_back(self, other: Item) -> None:
-        """Less this much of the same goods; what ``other`` has more of them stays with it."""
+    def less(self, other: Item) -> tuple[Item, Item]:
+        """Less this much of the same goods, and what ``other`` has more of them."""
         share = min(self.quantity, other.quantity)
         is_all = share == self.quantity
-        for name in ("sum", "full"):
-            mine, told = getattr(self, name), getattr(other, name)
-            taken = mine if is_all else min(mine, told)
-            setattr(self, name, mine - taken)
-            setattr(other, name, max(told - taken, 0))
-        self.quantity -= share
-        other.quantity -= share
+        due, full = (self.sum, self.full) if is_all else (min(self.sum, other.sum), min(self.full, other.full))
+        mine = self._replace(quantity=self.quantity - share, sum=self.sum - due, full=self.full - full)
+        rest = other._replace(
+            quantity=other.quantity - share, sum=max(other.sum - due, 0), full=max(other.full - full, 0)
+        )
+        return mine, rest
 
 
-def items(rows: Sequence[list[str]]) -> list[Item]:
+def items(rows: Sequence[Row]) -> list[Item]:
     """What was registered, in its order, with every storno summed to the last item of its goods and price.
 
     Errors: BadMessage for a storno of what is not there.
     """
     found: list[Item] = []
-    for fields in rows:
-        item = _item(fields)
-        if fields[TYPE] in ITEMS:
+    for row in rows:
+        due = row[DUE] or row[SUM]
+        item = _item(row[SUBJECT], row[PRICE], row[QUANTITY], due, row[FULL] or row[SUM] or due)
+        if row[TYPE] in ITEMS:
             found.append(item)
             continue
-        for earlier in reversed(found):
+        for place in reversed(range(len(found))):
+            earlier = found[place]
             if item.quantity and earlier.quantity and (earlier.goods, earlier.price) == (item.goods, item.price):
-                earlier.take_back(item)
+                found[place], item = earlier.less(item)
         if item.quantity:
-            raise bad(f"line {fields[NUMBER]}", item.goods, "a storno of an item of this document")
+            raise bad(f"line {row[NUMBER]}", item.goods, "a storno of an item of this document")
     return found
 
 
-def _item(fields: list[str]) -> Item:
+# What a shop sells it sells again, at the same price.
+@lru_cache(maxsize=4096)
+def _item(subject: str, price_told: str, quantity_told: str, due: str, full: str) -> Item:
     """Fields 8 (goods), 10 (price), 11 (quantity), 16 (sum with discounts; 12 where it is empty), 20 (sum without)."""
-    told = fields[SUBJECT]
-    due = fields[DUE] or fields[SUM]
     return Item(
-        goods=plain(code_of(told)),
-        name=name_of(told),
-        price=price(fields[PRICE]),
-        quantity=quantity(fields[QUANTITY]),
+        goods=plain(code_of(subject)),
+        name=name_of(subject),
+        price=price(price_told),
+        quantity=quantity(quantity_told),
         sum=abs(money(due)),
-        full=abs(money(fields[FULL] or fields[SUM] or due)),
+        full=abs(money(full)),
     )
 
 
@@ -121,16 +122,19 @@ def lines(found: Sequence[Item], total_minor: int) -> tuple[Line, ...]:
     weights = [item.sum for item in found]
     if not any(weights):
         weights = [item.full for item in found]
-    sums = spread(total_minor, weights) if found else []
+    # Where nothing was paid in advance there is nothing to share.
+    sums = weights if sum(weights) == total_minor else spread(total_minor, weights) if found else []
     return tuple(
-        Line(
-            number=number,
-            goods=item.goods,
-            name=item.name,
-            quantity_thousandths=item.quantity,
-            price_minor=item.price,
-            sum_minor=sum_minor,
-            discount_minor=max(bounded(item.full, "sum") - sum_minor, 0),
-        )
-        for number, (item, sum_minor) in enumerate(zip(found, sums, strict=True), 1)
+        [
+            Line(
+                number=number,
+                goods=item.goods,
+                name=item.name,
+                quantity_thousandths=item.quantity,
+                price_minor=item.price,
+                sum_minor=sum_minor,
+                discount_minor=max(item.full - sum_minor, 0),
+            )
+            for number, (item, sum_minor) in enumerate(zip(found, sums, strict=True), 1)
+        ]
     )

@@ -7,8 +7,9 @@ file, so that lines behind its closing line belong to it as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from itertools import groupby
 from typing import Any
 
 from adapters.frontol.report_documents import READ, Document, Name, day_of
@@ -16,6 +17,7 @@ from adapters.frontol.report_lines import (
     DATE,
     DOCUMENT,
     ENTERPRISE,
+    LINE,
     NUMBER,
     SHIFT,
     TYPE,
@@ -24,6 +26,7 @@ from adapters.frontol.report_lines import (
     Row,
     code_of,
     is_transaction,
+    row_of,
 )
 from processing.errors import BadMessage
 
@@ -36,6 +39,8 @@ MAX_DATABASES, MAX_KEPT, MAX_KEPT_CHARACTERS, MAX_SPANS = 64, 100, 256 << 10, 40
 # A document that the file has left so far behind is given up.
 PATIENCE = timedelta(days=3)
 NOBODY = Name("", "", "", "")
+# In front of all lines: no field has a semicolon in it.
+NOWHERE = Name(";", "", "", "")
 
 
 class Journal:
@@ -53,50 +58,52 @@ class Journal:
         self._told: dict[Name, None] = {}
         # The day of the newest document.
         self._day = date.min
-        # By workplace, where its till is.
+        # Where the file is, and by workplace, where its till is.
+        self._at = Document(NOWHERE)
         self._current: dict[str, Name] = {}
-        for row in [(line, line.split(";")) for lines in kept.get("open", ()) for line in lines]:
-            self._document(_name(row[1])).add(int(row[1][NUMBER]), row, row[1][TYPE])
+        for row in [row_of(line) for lines in kept.get("open", ()) for line in lines]:
+            self._document(_name_of(*_place(row))).add([row])
         # Kept from the file before, and not met in this one yet; what was wrong in it until then.
         self._kept, self._doubt = set(self._open), ""
 
     def documents(self, report: Report) -> Iterator[Document]:
         """The finished ones, as they are finished; then those at the end of the file."""
-        see = self.numbers.see
-        place: tuple[str, ...] = ()
-        document = Document(NOBODY)
         for rows in report.rows():
-            for row in rows:
-                fields = row[1]
-                if not is_transaction(fields):
-                    if not row[0].isspace():
+            for is_sound, some in groupby(rows, is_transaction):
+                if is_sound:
+                    yield from self._told_by(list(some))
+                    continue
+                for row in some:
+                    if not row[LINE].isspace():
                         yield self._broken(row, f"line {report.line + rows.index(row)} or behind it makes no sense")
-                    continue
-                number, kind = int(fields[NUMBER]), fields[TYPE]
-                see(number)
-                if kind not in READ:
-                    continue
-                here = (fields[WORKPLACE], fields[SHIFT], fields[DOCUMENT], *fields[ENTERPRISE : ENTERPRISE + 1])
-                if here != place:
-                    place, name = here, _name(fields)
-                    yield from self._left(name)
-                    document = self._met(name, number)
-                    self._day = max(self._day, _day(fields))
-                document.add(number, row, kind)
         for name in self._kept:
             self._open[name].problem = self._doubt
         for name in [name for name, each in self._open.items() if each.end]:
             yield self._open.pop(name)
 
-    def _left(self, name: Name) -> Iterator[Document]:
+    def _told_by(self, rows: Sequence[Row]) -> Iterator[Document]:
+        """Transactions as they come -> the documents that these finish."""
+        self.numbers.see([int(row[NUMBER]) for row in rows])
+        for place, some in groupby([row for row in rows if row[TYPE] in READ], _place):
+            name, own = _name_of(*place), list(some)
+            if name != self._at.name:
+                left = self._left(name)
+                if left is not None:
+                    yield left
+                self._at = self._met(name, int(own[0][NUMBER]))
+                self._day = max(self._day, _day(own[0]))
+            self._at.add(own)
+
+    def _left(self, name: Name) -> Document | None:
         """The document that its till has gone on from, to this one, if it is finished."""
         before = self._current.get(name.workplace, name)
         self._current[name.workplace] = name
-        if before != name and before in self._open and self._open[before].end:
-            self._told[before] = None
-            if len(self._told) > MAX_TOLD:
-                del self._told[next(iter(self._told))]
-            yield self._open.pop(before)
+        if before == name or before not in self._open or not self._open[before].end:
+            return None
+        self._told[before] = None
+        if len(self._told) > MAX_TOLD:
+            del self._told[next(iter(self._told))]
+        return self._open.pop(before)
 
     def _met(self, name: Name, number: int) -> Document:
         """The document of a line. One that was kept begins in this file once more, or what came before may be its."""
@@ -153,17 +160,20 @@ class Journal:
         return {**others, self.database: own}, len(kept) == len(under_way)
 
 
-def _day(fields: list[str]) -> date:
+def _day(row: Row) -> date:
     """Of a line; of one that has none, the first of all days: nobody waits for it."""
     try:
-        return day_of(fields[DATE])
+        return day_of(row[DATE])
     except BadMessage:
         return date.min
 
 
-def _name(fields: list[str]) -> Name:
-    enterprise = code_of(fields[ENTERPRISE]) if len(fields) > ENTERPRISE else ""
-    return Name(code_of(fields[WORKPLACE]), fields[SHIFT], fields[DOCUMENT], enterprise)
+def _place(row: Row) -> tuple[str, str, str, str]:
+    return row[WORKPLACE], row[SHIFT], row[DOCUMENT], row[ENTERPRISE]
+
+
+def _name_of(workplace: str, shift: str, number: str, enterprise: str) -> Name:
+    return Name(code_of(workplace), shift, number, code_of(enterprise))
 
 
 class Numbers:
@@ -175,11 +185,15 @@ class Numbers:
         self.more_gaps = 0
         self._top = 0
 
-    def see(self, number: int) -> None:
-        """The next line's. They are given without gaps; some may come late."""
-        if number == self._top + 1:
-            self._top = number
+    def see(self, numbers: Sequence[int]) -> None:
+        """The next lines'. They are given without gaps; some may come late."""
+        if numbers == list(range(self._top + 1, self._top + 1 + len(numbers))):
+            self._top += len(numbers)
             return
+        for number in numbers:
+            self._see(number)
+
+    def _see(self, number: int) -> None:
         if number <= self._top:
             self.gaps = [part for gap in self.gaps for part in _without(gap, number)]
             return

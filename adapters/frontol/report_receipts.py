@@ -7,9 +7,7 @@ transactions, of which there are two generations: a link's option says which one
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import UTC, datetime, time
 from typing import Any, Literal
 
 from adapters.contract import Link
@@ -31,10 +29,11 @@ from adapters.frontol.report_lines import (
     TIME,
     TYPE,
     WHAT,
+    Row,
     code_of,
     name_of,
 )
-from adapters.frontol.report_options import BONUS, DISCOUNT, OLD, OWN_TILL, PAYMENT, TILL
+from adapters.frontol.report_options import BONUS, DISCOUNT, NEW, OLD, OWN_TILL, PAYMENT, TILL
 from adapters.parsing import bad, bounded, code
 from processing.commands import (
     MAX_CARDS,
@@ -71,61 +70,72 @@ ROUNDING_MINOR = 100
 # Notes for the operator.
 SUMS_DIFFER, NO_UNIT, BASE_UNKNOWN, STORNO = "sums_differ", "bonus_without_unit", "base_unknown", "storno"
 
-# Types: fiscal payments, payments with bonuses and what went back, prepayments, accruals and what went back.
-FISCAL, BONUS_PAID, BONUS_BACK, PREPAID = ("40", "41"), ("32",), ("33",), ("34",)
-ACCRUED, ACCRUED_BACK = ("9",), ("10",)
+# What a line tells, by its type: items and stornos, fiscal payments, payments with bonuses and what went back,
+# prepayments and payments that are not fiscal, accruals and what went back, discounts and mark-ups.
+ITEM, TAKEN_BACK, FISCAL, BONUS_PAID, BONUS_BACK = "item", "taken_back", "fiscal", "bonus_paid", "bonus_back"
+PREPAID, NON_FISCAL, ACCRUED, ACCRUED_BACK = "prepaid", "non_fiscal", "accrued", "accrued_back"
+DISCOUNTED, MARKED_UP = "discounted", "marked_up"
+PAID = (FISCAL, BONUS_PAID, BONUS_BACK, PREPAID, NON_FISCAL)
 
-
-@dataclass(frozen=True, slots=True)
-class Numbering:
-    """Which types are discounts, mark-ups and payments that are not fiscal."""
-
-    discounts: tuple[str, ...]
-    mark_ups: tuple[str, ...]
-    non_fiscal: tuple[str, ...]
-
-
-NUMBERINGS = {
-    True: Numbering(("5", "7", "15", "17", "35", "37"), ("6", "8", "16", "18", "36", "38"), ()),
-    False: Numbering(("15", "17", "35", "37"), (), ("36",)),
+_COMMON = {
+    OPENED: OPENED,
+    CLOSED: CLOSED,
+    CLOSED_NON_FISCAL: CLOSED_NON_FISCAL,
+    **dict.fromkeys(ITEMS, ITEM),
+    **dict.fromkeys(STORNOS, TAKEN_BACK),
+    **dict.fromkeys(("40", "41"), FISCAL),
+    "32": BONUS_PAID,
+    "33": BONUS_BACK,
+    "34": PREPAID,
+    "9": ACCRUED,
+    "10": ACCRUED_BACK,
+}
+# The two numberings contradict each other; the page says which tills write which.
+ROLES: dict[str, dict[str, str]] = {
+    NEW: {**_COMMON, **dict.fromkeys(("15", "17", "35", "37"), DISCOUNTED), "36": NON_FISCAL},
+    OLD: {
+        **_COMMON,
+        **dict.fromkeys(("5", "7", "15", "17", "35", "37"), DISCOUNTED),
+        **dict.fromkeys(("6", "8", "16", "18", "36", "38"), MARKED_UP),
+    },
 }
 
 
-def closing(rows: Rows, document: Document) -> list[str]:
+def closing(rows: Rows, document: Document) -> Row:
     """The line that closes it. Errors: BadMessage."""
-    found = rows.get(CLOSED) or rows.get(CLOSED_NON_FISCAL)
+    found = rows[CLOSED] or rows[CLOSED_NON_FISCAL]
     if not found:
         raise bad(str(document.name), "", "a line that closes the document")
     return found[-1]
 
 
-def ask(document: Document, journal: Journal, link: Link) -> PostReceipt | ReturnReceipt | None:
+def ask(document: Document, journal: Journal, link: Link, epoch: int) -> PostReceipt | ReturnReceipt | None:
     """The sale or return that the document tells; ``None``: its operation is neither. Errors: BadMessage."""
-    rows = document.by_type()
+    rows = document.by(ROLES[link.options["reports"]["numbering"]])
     last = closing(rows, document)
     kind = KINDS.get(last[OPERATION])
-    return _Telling(document, rows, last, kind, journal, link).ask() if kind else None
+    return _Telling(document, rows, last, kind, journal, link).ask(epoch) if kind else None
 
 
 class _Telling:
     """One document while it is read."""
 
     def __init__(
-        self, document: Document, rows: Rows, last: list[str], kind: keys.Kind, journal: Journal, link: Link
+        self, document: Document, rows: Rows, last: Row, kind: keys.Kind, journal: Journal, link: Link
     ) -> None:
         self.name, self.rows, self.last, self.kind = document.name, rows, last, kind
         self.journal, self.link = journal, link
         self.options: Options = link.options["reports"]
-        self.numbering = NUMBERINGS[self.options["numbering"] == OLD]
         self.is_refund = kind == keys.REFUND
         self.total = abs(money(last[SUM]))
+        self.fiscal = sum([money(row[SUM]) for row in self.rows[FISCAL]])
+        self.bonus_paid, self.bonus_back = self._sum(BONUS_PAID), self._sum(BONUS_BACK)
         self.notes: list[str] = []
 
-    def ask(self) -> PostReceipt | ReturnReceipt:
+    def ask(self, epoch: int) -> PostReceipt | ReturnReceipt:
         """Errors: BadMessage."""
         name, closed_at = self.name, moment(self.last)
         digest = keys.content(self.kind, self._paid())
-        epoch = keys.epoch_of(self.link.options, name.workplace)
         stamp = closed_at.replace(tzinfo=self.link.zone).astimezone(UTC)
         found = items(self._items())
         self._check_whole(found)
@@ -146,30 +156,21 @@ class _Telling:
 
     # Money --------------------------------------------------------------------------------------------------
 
-    def _of(self, kinds: Sequence[str]) -> Iterator[list[str]]:
-        for kind in kinds:
-            if kind in self.rows:
-                yield from self.rows[kind]
-
-    def _sum(self, kinds: Sequence[str]) -> int:
+    def _sum(self, role: str) -> int:
         """The sums of these lines without their signs, which differ between refunds and tills."""
-        return sum([abs(money(fields[SUM])) for kind in kinds if kind in self.rows for fields in self.rows[kind]])
-
-    def _fiscal(self) -> int:
-        """Fiscal payments: change is a negative one. Those of a refund are negative, or not."""
-        told = sum([money(fields[SUM]) for fields in self._of(FISCAL)])
-        return abs(told) if self.is_refund else told
+        rows = self.rows[role]
+        return sum([abs(money(row[SUM])) for row in rows]) if rows else 0
 
     def _paid(self) -> int:
         """40 + 41 + 32 + 34 + 36 - 33, and nothing of 43, 49, 82 to 84 and 86, which say the same again.
 
-        Channels may leave payments out: then it is the total. In a refund the bonus that goes back has type 33.
+        Channels may leave payments out: then it is the total. In a refund the bonus that goes back has type 33, and
+        fiscal payments are negative, or not; otherwise change is a negative one.
         """
-        others = (*BONUS_PAID, *PREPAID, *self.numbering.non_fiscal)
-        if not any(kind in self.rows for kind in (*FISCAL, *others, *BONUS_BACK)):
+        if not any(self.rows[role] for role in PAID):
             return self.total
-        back = self._sum(BONUS_BACK)
-        paid = self._fiscal() + self._sum(others) + (back if self.is_refund else -back)
+        paid = self.bonus_paid + self._sum(PREPAID) + self._sum(NON_FISCAL)
+        paid += abs(self.fiscal) + self.bonus_back if self.is_refund else self.fiscal - self.bonus_back
         if abs(paid - self.total) > ROUNDING_MINOR:
             self.notes.append(SUMS_DIFFER)
         return bounded(paid, "payments")
@@ -177,19 +178,20 @@ class _Telling:
     def _discounts(self, only: Sequence[str] = ()) -> int:
         """What discounts took off, less mark-ups; ``only`` those of these types of discount (field 10)."""
         total = 0
-        for kinds, sign in ((self.numbering.discounts, 1), (self.numbering.mark_ups, -1)):
-            for fields in self._of(kinds):
-                if not only or fields[HOW] in only:
-                    total += sign * money(fields[SUM])
+        for role, sign in ((DISCOUNTED, 1), (MARKED_UP, -1)):
+            for row in self.rows[role]:
+                if not only or row[HOW] in only:
+                    total += sign * money(row[SUM])
         return -total if self.is_refund and total < 0 else total
 
     # The receipt --------------------------------------------------------------------------------------------
 
-    def _items(self) -> list[list[str]]:
-        """Items and stornos in the order of their numbers."""
-        if not any(kind in self.rows for kind in STORNOS):
-            return list(self._of(ITEMS))
-        return sorted(self._of((*ITEMS, *STORNOS)), key=lambda fields: int(fields[NUMBER]))
+    def _items(self) -> Sequence[Row]:
+        """Items as they came; with stornos in the order of their numbers, for these take back what is before them."""
+        stornos = self.rows[TAKEN_BACK]
+        if not stornos:
+            return self.rows[ITEM]
+        return sorted([*self.rows[ITEM], *stornos], key=lambda row: int(row[NUMBER]))
 
     def _check_whole(self, found: Sequence[Item]) -> None:
         """Errors: BadMessage for the end of a document whose beginning was in a file that nobody has.
@@ -205,7 +207,7 @@ class _Telling:
             raise bad(str(self.name), "", "its beginning: there is no line 42, and the items are not all")
 
     def _receipt(self, found: Sequence[Item], closed_at: datetime, stamp: datetime) -> Receipt:
-        if not all(item.quantity for item in found):
+        if 0 in [item.quantity for item in found]:
             self.notes.append(STORNO)
         loyalty = self._discounts(LOYALTY_DISCOUNTS) if DISCOUNT in self.options["redeemed_as"] else 0
         total = bounded(self.total + loyalty, "field 12")
@@ -225,19 +227,18 @@ class _Telling:
 
     def _tenders(self) -> Iterator[Tender]:
         """How it was paid; change is negative."""
-        fiscal = list(self._of(FISCAL))
-        sign = -1 if self.is_refund and sum([money(fields[SUM]) for fields in fiscal]) < 0 else 1
-        for fields in fiscal:
-            is_ours = fields[HOW] == USER_DEFINED and PAYMENT in self.options["redeemed_as"]
+        sign = -1 if self.is_refund and self.fiscal < 0 else 1
+        for row in self.rows[FISCAL]:
+            is_ours = row[HOW] == USER_DEFINED and PAYMENT in self.options["redeemed_as"]
             unit = self._points() if is_ours else ""
-            kind: TenderKind = "purse" if unit else TENDERS.get(fields[HOW], "other")
-            yield Tender(code=code_of(fields[WHAT]), kind=kind, amount_minor=money(fields[SUM]) * sign, unit=unit)
-        bonus = self._sum(BONUS_PAID) - self._sum(BONUS_BACK)
+            kind: TenderKind = "purse" if unit else TENDERS.get(row[HOW], "other")
+            yield Tender(code=code_of(row[WHAT]), kind=kind, amount_minor=money(row[SUM]) * sign, unit=unit)
+        bonus = self.bonus_paid - self.bonus_back
         if bonus:
             yield Tender(code="bonus", kind="purse", amount_minor=abs(bonus), unit=self._points())
-        for fields in self._of((*PREPAID, *self.numbering.non_fiscal)):
-            name = code_of(fields[WHAT]) or fields[TYPE]
-            yield Tender(code=name, kind="other", amount_minor=abs(money(fields[SUM])))
+        for row in (*self.rows[PREPAID], *self.rows[NON_FISCAL]):
+            name = code_of(row[WHAT]) or row[TYPE]
+            yield Tender(code=name, kind="other", amount_minor=abs(money(row[SUM])))
 
     # Cards --------------------------------------------------------------------------------------------------
 
@@ -249,7 +250,7 @@ class _Telling:
         """What the receipt does with each of its cards: the first one takes what names none."""
         numbers = self._numbers()
         redeemed = self._redeemed(numbers[0] if numbers else "")
-        told = [*numbers, *(number for number in redeemed if number not in numbers)]
+        told = list(dict.fromkeys([*numbers, *redeemed]))
         own = max(self.total - sum(redeemed.values()), 0)
         shares = [own] if len(told) == 1 else spread(own, [1] * len(told)) if told else []
         earned, unit = self._earned(), self._points()
@@ -271,7 +272,7 @@ class _Telling:
 
     def _numbers(self) -> list[str]:
         """The cards of the closing line, else of the opening one: joined by ``|``, with marks in front."""
-        told = self.last[SUBJECT] or next((fields[SUBJECT] for fields in self.rows.get(OPENED, ())), "")
+        told = self.last[SUBJECT] or next((row[SUBJECT] for row in self.rows[OPENED]), "")
         if "|" in told or "¦" in told:
             return list(dict.fromkeys(filter(None, map(card, told.replace("¦", "|").split("|")))))
         return [number] if (number := card(told)) else []
@@ -279,7 +280,7 @@ class _Telling:
     def _client(self) -> tuple[Ref, ...]:
         """The client's code in field 15 of the opening line, where the link says what it means."""
         scheme = self.options["client_scheme"]
-        told = next((fields[CLIENT] for fields in self.rows.get(OPENED, ())), "") if scheme else ""
+        told = next((row[CLIENT] for row in self.rows[OPENED]), "") if scheme else ""
         return (Ref(scheme, code(code_of(told), "field 15")),) if told.strip(" 0") else ()
 
     def _redeemed(self, first: str) -> dict[str, int]:
@@ -297,20 +298,20 @@ class _Telling:
         """Card and amount of each payment with points, in all the ways of the link (page, pitfall 9)."""
         ways = self.options["redeemed_as"]
         if BONUS in ways:
-            for kinds, sign in ((BONUS_PAID, 1), (BONUS_BACK, -1)):
-                for fields in self._of(kinds):
-                    if self._is_ours(fields):
-                        yield card(fields[SUBJECT]), sign * abs(money(fields[SUM]))
+            for role, sign in ((BONUS_PAID, 1), (BONUS_BACK, -1)):
+                for row in self.rows[role]:
+                    if self._is_ours(row):
+                        yield card(row[SUBJECT]), sign * abs(money(row[SUM]))
         if PAYMENT in ways:
-            for fields in self._of(FISCAL):
-                if fields[HOW] == USER_DEFINED:
-                    yield "", abs(money(fields[SUM]))
+            for row in self.rows[FISCAL]:
+                if row[HOW] == USER_DEFINED:
+                    yield "", abs(money(row[SUM]))
         if DISCOUNT in ways:
             yield "", self._discounts(LOYALTY_DISCOUNTS)
 
-    def _is_ours(self, fields: list[str]) -> bool:
+    def _is_ours(self, row: Row) -> bool:
         """Whether a bonus is one of our books: what an external system has said, or all that the till tells."""
-        return bool(self.options["bonus"] == TILL or fields[HOW] == EXTERNAL)
+        return bool(self.options["bonus"] == TILL or row[HOW] == EXTERNAL)
 
     def _earned(self) -> tuple[Amount, ...] | None:
         """What the till has given, where the link takes that; ``None`` leaves it to the programme."""
@@ -324,10 +325,10 @@ class _Telling:
         if not self.options["gift_cards"]:
             return []
         paid: dict[str, int] = {}
-        for fields in self._of(self.numbering.non_fiscal):
-            number = card(fields[SUBJECT])
-            if number and fields[HOW] in GIFT_CARDS:
-                paid[number] = paid.get(number, 0) + abs(money(fields[SUM]))
+        for row in self.rows[NON_FISCAL]:
+            number = card(row[SUBJECT])
+            if number and row[HOW] in GIFT_CARDS:
+                paid[number] = paid.get(number, 0) + abs(money(row[SUM]))
         unit = self.options["gift_cards"]["unit"]
         return [CardUse(refs=refs(number), redeem=(Amount(unit, paid[number]),), earn=()) for number in paid]
 
@@ -335,7 +336,7 @@ class _Telling:
 
     def _sale(self, closed_at: datetime, epoch: int) -> str:
         """The key of the sale whose number stands in field 25; empty where nobody can tell which that is."""
-        told = self.last[BASE] or next((fields[BASE] for fields in self.rows.get(OPENED, ())), "")
+        told = self.last[BASE] or next((row[BASE] for row in self.rows[OPENED]), "")
         if not told.strip(" 0") or self.options["refund_base"] != OWN_TILL:
             return ""
         found = self.journal.sales.find(self.name.workplace, told.strip(), closed_at.date())
@@ -366,15 +367,15 @@ def refs(number: str) -> tuple[Ref, ...]:
     return Ref("card", number), Ref("barcode", number)
 
 
-def moment(fields: list[str]) -> datetime:
+def moment(row: Row) -> datetime:
     """Date and local time of a line; the hour may lack its zero. Errors: BadMessage."""
-    on = day_of(fields[DATE])
-    return _time(fields[TIME]).replace(year=on.year, month=on.month, day=on.day)
+    return datetime.combine(day_of(row[DATE]), _time(row[TIME]))
 
 
-@lru_cache(maxsize=4096)
-def _time(text: str) -> datetime:
+def _time(text: str) -> time:
     try:
-        return datetime.strptime(text.strip(), "%H:%M:%S")  # noqa: DTZ007  # a time without a day has no zone
+        if len(text) == len("HH:MM:SS") and text[2] == text[5] == ":":
+            return time.fromisoformat(text)
+        return datetime.strptime(text.strip(), "%H:%M:%S").timetz()  # noqa: DTZ007  # a time without a day has no zone
     except ValueError:
         raise bad("time", text, "H:MM:SS") from None

@@ -66,10 +66,11 @@ def _found(document: Document, journal: Journal, link: Link) -> Found:
         said = document.problem if document.name == NOBODY else f"{name}: {document.problem}"
         return Found(kind=BROKEN, note=said, raw=raw)
     try:
-        series = document.series(journal.database, keys.epoch_of(link.options, document.name.workplace))
+        epoch = keys.epoch_of(link.options, document.name.workplace)
+        series = document.series(journal.database, epoch)
         if document.is_cancelled:
             return Found(kind=CANCELLED, note=name, series=series, raw=raw)
-        asked = ask(document, journal, link)
+        asked = ask(document, journal, link, epoch)
     except BadMessage as error:
         return Found(kind=BROKEN, note=f"{name}: {error.message}", raw=raw)
     if asked is None:

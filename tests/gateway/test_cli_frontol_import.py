@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -74,6 +75,14 @@ def test_a_report_is_told_in_words_and_figures_and_marked_when_asked(run: Run, t
     assert again.exit_code == 0 and "уже известно" in again.output and file.read_bytes()[:1] == b"@"
     told = json.loads(run("frontol", str(file), "--json").output)
     assert (told["already_known"], told["posted"], told["marked"]) == (1, 0, False)
+
+
+def test_the_command_leaves_the_search_for_rubbish_as_it_was(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "report.txt"
+    file.write_bytes(Till().of(Doc(1, cards=(CARD,))))
+    before = gc.get_threshold(), gc.get_freeze_count()
+    assert run("frontol", str(file)).exit_code == 0
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 def test_what_needs_a_person_is_named_and_changes_the_exit_status(run: Run, tmp_path: Path) -> None:

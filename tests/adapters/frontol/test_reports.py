@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from adapters.contract import BROKEN, FileReply, FileWrite, Found, Job, Link, Source
-from adapters.frontol import ADAPTER, keys
+from adapters.frontol import ADAPTER, keys, report_documents
+from adapters.frontol.report_journal import Numbers
 from adapters.frontol.report_lines import Report
 from processing.commands import PostReceipt, ReturnReceipt
 from processing.errors import BadMessage
@@ -66,7 +67,7 @@ docs = st.builds(
 )
 tills = st.builds(
     Till,
-    width=st.sampled_from([36, 42, 43, 44]),
+    width=st.sampled_from([20, 26, 27, 36, 42, 43, 44]),
     comma=st.booleans(),
     newline=st.sampled_from(["\r\n", "\n"]),
     encoding=st.sampled_from(["cp1251", "utf-8", "utf-16-le", "utf-16-be"]),
@@ -122,6 +123,34 @@ def test_a_storno_is_summed_with_its_item_and_the_line_stays() -> None:
     ask = one(Till().of(Doc(1, (Sold("a", 5_000, 3_000, back=1_000), Sold("b", 8_000, back=1_000)))))
     assert [(line.quantity_thousandths, line.sum_minor) for line in ask.receipt.lines] == [(2_000, 10_000), (0, 0)]
     assert ask.notes == ("storno",) and ask.receipt.total_minor == 10_000
+
+
+def test_items_of_both_types_stay_in_the_order_of_the_file() -> None:
+    content = Till().of(Doc(1, (Sold("a"), Sold("b"), Sold("c"))))
+    by_hand = b"\r\n".join(
+        line.replace(b";11;3;", b";1;3;") if b";b;" in line else line for line in content.split(b"\r\n")
+    )
+    assert by_hand != content and asks(by_hand) == asks(content)
+
+
+@pytest.mark.parametrize("told", ["24:00:00", "12:03:1x", "12:60:10", "1203:10", "", "12:03"])
+def test_a_document_whose_time_makes_no_sense_is_told_and_not_booked(told: str) -> None:
+    found = read(Till().of(Doc(1)).replace(b";12:03:10;", f";{told};".encode()))
+    assert [each.kind for each in found if each.raw] == [BROKEN]
+
+
+def test_a_document_without_any_place_is_told() -> None:
+    lines = [line.split(";") for line in Till(width=14, trailing=False).document(Doc(1))]
+    placeless = [";".join([*line[:4], "", "", *line[6:13], ""]) for line in lines]
+    assert [len(each.raw) for each in read(Till().report(placeless)) if each.raw] == [4]
+
+
+def test_of_a_document_without_end_a_bounded_part_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_documents, "MAX_ROWS", 5)
+    every = read(Till().of(Doc(1, tuple(Sold("10", 100) for _ in range(20)))))
+    (found,) = [each for each in every if each.raw]
+    assert (found.kind, found.asks, len(found.raw)) == (BROKEN, (), 5)
+    assert "more than 5 lines" in found.note
 
 
 def test_a_storno_of_nothing_is_told_and_not_booked() -> None:
@@ -233,6 +262,18 @@ def test_a_gap_is_told_and_stops_nothing_and_a_late_line_fills_it() -> None:
     state = found[-1].state
     till.number += 1
     assert [each.note for each in read(till.of(Doc(3)), state) if each.kind == "gap"] == ["88014-88014 of shop-01-db"]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 30), max_size=40), st.integers(0, 20), st.integers(1, 9))
+def test_gaps_do_not_depend_on_how_many_numbers_are_seen_at_once(told: list[int], last: int, at_once: int) -> None:
+    numbers = [number for first in told for number in range(first, first + 3)]
+    one_by_one, some = Numbers(last), Numbers(last)
+    for number in numbers:
+        one_by_one.see([number])
+    for start in range(0, len(numbers), at_once):
+        some.see(numbers[start : start + at_once])
+    assert (some.gaps, some.more_gaps, some.last) == (one_by_one.gaps, one_by_one.more_gaps, one_by_one.last)
 
 
 def test_gaps_have_a_bound() -> None:
