@@ -213,6 +213,16 @@ def test_a_pull_of_receipts_that_is_interrupted_goes_on_and_misses_none(chain: C
         assert {look.outcome for look in steering.looks(connection, OFFICE, 9)} <= {"delivered", "link_down", "not_yet"}
 
 
+@ON_SQLITE
+def test_a_receipt_of_a_long_silence_is_read_when_it_ends(chain: Chain) -> None:
+    """1C was away for longer than receipt_days: what was sold just before is no finding."""
+    chain.at.run()
+    chain.sell(1)
+    chain.ring(1)
+    found = chain.exchange(days=5)
+    assert found.agrees and found.counts == {"matched": 2}
+
+
 def test_what_is_read_in_another_order_says_the_same(chain: Chain) -> None:
     """Receipts first and cards last; on both databases the same rows."""
     chain.sell(1)
