@@ -23,7 +23,8 @@ from adapters.onec_server.options import GOODS, RECEIPTS, STORES, mapping_of
 from processing.commands import BlockCard, Command, Identify
 from processing.errors import BadMessage, CardNotFound, NotYet
 
-# Small answers first; a page that failed is asked for so again.
+# Small answers first; a page that failed is asked for so again, then half of it each time: rows may be long, and an
+# answer that is too large stays so.
 FIRST_PAGE = 20
 # Owners are asked for by their GUIDs, so many in an address that every web server takes.
 OWNERS = 20
@@ -65,14 +66,15 @@ def pull(job: Job, link: Link) -> Calling[None]:
     if not _is_known(place, link):  # of a configuration, or a version, before this one
         place = begin
     if job.attempt > 1:
-        place = msgspec.structs.replace(place, page=FIRST_PAGE)
+        place = msgspec.structs.replace(place, page=max(1, min(place.page, FIRST_PAGE) >> job.attempt - 2))
     calls = 0
     while True:
         if calls >= MOST_CALLS:
             raise NotYet("there is more", 0)
         rows = yield from _page(place, link)
         if rows is None:
-            place = _anew(place, part=place.part, again=place.again + 1, document=place.document)
+            page = min(place.page, FIRST_PAGE)
+            place = _anew(place, part=place.part, page=page, again=place.again + 1, document=place.document)
             calls += 1
             continue
         asks, notes, more = yield from _read(place, rows, link)
@@ -82,7 +84,7 @@ def pull(job: Job, link: Link) -> Calling[None]:
         yield Found(tuple(asks), state=msgspec.to_builtins(done), note="\n".join(notes), may_be_refused=True)
         if following is None:
             return
-        place = following
+        place = following if job.attempt == 1 else msgspec.structs.replace(following, page=place.page)
 
 
 def _anew(place: Place, **at: Any) -> Place:
