@@ -225,8 +225,9 @@ class PostReceipt(Command[ReceiptPosted], frozen=True, tag=True, kw_only=True):
     ``stamp`` is the till's own time of this attempt. With ``supersede`` another content under the same key
     is a newer version (it reverses and replaces what was posted) or, with a strictly older stamp, a stale one
     (answered with the current result). ``notes`` are doubts of the adapter that an operator should see.
-    ``payment``: it only pays for a purchase that another receipt tells. So it is no visit, and what its hold pins it
-    may pay, for that was placed in sight of the whole purchase (PlaceHold.receipt).
+    ``payment``: it only pays for a purchase that another receipt tells. So it is no visit, no turnover and earns only
+    what ``earn`` says; what its hold pins it may pay, for that was placed in sight of the whole purchase
+    (PlaceHold.receipt).
     Errors: CardNotFound, CardBlocked, CardExpired, CardNotActive, CardClosed, InsufficientPoints,
     LimitExceeded, AlreadyVoided, KeyReused, UnitNotFound, HoldNotFound, HoldEnded, HoldExpired, PinRequired,
     WrongPin, PinLocked.

@@ -215,7 +215,10 @@ def capture_hold(state: State, command: CaptureHold) -> HoldCaptured:
         if burnt := burn_rest(state, card, account, postings, (hold,)):
             flags.append(REST_BURNT)
             postings += burnt
-        operation_id = state.post("capture", store, postings, actor=command.actor, flags=flags)
+        version_id = state.directory.programme_of(card.product).version_id
+        operation_id = state.post(
+            "capture", store, postings, actor=command.actor, flags=flags, programme_version_id=version_id
+        )
         was_open = hold.state == OPEN
         taken = min(amount, hold.amount) if was_open else 0
         state.end_hold(hold, CAPTURED, state.now, taken if was_open else amount, operation_id)

@@ -143,6 +143,15 @@ _BALANCES = (
         """,
     ),
     Law(
+        "one_debt_a_partner",
+        "an account owes a partner one debt in each unit, not several",
+        "account {account_id}: {debts} open debts to issuer {issuer_id}, {total} in all",
+        """
+        SELECT account_id, issuer_id, count(*) AS debts, sum(remaining) AS total FROM lot WHERE is_debt AND is_open
+        GROUP BY account_id, issuer_id HAVING count(*) > 1
+        """,
+    ),
+    Law(
         "lots_have_an_account",
         "every lot belongs to an account and was issued by a partner",
         "lot {id}: account {account_id}, issuer {issuer_id}",

@@ -116,10 +116,13 @@ def reverse(booked: Sequence[tuple[int, int]], lots: Mapping[int, Lot], now: dat
     ``booked`` are (lot id, amount) as the operation posted them, ``lots`` the account's lots by id, these
     included. What was drawn goes back to the lot it came from. What was put in is taken from its own lot,
     then from others, soonest expiring first, then from what has just come back to repaid debts; what is held stays.
+    What is about a debt that was repaid is about what is owed to its partner today: there is one debt.
     """
     net: dict[int, int] = {}
+    todays = _debts_of_today({lot_id for lot_id, _ in booked}, lots)
     for lot_id, amount in booked:
-        net[lot_id] = net.get(lot_id, 0) - amount
+        today = todays.get(lot_id, lot_id)
+        net[today] = net.get(today, 0) - amount
     undone = Reversal([], {}, {})
     left = {lot_id: lot.free for lot_id, lot in lots.items()}
     for lot_id, amount in net.items():
@@ -143,6 +146,18 @@ def reverse(booked: Sequence[tuple[int, int]], lots: Mapping[int, Lot], now: dat
     undone.owed = {lot_id: short for lot_id, short in undone.owed.items() if short}
     undone.spare = {lot_id: amount for lot_id, amount in undone.spare.items() if amount}
     return undone
+
+
+def _debts_of_today(named: set[int], lots: Mapping[int, Lot]) -> dict[int, int]:
+    """By each named debt that was repaid: what is owed to its partner now, else the oldest debt to it that is named."""
+    found: dict[int, int] = {}
+    for lot_id in named:
+        repaid = lots[lot_id]
+        if repaid.is_debt and not repaid.remaining:
+            same = [lot for lot in lots.values() if lot.is_debt and lot.issuer_id == repaid.issuer_id]
+            owed = [lot for lot in same if lot.remaining]
+            found[lot_id] = min(owed or [lot for lot in same if lot.id in named], key=oldest_first).id
+    return found
 
 
 def _give_back(lot: Lot, amount: int, left: dict[int, int], undone: Reversal) -> None:

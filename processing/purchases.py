@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+import msgspec
+
 from processing import accruals, limits, payments, visits
 from processing.allocation import is_purchase, lines_of, payable_total
 from processing.cards import check_pin, check_usable
@@ -110,6 +112,9 @@ def _use(state: State, command: PostReceipt, ask: CardUse, flags: list[str]) -> 
     """Find the card. A fact never fails here; a receipt that only accrues is not stopped by an unusable card."""
     fact = command.fact
     check_amounts(state.directory, ask)
+    if command.payment and ask.earn is None:
+        # What the purchase earns is decided where it is told.
+        ask = msgspec.structs.replace(ask, earn=())
     if ask.top_up and any(state.directory.unit(amount.unit).kind != MONEY for amount in ask.top_up):
         raise BadAmount("only money is topped up")
     try:
@@ -287,7 +292,7 @@ def _check_amounts_of_time(
         whose = limits.subjects(store.id, store.partner_id, command.receipt)
         for limit in use.programme.document.limits:
             whom: int | str
-            if limit.of == "receipts" and command.payment:
+            if command.payment and limit.of in ("receipts", "turnover"):
                 continue
             if limit.per == "card":
                 whom, used = use.card.wallet_id, use.facts.used.get(limit.limit, 0)

@@ -148,14 +148,14 @@ def void_receipt(state: State, command: VoidReceipt) -> ReceiptVoided:
     """
     head, _ = _head(state, command)
     stamp = command.stamp or state.now
+    if head.state == POSTED and head.operation_id is None:
+        raise KeyReused("the key stands for nothing that was booked")
     if head.state == POSTED and command.supersede and head.stamp is not None and stamp < head.stamp:
         # What is posted is a newer version: the void was of one before it.
         state.attach(command, head)
         return ReceiptVoided(outcome=NOTHING, at=state.now)
     if head.stamp is not None:
         stamp = max(stamp, head.stamp)
-    if head.state == POSTED and head.operation_id is None:
-        raise KeyReused("the key stands for nothing that was booked")
     if head.state == POSTED and command.stamp is not None and command.stamp == head.void_stamp:
         # The void before this payment, sent again.
         state.attach(command, head)

@@ -53,10 +53,10 @@ def living(state: State, account_id: int, lot_id: int) -> tuple[Account, Lot]:
     home = state.account(state.merged[account.wallet_id], account.unit)
     if lot.is_debt:
         return home, state.debt(home, lot.issuer_id)
-    for equal in home.lots.values():
-        if equal.terms == lot.terms:
-            return home, equal
-    return home, state.open_lot(home, *lot.terms)
+    equal = [each for each in home.lots.values() if each.terms == lot.terms and not each.is_debt]
+    if not equal:
+        return home, state.open_lot(home, *lot.terms)
+    return home, min(equal, key=lambda each: (not each.remaining, each.id))
 
 
 def unexpire(

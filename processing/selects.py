@@ -164,14 +164,16 @@ TILLS = Statement(
     ON CONFLICT DO NOTHING
     """,
 )
+# Lots and holds come in one order: a row that was written last lies elsewhere, and nothing may depend on that.
 OPEN_LOTS = Statement(
     f"""
     SELECT {_LOT_COLUMNS} FROM lot l
     WHERE l.is_open AND l.account_id IN_ROWS(SELECT a.id FROM account a WHERE a.wallet_id IN_IDS(:wallets) END_ROWS)
+    ORDER BY l.id
     """,
     *_LOT_TYPES,
 )
-NAMED_LOTS = Statement(f"SELECT {_LOT_COLUMNS} FROM lot l WHERE l.id IN_IDS(:lots)", *_LOT_TYPES)
+NAMED_LOTS = Statement(f"SELECT {_LOT_COLUMNS} FROM lot l WHERE l.id IN_IDS(:lots) ORDER BY l.id", *_LOT_TYPES)
 _HOLD_COLUMNS = """
     h.id, h.store_id, h.key, h.account_id, h.owner, h.amount, h.captured, h.state, h.placed_at, h.until,
     h.ended_at, h.operation_id, p.lot_id, p.amount"""
@@ -182,6 +184,7 @@ OPEN_HOLDS = Statement(
     SELECT 0, {_HOLD_COLUMNS} FROM hold h LEFT JOIN hold_pin p ON p.hold_id = h.id
     WHERE h.state = 'open'
       AND h.account_id IN_ROWS(SELECT a.id FROM account a WHERE a.wallet_id IN_IDS(:wallets) END_ROWS)
+    ORDER BY h.id, p.lot_id
     """,
     column("undone", Integer),
     *_HOLD_TYPES,
@@ -189,7 +192,7 @@ OPEN_HOLDS = Statement(
 NAMED_HOLDS = Statement(
     f"""
     SELECT {_UNDONE}, {_HOLD_COLUMNS} FROM hold h LEFT JOIN hold_pin p ON p.hold_id = h.id AND h.state = 'open'
-    WHERE h.id IN_IDS(:holds)
+    WHERE h.id IN_IDS(:holds) ORDER BY h.id, p.lot_id
     """,
     column("undone", Integer),
     *_HOLD_TYPES,
@@ -227,6 +230,7 @@ EXPIRED = Statement(
           SELECT a.id FROM account a WHERE a.wallet_id IN_IDS(:wallets) UNION ALL
           SELECT a.id FROM wallet w JOIN account a ON a.wallet_id = w.id WHERE w.merged_into IN_IDS(:wallets)
       END_ROWS)
+    ORDER BY e.effective_at, e.operation_id, e.n
     """,
     _account.id,
     _account.wallet_id,

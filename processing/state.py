@@ -466,7 +466,7 @@ class State:
         """The lot that carries the account's debt to a partner: there is one, be it one that the moves open again."""
         opened = {lot.id for lot, _ in moves}
         for lot in account.lots.values():
-            if lot.is_debt and lot.issuer_id == issuer_id and (lot.is_open or lot.id in opened):
+            if lot.is_debt and lot.issuer_id == issuer_id and (lot.remaining or lot.id in opened):
                 return lot
         return self.open_lot(account, issuer_id, self.now, None, self.directory.price_of(account.unit), is_debt=True)
 

@@ -61,11 +61,13 @@ def count(
         visits = 1 if is_visit else 0
         wallets.add(wallet_id)
         gained, redeemed = use.gained.get(unit, 0), use.redeemed.get(unit, 0)
-        done.append(Activity(wallet_id, day, unit, earning.turnover_minor, visits, gained, redeemed))
+        # A payment's own money, from a purse, is told with the purchase.
+        money = 0 if command.payment else earning.turnover_minor
+        done.append(Activity(wallet_id, day, unit, money, visits, gained, redeemed))
         if programme.once and use.ask.earn is None:
             names = {rule for rule, _ in programme.once} & {told["rule"] for told in story["rules"]}
             done += [Activity(wallet_id, day, once_name(programme.code, name), visits=1) for name in sorted(names)]
-        if earning.turnover:
+        if earning.turnover and not command.payment:
             turnover.append(Share(wallet_id, 0, earning.turnover))
         counted.append(use)
     if len(counted) > 1:

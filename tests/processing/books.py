@@ -290,6 +290,10 @@ LAWS = {
     """,
     "only debt is negative": "SELECT id, remaining FROM lot WHERE remaining < 0 AND NOT is_debt",
     "a debt is never a purse": "SELECT id, remaining FROM lot WHERE remaining > 0 AND is_debt",
+    "an account owes a partner one debt": """
+        SELECT account_id, issuer_id, sum(remaining) FROM lot WHERE is_debt AND is_open
+        GROUP BY account_id, issuer_id HAVING count(*) > 1
+    """,
     "an entry of a wallet names a lot of its account, an entry of a system account none": """
         SELECT e.operation_id, e.n FROM entry e JOIN account a ON a.id = e.account_id
         LEFT JOIN lot l ON l.id = e.lot_id

@@ -17,6 +17,7 @@ from processing.programme.document import Limit
 from tests.processing.books import (
     ALMATY,
     GRACED,
+    MONEY,
     MOSCOW,
     PLAIN,
     URAL,
@@ -26,6 +27,7 @@ from tests.processing.books import (
     programme,
     receipt,
     ref,
+    top_up,
     use,
     void,
 )
@@ -101,6 +103,16 @@ def test_points_of_another_unit_are_none_of_the_programmes(books: Books) -> None
     books.done(sale(books, other, 10_000))
     books.done(sale(books, card, 1_000))
     assert isinstance(books.one(sale(books, card, 20)), LimitExceeded)
+
+
+@pytest.mark.parametrize("books", ["sqlite"], indirect=True)
+def test_money_of_a_payment_by_itself_counts_with_its_purchase(books: Books) -> None:
+    limited(books, per="card")
+    card = books.card()
+    books.done(top_up("load", card, 600))
+    books.done(post("pay", use(card, 600, unit=MONEY), total=600, payment=True))
+    books.done(sale(books, card, 1_000))
+    assert isinstance(books.one(sale(books, card, 1)), LimitExceeded)
 
 
 def test_limit_that_alerts_flags_what_is_beyond_it(books: Books) -> None:

@@ -10,6 +10,7 @@ import pytest
 from processing.chores import expire_lots
 from processing.commands import MergeHolders, PlaceHold, ReadLots, ReleaseHold, ReturnReceipt
 from processing.errors import HoldEnded
+from processing.execute import Core
 from processing.results import Lots, ReceiptPosted
 from tests.processing.books import (
     ALMATY,
@@ -102,3 +103,19 @@ def test_oldest_debt_of_the_source_is_repaid_first_by_what_the_target_has(books:
     (told,) = books.core.answer([ReadLots(refs=(ref(target),))])
     assert isinstance(told, Lots)
     assert {lot.issuer: lot.remaining for lot in told.lots} == {"alpha": -20, "beta": -20}
+
+
+def test_lots_are_moved_in_one_order_wherever_their_rows_lie(postgresql: Books) -> None:
+    """Two processes open lots by turns, each with ids from a block of its own."""
+    source, target = postgresql.card(), postgresql.card()
+    work = postgresql.core.work
+    cores = postgresql.core, Core(work.database, work.directory, work.vault)
+    for core, days in zip((*cores, *cores), (200, 2, 20, 100), strict=True):
+        core.execute([adjust(postgresql.key(), source, 100, expires_days=days)])
+    merge(postgresql, source, target)
+    moved = postgresql.rows(
+        "SELECT e.lot_id FROM entry e JOIN operation o ON o.id = e.operation_id WHERE o.kind = 'merge' AND e.amount < 0"
+        " ORDER BY e.n"
+    )
+    assert len(moved) == 4
+    assert moved == sorted(moved)

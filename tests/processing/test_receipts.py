@@ -10,41 +10,35 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from msgspec import structs
 
 from processing.commands import (
     ActivateCard,
     IssueCard,
     PlaceHold,
     PostReceipt,
-    ReadTurnover,
     RegisterHolder,
     RestoreReceipt,
     VoidReceipt,
 )
 from processing.errors import (
     AlreadyVoided,
-    BadAmount,
     InsufficientPoints,
     KeyReused,
-    LimitExceeded,
     LoyaltyError,
     Refusal,
 )
-from processing.results import ReceiptPosted, ReceiptRestored, ReceiptVoided, Result, ToppedUp, Turnover
+from processing.results import ReceiptPosted, ReceiptRestored, ReceiptVoided, Result, ToppedUp
 from tests.processing.books import (
     ALMATY,
     MONEY,
     MOSCOW,
     POINTS,
-    SLOW,
     URAL,
     Books,
     StillClock,
     adjust,
     again,
     post,
-    receipt,
     ref,
     stamp,
     top_up,
@@ -527,29 +521,9 @@ def test_a_void_that_is_a_version_does_not_undo_a_newer_one(books: Books) -> Non
 
 
 @on_sqlite
-def test_a_payment_is_no_visit_and_what_points_have_paid_elsewhere_earns_nothing(books: Books) -> None:
-    card = books.card(points=1_000_00)
-    books.done(post("pay", use(card, 300_00, earn=0), total=300_00, payment=True))
-    assert books.balance(card) == 700_00
-    bought = books.done(post("order", use(card, paid_minor=300_00), total=1_000_00))
-    assert bought.cards[0].earned == 35_00
-    (told,) = books.core.answer([ReadTurnover(refs=(ref(card),))])
-    assert isinstance(told, Turnover)
-    assert (told.visits, told.turnover_minor) == (1, 700_00)
-    assert isinstance(books.one(post("x", use(card, paid_minor=-1))), BadAmount)
-
-
-def test_a_payment_may_take_what_its_hold_was_allowed_in_sight_of_the_order(books: Books, clock: StillClock) -> None:
-    """Half of 1,000.00 may be paid with points: so may all of a payment of 500.00, and no more of it."""
-    card = books.card(points=1_000_00, product=SLOW)
-    clock.forward(days=8)
-    order = receipt(1_000_00)
-    hold = PlaceHold(store=MOSCOW, keys=("h",), card=ref(card), unit=POINTS, amount=500_00, receipt=order)
-    assert isinstance(books.one(structs.replace(hold, amount=500_01)), LimitExceeded)
+def test_a_stale_void_under_the_key_of_a_hold_is_refused_like_any_other(books: Books) -> None:
+    """A key that stands for nothing that was booked is the wrong key, whatever the till's clock says."""
+    hold = PlaceHold(store=MOSCOW, keys=("h",), card=ref(books.card(points=1_00)), unit=POINTS, amount=1_00)
     books.done(hold)
-    payment = post("pay", use(card, 500_00, earn=0, hold="h"), total=500_00)
-    assert isinstance(books.one(payment), LimitExceeded)
-    assert isinstance(
-        books.one(post("more", use(card, 500_01, earn=0, hold="h"), total=500_01, payment=True)), LimitExceeded
-    )
-    books.done(structs.replace(payment, payment=True))
+    assert isinstance(books.one(void("h", 1, supersede=True)), KeyReused)
+    assert isinstance(books.one(void("h")), KeyReused)

@@ -16,8 +16,19 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
-from processing.commands import Accrue, Amount, Command, Redeem, Ref, Transfer
+from processing.commands import (
+    Accrue,
+    Amount,
+    CaptureHold,
+    Command,
+    PlaceHold,
+    Redeem,
+    Ref,
+    RestoreReceipt,
+    Transfer,
+)
 from processing.database import Database
 from processing.errors import LoyaltyError
 from processing.execute import Core
@@ -58,17 +69,20 @@ def test_much_traffic_is_answered_as_the_oracle_says(books: Books, quiet: Books,
 # What traffic at random has found ---------------------------------------------------------------------------------
 
 
-def agreed(books: Books, *steps: Command[Any] | timedelta) -> World:
-    """The books after these commands, one after another with time between, which the oracle has answered alike."""
+def agreed(books: Books, *steps: Command[Any] | timedelta, refused: Command[Any] | None = None) -> World:
+    """The books after these commands, one after another with time between, which the oracle has answered alike.
+
+    None of them is refused, but the last one that is.
+    """
     own = emptied(books)
     assert isinstance(own.clock, StillClock)
     oracle, world = new_oracle(own.clock.at), World.of(own, "A-", True)
-    for step in steps:
+    for step in (*steps, *([refused] if refused else [])):
         if isinstance(step, timedelta):
             own.clock.at = oracle.bank.now = own.clock.at + step
             continue
         (outcome,) = world.execute([step])
-        assert not isinstance(outcome, LoyaltyError), outcome
+        assert isinstance(outcome, LoyaltyError) == (step is refused), outcome
         assert world.told(outcome) == world.expected(oracle.ask(step)), step
     world.check(oracle)
     own.check_laws()
@@ -111,15 +125,43 @@ def test_lot_that_a_receipt_empties_and_fills_is_one_lot(books: Books) -> None:
     assert held(world, "a") == [("beta", False, 100)]
 
 
-@pytest.mark.parametrize(
-    "done",
-    [
-        Redeem(store=MOSCOW, keys=("done",), card=Ref("card", "f"), unit=MILES, amount=200),
-        back("done", "", cards=(use("f", 0, 200, MILES),)),
-    ],
-    ids=["redemption", "return without a sale"],
-)
-def test_void_gives_back_with_the_days_of_grace_what_no_sale_took(books: Books, done: Command[Any]) -> None:
+HELD = PlaceHold(store=MOSCOW, keys=("hold",), card=Ref("card", "f"), unit=MILES, amount=300, seconds=60)
+TAKING: dict[str, tuple[Command[Any], ...]] = {
+    "redemption": (Redeem(store=MOSCOW, keys=("done",), card=Ref("card", "f"), unit=MILES, amount=200),),
+    "capture": (HELD, CaptureHold(store=MOSCOW, keys=("done",), hold="hold", amount=200)),
+    "return without a sale": (back("done", "", cards=(use("f", 0, 200, MILES),)),),
+}
+
+
+@pytest.mark.parametrize("way", TAKING)
+def test_void_gives_back_with_the_days_of_grace_what_no_sale_took(books: Books, way: str) -> None:
     gift = adjust("gift", "f", 500, MILES, expires_days=1)
-    world = agreed(books, gift, done, timedelta(days=5), void("done"))
+    world = agreed(books, gift, *TAKING[way], timedelta(days=5), void("done"))
     assert world.books.balances(world.cards["f"])[MILES].available == 200
+
+
+def test_newer_version_undoes_no_capture_that_was_not_its_own(open_sqlite_books: Books) -> None:
+    """The sale let the hold go, and a fact captured it."""
+    capture = CaptureHold(store=MOSCOW, keys=("late",), hold="hold", amount=100, fact=True)
+    agreed(
+        open_sqlite_books,
+        adjust("gift", "f", 500, MILES),
+        HELD,
+        post("sale", use("f", 0, 0, hold="hold")),
+        capture,
+        post("sale", use("f", 10, 0, MILES), supersede=True),
+        refused=structs.replace(capture, keys=("later",), fact=False),
+    )
+
+
+def test_return_of_a_restored_sale_gives_back_with_the_days_of_grace(open_sqlite_books: Books) -> None:
+    world = agreed(
+        open_sqlite_books,
+        adjust("gift", "f", 500, MILES, expires_days=1),
+        post("sale", use("f", 100, 0, MILES)),
+        timedelta(days=5),
+        void("sale", reason="return"),
+        RestoreReceipt(store=MOSCOW, keys=("sale",)),
+        back("back", "sale"),
+    )
+    assert world.books.balances(world.cards["f"])[MILES].available == 100

@@ -62,6 +62,7 @@ class Broken:
 RECEIPT = "(SELECT max(operation_id) FROM request_key WHERE key = 'plain')"
 VOIDED = "(SELECT min(reverses_id) FROM operation WHERE kind = 'void')"
 A_LOT = "(SELECT min(id) FROM lot WHERE remaining > 0)"
+LOT = "id, account_id, issuer_id, price_millionths, remaining, is_open, available_from, expires_at, is_debt"
 A_WALLETS_ACCOUNT = "(SELECT min(id) FROM account WHERE wallet_id IS NOT NULL AND balance > 0)"
 A_SYSTEM_ACCOUNT = "(SELECT min(id) FROM account WHERE partner_id IS NOT NULL)"
 COPIED_OPERATION = (
@@ -107,6 +108,10 @@ CORRUPTIONS = (
     Broken("open_lots_hold_something", f"UPDATE lot SET is_open = false WHERE id = {A_LOT}"),
     Broken("open_lots_hold_something", "UPDATE lot SET is_open = true WHERE remaining = 0"),
     Broken("only_debts_are_negative", "UPDATE lot SET is_debt = false WHERE remaining < 0"),
+    Broken(
+        "one_debt_a_partner",
+        f"INSERT INTO lot ({LOT}) SELECT 900, {LOT.removeprefix('id, ')} FROM lot WHERE remaining < 0",
+    ),
     Broken("lots_have_an_account", f"UPDATE lot SET account_id = 999 WHERE id = {A_LOT}"),
     Broken("lots_have_an_account", f"UPDATE lot SET issuer_id = 999 WHERE id = {A_LOT}"),
     Broken("system_accounts_are_bare", f"UPDATE lot SET account_id = {A_SYSTEM_ACCOUNT} WHERE id = {A_LOT}"),

@@ -97,6 +97,8 @@ class Head:
 
     hold: Hold | None = None
     restored: bool = False
+    void_stamp: datetime | None = None
+    """The last void's own."""
 
     @property
     def is_fresh(self) -> bool:
@@ -169,9 +171,10 @@ class Bank:
         return Terms(terms.issuer, terms.available_from, card.expires_at) if card.product.value else terms
 
     def undoing(self, head: Head, store: str, at: datetime | None = None) -> Undoing:
-        """How what stands under a key is undone."""
+        """How what stands under a key is undone. A restored sale drew its points before it was booked again."""
         days = head.programme.return_grace_days if head.programme else 0
-        return Undoing(self.now, at or self.now, head.booked_at, self.terms(store, days=days) if days else None)
+        booked_at = NEVER if head.restored else head.booked_at
+        return Undoing(self.now, at or self.now, booked_at, self.terms(store, days=days) if days else None)
 
     def movement(self, card: Card, unit: str, redeemed: int = 0, earned: int = 0) -> list[Any]:
         """What an operation did, and the balances after it; of books with workers, and of books without."""

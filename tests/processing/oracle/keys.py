@@ -108,6 +108,7 @@ class Oracle:
             kept.programme = self.bank.card(command.card).programme
         if isinstance(command, CaptureHold):
             kept.hold, _ = self.bank.holds[command.store, command.hold]
+            kept.programme = self.bank.cards[kept.hold.card].programme
         if alike is not None:
             self.bank.alike[alike] = (self.now, kept)
         else:
@@ -136,7 +137,7 @@ class Oracle:
                 raise Refused("AlreadyVoided")
             self.reverse(head, command.store)
             superseded = True
-            head = Head("none", "", stamp)
+            head = Head("none", "", stamp, void_stamp=head.void_stamp)
             self.bank.keep(command, head)
         elif not head.is_fresh:
             assert head.stamp is not None
@@ -146,7 +147,7 @@ class Oracle:
                 is_newer = command.stamp is not None and command.stamp > head.stamp
             if not is_newer:
                 raise Refused("AlreadyVoided")
-        made = Head("posted", kind, stamp, bare(command), booked_at=self.now)
+        made = Head("posted", kind, stamp, bare(command), booked_at=self.now, void_stamp=head.void_stamp)
         if isinstance(command, PostReceipt):
             made.answer, made.moves, made.sale = receipts.post(self.bank, command)
             made.programme = made.sale.programme
@@ -187,7 +188,8 @@ class Oracle:
         """
         if head.kind == "receipt":
             for hold in head.sale.holds:
-                hold.is_undone = hold.state == "captured"
+                hold.is_undone = True
+            head.sale.holds = []
         return self.opposite(head, [*head.moves, *(head.sale.absorb() if head.kind == "receipt" else ())], store)
 
     def opposite(self, head: Head, moves: list[Move], store: str) -> tuple[list[Move], bool]:
@@ -205,11 +207,12 @@ class Oracle:
 
     def void(self, command: VoidReceipt) -> Answer:
         head = self.bank.head(command.store, command.keys[0])
-        stamp = max(command.stamp or self.now, head.stamp or command.stamp or self.now)
+        own = command.stamp or self.now
+        stamp = max(own, head.stamp or own)
         if head.kind == "nothing" or (head.kind == "hold" and head.state == "tombstone"):
             raise Refused("KeyReused")
         if head.state == "posted":
-            if head.kind == "return" and head.sale is not None and not self.stands(head):
+            if self.is_passed(command, head, own):
                 return first({"word": "ReceiptVoided", "outcome": "nothing", "cards": [], "at": self.now})
             moves, in_debt = self.reverse(head, command.store)
             self.bank.undo_status(head, in_debt)
@@ -221,15 +224,23 @@ class Oracle:
             }
             state = "returned" if command.reason == "return" else "rolled_back"
             head.state, head.stamp, head.answer, head.moves, head.restored = state, stamp, answer, moves, False
-            head.booked_at = self.now
+            head.booked_at, head.void_stamp = self.now, own
             return first(answer)
         if head.state in ("returned", "rolled_back", "tombstone"):
-            head.stamp = stamp
+            head.stamp, head.void_stamp = stamp, own
             return again(head.answer)
         word = "nothing" if head.stamp else "orphan"
         answer = {"word": "ReceiptVoided", "outcome": word, "cards": [], "at": self.now}
-        self.bank.keep(command, Head("tombstone", head.kind, stamp, answer=answer))
+        self.bank.keep(command, Head("tombstone", head.kind, stamp, answer=answer, void_stamp=own))
         return first(answer)
+
+    def is_passed(self, command: VoidReceipt, head: Head, stamp: datetime) -> bool:
+        """Whether a void is too late for what stands: sent again, older as a version, or of a return undone already."""
+        assert head.stamp is not None
+        is_again = command.stamp is not None and command.stamp == head.void_stamp
+        is_stale = command.supersede and stamp < head.stamp
+        is_undone = head.kind == "return" and head.sale is not None and not self.stands(head)
+        return is_again or is_stale or is_undone
 
     def stands(self, head: Head) -> bool:
         """Whether a return's sale is the one that was returned."""

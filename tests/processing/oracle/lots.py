@@ -7,7 +7,7 @@ worker has booked its end; ``expired`` is what of that a worker has booked. So n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -158,6 +158,7 @@ class Account:
         """What a worker has booked as expired comes back first when it is taken after all."""
         lot.remaining += amount
         assert lot.remaining <= 0 if lot.terms.is_debt else lot.remaining >= 0
+        assert not lot.terms.is_debt or len([debt for debt in self.debts() if debt.terms == lot.terms]) <= 1
         lot.expired = min(lot.expired, lot.remaining) if lot.expired else 0
         self.journal.append((at, lot, amount))
         return lot, amount
@@ -265,13 +266,27 @@ def net(moves: Iterable[Move]) -> dict[Lot, int]:
     return today
 
 
+def with_debts_of_today(sums: Mapping[Lot, int]) -> dict[Lot, int]:
+    """The same, with what is about a repaid debt told of what is owed to that partner now.
+
+    Where nothing is owed it is the oldest of the debts that are told of.
+    """
+    found: dict[Lot, int] = {}
+    for lot, amount in sums.items():
+        if lot.terms.is_debt and not lot.remaining:
+            same = [debt for debt in lot.account.lots if debt.terms == lot.terms and (debt.remaining or debt in sums)]
+            lot = min(same, key=lambda debt: (not debt.remaining, debt.number))
+        found[lot] = found.get(lot, 0) + amount
+    return found
+
+
 def undo(moves: Iterable[Move], how: Undoing) -> Undone:
     """Give back what was drawn to the lots it came from, and take back what was put in.
 
     All own lots first, then others that can pay; what nobody has left is told. A debt holds nothing: what comes back to
     one that was repaid gets a lot of its own, and is the last to repay another debt.
     """
-    undone, sums = Undone(), net(moves)
+    undone, sums = Undone(), with_debts_of_today(net(moves))
     spare: list[tuple[Account, Terms, int]] = []
     for lot, amount in sums.items():
         account = lot.account

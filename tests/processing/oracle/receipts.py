@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
+
 from processing.allocation import spread_payments
 from processing.commands import CardUse, Line, PostReceipt, Receipt
 from tests.processing.books import Short
@@ -38,6 +40,7 @@ class Share:
 class Sale:
     """A receipt that stands; ``back`` is which places of its lines have come back, by the return.
 
+    ``holds``: those that it has captured; one that it let go may be captured by somebody else.
     ``absorbed``: what came back before the sale was voided and restored, and is no return of its own any more.
     """
 
@@ -122,6 +125,7 @@ def post(bank: Bank, command: PostReceipt) -> tuple[Answer, list[Move], Sale]:
         check_funds(bank, payments)
     sale = Sale(lines, programme=programme_of(uses), holds=[use.hold for use in uses if use.hold is not None])
     moves = pay(bank, command, payments, at, sale, flags)
+    sale.holds = [hold for hold in sale.holds if hold.state == "captured"]
     moves += load(bank, command, uses, at, sale, moves)
     moves += earn(bank, command, uses, at, sale, moves)
     answer = {"word": "ReceiptPosted", "cards": told(bank, uses), "flags": sorted(set(flags))}
@@ -129,6 +133,8 @@ def post(bank: Bank, command: PostReceipt) -> tuple[Answer, list[Move], Sale]:
 
 
 def find(bank: Bank, command: PostReceipt, ask: CardUse, flags: list[str]) -> Use:
+    if command.payment and ask.earn is None:
+        ask = structs.replace(ask, earn=())
     redeemed = {amount.unit: amount.amount for amount in ask.redeem}
     try:
         card = bank.card(ask.refs[0])
@@ -172,20 +178,18 @@ def find_hold(bank: Bank, command: PostReceipt, use: Use, flags: list[str]) -> N
 
 
 def decide(lines: Sequence[Line], uses: Sequence[Use]) -> None:
-    """What each card earns, and by which lines: points on the holder's own money, shared by what each spent."""
+    """What each card earns, and by which lines: points on the holder's own money, shared by what each spent.
+
+    Points have paid also where it is not known whose they were, and what they paid elsewhere is told in money.
+    """
     sums = goods(lines)
-    points = sum(
-        amount
-        for use in uses
-        if use.card is not None
-        for unit, amount in use.redeemed.items()
-        if UNITS[unit].kind == "points"
-    )
+    points = sum(use.ask.paid_minor for use in uses)
+    points += sum(amount for use in uses for unit, amount in use.redeemed.items() if UNITS[unit].kind == "points")
     own = [cost - paid for cost, paid in zip(sums, spread(min(points, sum(sums)), sums), strict=True)]
-    earning = [use for use in uses if use.card is not None]
-    spends = [max(use.ask.spend_minor, 0) for use in earning]
-    for n, use in enumerate(earning):
-        assert use.card is not None
+    spends = [max(use.ask.spend_minor, 0) for use in uses]
+    for n, use in enumerate(uses):
+        if use.card is None:
+            continue
         programme = use.card.programme
         weight, whole = (spends[n], sum(spends)) if sum(spends) else (int(n == 0), 1)
         bases = [money if line.kind == "goods" else 0 for line, money in zip(lines, own, strict=True)]
@@ -202,7 +206,10 @@ def decide(lines: Sequence[Line], uses: Sequence[Use]) -> None:
 
 
 def check_limits(command: PostReceipt, uses: Sequence[Use], flags: list[str]) -> None:
-    """No more points than the programme lets pay of the goods, by each card and by all of them."""
+    """No more points than the programme lets pay of the goods, by each card and by all of them.
+
+    A payment of a purchase that is told elsewhere may take what its hold pins: that was judged with the hold.
+    """
     total = command.receipt.total_minor - sum(line.sum_minor for line in command.receipt.lines if line.kind != "goods")
     most, paid = 0, 0
     for use in uses:
@@ -212,6 +219,8 @@ def check_limits(command: PostReceipt, uses: Sequence[Use], flags: list[str]) ->
         limit = max(total, 0) * programme.payable_hundredths // 10_000
         most = max(most, limit)
         own = use.redeemed.get(programme.unit, 0)
+        if command.payment and own <= pinned(use, programme.unit):
+            continue
         paid += sum(amount for unit, amount in use.redeemed.items() if UNITS[unit].kind == "points")
         over = own > limit
         if over and not command.fact:
@@ -222,6 +231,13 @@ def check_limits(command: PostReceipt, uses: Sequence[Use], flags: list[str]) ->
         raise Refused("LimitExceeded")
     if paid > most:
         flags.append("over_limit")
+
+
+def pinned(use: Use, unit: str) -> int:
+    """What a use's hold sets aside of a unit: nothing, when it has ended."""
+    assert use.card is not None
+    is_open = use.hold is not None and not use.hold_is_late and use.hold in use.card.account(unit).holds
+    return sum(use.hold.pins.values()) if use.hold is not None and is_open else 0
 
 
 Payment = tuple[Account, int, list[Use]]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from processing.commands import (
     Accrue,
     Adjust,
@@ -166,7 +168,10 @@ class Traffic:
             ]
             hold = self.dice.choice(holds[-3:]) if holds else ""
         loads = (Amount(MONEY, self.dice.choice(AMOUNTS)),) if self.happens(8) else ()
-        return CardUse(refs=(Ref("card", card),), redeem=tuple(redeem), earn=earn, hold=hold, top_up=loads)
+        elsewhere = self.dice.choice(SUMS) if self.happens(8) else 0
+        return CardUse(
+            refs=(Ref("card", card),), redeem=tuple(redeem), earn=earn, hold=hold, top_up=loads, paid_minor=elsewhere
+        )  # fmt: skip
 
     def post(self, key: str = "", **changes: Any) -> PostReceipt:
         common = self.common(key) | changes
@@ -174,17 +179,33 @@ class Traffic:
         if self.happens(15):
             other = self.use(common["store"])
             if other.refs != uses[0].refs:
-                uses = [
-                    CardUse(refs=use.refs, redeem=use.redeem, earn=use.earn or (), hold=use.hold, top_up=use.top_up)
-                    for use in (uses[0], other)
-                ]
+                uses = [self.shared(use) for use in (uses[0], other)]
         lines = self.lines()
         loads = sum(amount.amount for use in uses for amount in use.top_up)
         if loads:
             lines = lines or (Line(number=1, goods="tea", sum_minor=1_000),)
             lines += (Line(number=len(lines) + 1, goods="load", sum_minor=loads, kind="top_up"),)
         total = sum(line.sum_minor for line in lines) if lines else self.dice.choice((500, 10_000, 50_000))
-        return PostReceipt(**common, receipt=self.receipt(total, lines), cards=tuple(uses))
+        return PostReceipt(
+            **common, receipt=self.receipt(total, lines), cards=tuple(uses), payment=self.happens(4)
+        )  # fmt: skip
+
+    def shared(self, use: CardUse) -> CardUse:
+        """One of several cards of a receipt: what it earns is told, or goes by what it spent."""
+        if self.happens(50):
+            return structs.replace(use, earn=use.earn or ())
+        return structs.replace(use, spend_minor=self.dice.choice((0, *SUMS)))
+
+    def pay(self) -> PostReceipt:
+        """A payment by itself, of an order that is told elsewhere: of what is held for it, or of something else."""
+        held = [(place, *found) for place, found in self.oracle.bank.holds.items() if found[0].is_open(self.oracle.now)]
+        if not held:
+            return structs.replace(self.post(), payment=True)
+        (store, key), hold, account = self.dice.choice(held[-4:])
+        amount = max(self.dice.choice((hold.amount, hold.amount, hold.amount // 2, hold.amount + 1)), 1)
+        use = CardUse(refs=(Ref("card", hold.card),), redeem=(Amount(account.unit, amount),), earn=(), hold=key)
+        told = self.receipt(self.dice.choice((amount, amount, amount // 2)))
+        return PostReceipt(store=store, keys=(self.key(),), receipt=told, cards=(use,), payment=self.happens(80))
 
     def receipt(self, total: int, lines: tuple[Line, ...] = (), closed_at: datetime | None = None) -> Receipt:
         self.count += 1
@@ -197,7 +218,7 @@ class Traffic:
         made = self.post()
         late = self.oracle.now - self.dice.choice((*PAUSES, timedelta(days=-1)))
         receipt = self.receipt(made.receipt.total_minor, made.receipt.lines, late if self.happens(70) else None)
-        return PostReceipt(store=made.store, keys=made.keys, receipt=receipt, cards=made.cards, fact=True)
+        return structs.replace(made, receipt=receipt, fact=True)
 
     def version(self) -> Command[Any]:
         """Another version of a receipt that is known, newer, older or without a stamp."""
@@ -206,17 +227,19 @@ class Traffic:
             return self.post()
         made = self.post(place[1], store=place[0])
         stamp = self.oracle.now + timedelta(seconds=self.dice.randint(-2, 2)) if self.happens(80) else None
-        return PostReceipt(
-            store=made.store, keys=made.keys, receipt=made.receipt, cards=made.cards, stamp=stamp,
-            supersede=self.happens(80), fact=self.happens(20),
-        )  # fmt: skip
+        return structs.replace(made, stamp=stamp, supersede=self.happens(80), fact=self.happens(20))
 
     def void(self) -> VoidReceipt:
         place = self.known(lambda head: head.state == "posted" and head.kind != "nothing")
         if place is None or self.happens(8):
             place = self.known(lambda head: True)
         store, key = place or (MOSCOW, self.key())
-        return VoidReceipt(store=store, keys=(key,), reason=self.dice.choice(("rollback", "return")))
+        newest = self.oracle.bank.head(store, key).stamp or self.oracle.now
+        stamp = newest + timedelta(seconds=self.dice.randint(-2, 2)) if self.happens(40) else None
+        return VoidReceipt(
+            store=store, keys=(key,), reason=self.dice.choice(("rollback", "return")), stamp=stamp,
+            supersede=self.happens(30),
+        )  # fmt: skip
 
     def restore(self) -> RestoreReceipt:
         place = self.known(lambda head: head.state == "returned")
@@ -250,7 +273,7 @@ class Traffic:
         return ReturnReceipt(
             store=made.store, keys=made.keys, receipt=self.receipt(made.receipt.total_minor, made.receipt.lines),
             sale=self.key() if is_fact and self.happens(40) else "", fact=is_fact, can_deduct=self.happens(50),
-            cards=tuple(CardUse(refs=use.refs, redeem=use.redeem, earn=use.earn) for use in made.cards),
+            cards=tuple(structs.replace(use, hold="", top_up=()) for use in made.cards),
         )  # fmt: skip
 
     def return_line(self, line: Line) -> ReturnLine:
@@ -367,9 +390,9 @@ class Traffic:
 
 
 WEIGHTS: dict[Callable[[Traffic], Command[Any]], int] = {
-    Traffic.post: 20, Traffic.fact: 9, Traffic.version: 4, Traffic.void: 12, Traffic.restore: 5, Traffic.give_back: 16,
-    Traffic.exchange: 3, Traffic.place: 11, Traffic.capture: 9, Traffic.release: 4, Traffic.redeem: 5,
-    Traffic.redeem_alike: 2, Traffic.accrue: 9, Traffic.transfer: 5, Traffic.sell: 4, Traffic.pay_out: 4,
-    Traffic.top_up: 4, Traffic.adjust: 7, Traffic.block: 1, Traffic.unblock: 2, Traffic.merge: 1, Traffic.repeat: 8,
-    Traffic.reuse: 1,
+    Traffic.post: 20, Traffic.pay: 5, Traffic.fact: 9, Traffic.version: 4, Traffic.void: 12, Traffic.restore: 5,
+    Traffic.give_back: 16, Traffic.exchange: 3, Traffic.place: 11, Traffic.capture: 9, Traffic.release: 4,
+    Traffic.redeem: 5, Traffic.redeem_alike: 2, Traffic.accrue: 9, Traffic.transfer: 5, Traffic.sell: 4,
+    Traffic.pay_out: 4, Traffic.top_up: 4, Traffic.adjust: 7, Traffic.block: 1, Traffic.unblock: 2, Traffic.merge: 1,
+    Traffic.repeat: 8, Traffic.reuse: 1,
 }  # fmt: skip
