@@ -45,17 +45,17 @@ def actor() -> str:
 
 
 def since_instant(text: str) -> datetime:
-    """The instant that ``30m``, ``24h``, ``7d`` or an ISO 8601 text means. Errors: ClickException."""
+    """The instant that ``30m``, ``24h``, ``7d`` or an ISO 8601 text means. Errors: UsageError."""
     return _instant(text, -1, "--since")
 
 
 def end_instant(text: str) -> datetime:
-    """The instant at which what is past ends, likewise. Errors: ClickException."""
+    """The instant at which what is past ends, likewise. Errors: UsageError."""
     return _instant(text, -1, "--until")
 
 
 def until_instant(text: str) -> datetime:
-    """The same of the time to come. Errors: ClickException."""
+    """The same of the time to come. Errors: UsageError."""
     return _instant(text, 1, "--until")
 
 
@@ -67,4 +67,4 @@ def _instant(text: str, sign: int, option: str) -> datetime:
         at = datetime.fromisoformat(text)
         return at if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise click.ClickException(f"{option} {text!r}: expected 30m, 24h, 7d or 2026-05-04T19:00") from None
+        raise click.UsageError(f"{option} {text!r}: expected 30m, 24h, 7d or 2026-05-04T19:00") from None

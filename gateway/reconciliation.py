@@ -106,6 +106,8 @@ def asked_of(
     tills = frozenset(link.options["till_links"])
     if strange := sorted(tills - links.keys()):
         raise BadMessage(f"its option till_links names no link: {strange[0]}", where="link", value=code)
+    if strange := sorted(till for till in tills if links[till].store != link.store):
+        raise BadMessage(f"its option till_links names a link of another store: {strange[0]}", where="link", value=code)
     return Asked(
         store=link.store,
         unit=link.options["unit"],
@@ -200,7 +202,9 @@ def as_text(directory: Directory, report: Told, language: str) -> Iterator[str]:
         return {**row, **local}
 
     yield words["head"].format(**shown(report))
-    yield "; ".join(f"{words[verdict]}: {count}" for verdict, count in report["counts"].items() if count)
+    yield (
+        "; ".join(f"{words[verdict]}: {count}" for verdict, count in report["counts"].items() if count) or words["none"]
+    )
     for row in map(shown, report["rows"]):
         at = row["closed_at"] or row["booked_at"]
         yield words["row"].format(at=at, kind=words[row["kind"]], account=row["account"], words=words[row["verdict"]])

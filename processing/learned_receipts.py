@@ -41,9 +41,10 @@ def learn_receipt(state: State, command: LearnReceipt) -> ReceiptLearned:
         return told, None
 
     def is_older(claim: Claim) -> bool:
-        """Only of receipts: whatever else stands under a key stays."""
-        is_of_receipts = claim.state == POSTED and isinstance(claim.stored(), ReceiptLearned)
-        return is_of_receipts and claim.content != content(state, command)
+        """Only of the same document: whatever else stands under a key stays."""
+        stored = claim.stored() if claim.state == POSTED else None
+        is_of_document = isinstance(stored, ReceiptLearned) and stored.document == command.document
+        return is_of_document and claim.content != content(state, command)
 
     return once(state, command, ReceiptLearned, learn, is_older)
 

@@ -46,6 +46,8 @@ WAIT_HOURS, MAX_WAIT_HOURS = 24, 24 * 31
 MARGIN = timedelta(days=1)
 MAX_DAYS = 92
 MAX_READ = 100_000
+# Goods are told of so many receipts, the first: where no card was pulled, none of them agrees.
+MAX_WITH_LINES = 1_000
 # Receipts and operations of one card that may be one another's.
 MAX_CANDIDATES = 1_000_000
 
@@ -184,7 +186,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """``rows`` in the order of time; ``lines``: the goods of receipts that do not agree, by document."""
+    """``rows`` in the order of time; ``lines``: the goods of the first receipts that do not agree, by document."""
 
     asked: Asked
     at: datetime
@@ -214,8 +216,8 @@ def reconciliation(
         booked = [_booked(*row) for row in _read(reader, BOOKED, directory, asked, like)]
         booked = [each for each in booked if not asked.links or each.link in asked.links]
         rows = [row for row in judged(receipts, booked, now, asked.near, asked.late) if _is_asked(row, asked)]
-        wrong = sorted({row.side.receipt.document for row in rows if row.side and row.verdict in WRONG})
-        lines = _lines(reader, directory, asked, wrong)
+        wrong = dict.fromkeys(row.side.receipt.document for row in rows if row.side and row.verdict in WRONG)
+        lines = _lines(reader, directory, asked, list(islice(wrong, MAX_WITH_LINES)))
     return Reconciliation(asked, now, tuple(rows), lines)
 
 

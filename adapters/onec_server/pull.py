@@ -23,7 +23,8 @@ from adapters.onec_server.options import GOODS, RECEIPTS, STORES, mapping_of
 from processing.commands import BlockCard, Command, Identify
 from processing.errors import BadMessage, CardNotFound, NotYet
 
-# Small answers first; a page that failed is asked for so again.
+# Small answers first; a page that failed is asked for so again, then half of it each time: rows may be long, and an
+# answer that is too large stays so.
 FIRST_PAGE = 20
 # Owners are asked for by their GUIDs, so many in an address that every web server takes.
 OWNERS = 20
@@ -37,7 +38,8 @@ ENDED = frozenset({"blocked", "closed", "replaced"})
 
 class Place(msgspec.Struct, frozen=True):
     """Where a sweep stands: the part, how many of its rows are done, the last of them. ``begun_at``: of the sweep;
-    ``document``: of receipts, which of the mapping's. ``done_at``: it is over."""
+    ``swept_at``: when the last one that came to its end had begun; ``document``: of receipts, which of the mapping's.
+    ``done_at``: it is over."""
 
     part: str = ""
     skip: int = 0
@@ -45,6 +47,7 @@ class Place(msgspec.Struct, frozen=True):
     page: int = FIRST_PAGE
     again: int = 0
     begun_at: str = ""
+    swept_at: str = ""
     document: int = 0
     done_at: str = ""
 
@@ -54,8 +57,8 @@ def pull(job: Job, link: Link) -> Calling[None]:
     parts: Sequence[str] = link.options["pull"]
     if not parts:
         return
-    begin = Place(parts[0], begun_at=job.at.isoformat())
-    place = msgspec.convert(job.state, Place) if job.state else begin
+    place = msgspec.convert(job.state, Place) if job.state else Place()
+    begin = Place(parts[0], begun_at=job.at.isoformat(), swept_at=place.swept_at)
     if place.done_at:
         if job.at < datetime.fromisoformat(place.done_at) + timedelta(hours=link.options["sweep_hours"]):
             return
@@ -63,24 +66,30 @@ def pull(job: Job, link: Link) -> Calling[None]:
     if not _is_known(place, link):  # of a configuration, or a version, before this one
         place = begin
     if job.attempt > 1:
-        place = msgspec.structs.replace(place, page=FIRST_PAGE)
+        place = msgspec.structs.replace(place, page=max(1, min(place.page, FIRST_PAGE) >> job.attempt - 2))
     calls = 0
     while True:
         if calls >= MOST_CALLS:
             raise NotYet("there is more", 0)
         rows = yield from _page(place, link)
         if rows is None:
-            place = Place(place.part, again=place.again + 1, begun_at=place.begun_at, document=place.document)
+            page = min(place.page, FIRST_PAGE)
+            place = _anew(place, part=place.part, page=page, again=place.again + 1, document=place.document)
             calls += 1
             continue
         asks, notes, more = yield from _read(place, rows, link)
         calls += 1 + more
         following = _after(place, rows, parts, link)
-        done = following or Place(done_at=job.at.isoformat())
+        done = following or Place(done_at=job.at.isoformat(), swept_at=place.begun_at)
         yield Found(tuple(asks), state=msgspec.to_builtins(done), note="\n".join(notes), may_be_refused=True)
         if following is None:
             return
-        place = following
+        place = following if job.attempt == 1 else msgspec.structs.replace(following, page=place.page)
+
+
+def _anew(place: Place, **at: Any) -> Place:
+    """Another place of the same sweep."""
+    return Place(begun_at=place.begun_at, swept_at=place.swept_at, **at)
 
 
 def _is_known(place: Place, link: Link) -> bool:
@@ -101,7 +110,8 @@ def _page(place: Place, link: Link) -> Calling[list[Node] | None]:
     skip, top = place.skip - seen, place.page + seen
     if place.part == RECEIPTS:
         document = mapping[RECEIPTS][place.document]
-        where = receipts.wanted(datetime.fromisoformat(place.begun_at), document, link)
+        begun, swept = (datetime.fromisoformat(at) for at in (place.begun_at, place.swept_at or place.begun_at))
+        where = receipts.wanted(begun, swept, document, link)
         rows = yield from odata.page(link, document["set"], (), skip, top, where, receipts.ORDER)
     else:
         properties = catalogues.PROPERTIES[place.part](mapping[place.part])
@@ -115,9 +125,9 @@ def _after(place: Place, rows: Sequence[Node], parts: Sequence[str], link: Link)
     """Where the sweep stands after these rows; the part is over when there are none. ``None``: all of it is."""
     if not rows:
         if place.part == RECEIPTS and place.document + 1 < len(mapping_of(link)[RECEIPTS]):
-            return Place(place.part, begun_at=place.begun_at, document=place.document + 1)
+            return _anew(place, part=place.part, document=place.document + 1)
         left = parts[parts.index(place.part) + 1 :]
-        return Place(left[0], begun_at=place.begun_at) if left else None
+        return _anew(place, part=left[0]) if left else None
     is_service = "service" in mapping_of(link)
     most = min(link.options["page"], receipts.MAX_PAGE) if place.part == RECEIPTS else link.options["page"]
     return msgspec.structs.replace(

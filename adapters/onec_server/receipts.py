@@ -24,13 +24,17 @@ from processing.commands import MAX_LINES, LearnReceipt, Line, Ref
 MAX_PAGE = 50
 # A set that grows at its end only: what is closed meanwhile moves nothing.
 ORDER = "Date,Ref_Key"
+# A sweep reads no further back, also after a long silence.
+MAX_BACK = timedelta(days=62)
 
 Document = Mapping[str, Any]
 
 
-def wanted(begun_at: datetime, document: Document, link: Link) -> str:
-    """A filter: so many days before the sweep has begun, by the infobase's wall clock, and of the link's shop."""
-    since = begun_at.astimezone(zone_of(link)) - timedelta(days=link.options["receipt_days"])
+def wanted(begun_at: datetime, swept_at: datetime, document: Document, link: Link) -> str:
+    """A filter: so many days before the last sweep that came to its end had begun (``swept_at``), by the infobase's
+    wall clock, and of the link's shop. However long nobody pulled, MAX_BACK before this sweep are the most."""
+    days = timedelta(days=link.options["receipt_days"])
+    since = max(min(begun_at, swept_at) - days, begun_at - MAX_BACK).astimezone(zone_of(link))
     shop = link.options["shop"]
     of_shop = f" and {document['shop']} eq {literals.guid(shop)}" if shop else ""
     return f"Date ge {literals.moment(since)}{of_shop}"

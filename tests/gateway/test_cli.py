@@ -388,7 +388,7 @@ def test_time_that_is_none_is_refused(tillgate: Command, config: Path, since: st
     url = f"sqlite:///{tmp_path / 'books.db'}"
     assert tillgate("migrate", "--database-url", url).code == 0
     said = tillgate("log", seed.LINK, "--since", since, "--config", config, "--database-url", url, **SECRETS)
-    assert (said.code, said.out) == (1, "")
+    assert (said.code, said.out) == (2, "")
     assert "30m, 24h, 7d" in said.err
 
 

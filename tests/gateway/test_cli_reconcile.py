@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from click.testing import CliRunner, Result
 
 from gateway import app, cli, reconciliation
 from gateway.demo.chain import CONFIG
-from gateway.settings import load
+from gateway.settings import LinkSettings, load
 from processing.commands import Accrue, Amount, EnrolHolder, IssueCard, LearnReceipt, Line, Ref
 from processing.database import Database
+from processing.errors import BadMessage, ConfigError
 from tests.adapters.onec_server.bases import MAPPINGS
 from tests.conftest import Migrated
 
@@ -119,11 +122,9 @@ def test_what_agrees_ends_with_0_and_is_told_where_it_is_wanted(reconcile: Recon
     assert reconcile("office", "--since", "1h").output.splitlines()[1:] == ["agrees: 1"]
     done = reconcile("office", "--since", "1h", "--all", "--language", "ru")
     assert done.exit_code == 0
-    assert [line.strip().partition(" от ")[0] for line in done.output.splitlines()[3:]] == [
-        "по чеку 10.95, проведено 10.95",
-        "чек d-1",
-        done.output.splitlines()[-1].strip().partition(" от ")[0],
-    ]
+    amounts, receipt, operation = (line.strip() for line in done.output.splitlines()[3:])
+    assert (amounts, receipt.partition(" от ")[0]) == ("по чеку 10.95, проведено 10.95", "чек d-1")
+    assert re.match(r"операция [1-9][0-9]* от 20", operation)
     assert done.output.rstrip().endswith("касса retail/till-1")
 
 
@@ -157,5 +158,25 @@ def test_csv_and_json_tell_the_same_rows(reconcile: Reconcile) -> None:
 )
 def test_what_does_not_fit_is_no_disagreement(reconcile: Reconcile, arguments: tuple[str, ...], words: str) -> None:
     done = reconcile(*arguments)
-    assert done.exit_code != 0 and words in f"{done.output}{done.exception}"
-    assert not isinstance(done.exception, AssertionError)
+    assert words in f"{done.output}{done.exception}"
+    assert done.exit_code == 2 or isinstance(done.exception, ConfigError), "1 is a disagreement"
+
+
+def test_the_tills_are_links_of_the_same_store() -> None:
+    """Receipts of one store would be held against nothing, and all of them called lost."""
+
+    def of(code: str, store: str, **options: object) -> LinkSettings:
+        return LinkSettings(code, "onec", store, True, (), (), options)
+
+    tills = {"near": of("near", "nevsky"), "far": of("far", "elsewhere")}
+    for named, words in ((["near"], ""), (["near", "far"], "another store: far"), (["none"], "no link: none")):
+        office = of("office", "nevsky", pull=["receipts"], unit="BONUS", till_links=named)
+        expected = pytest.raises(BadMessage, match=words) if words else nullcontext()
+        with expected:
+            asked = reconciliation.asked_of({**tills, "office": office}, "office", NOW, NOW, 30, 24)
+            assert asked.links == {"near"}
+
+
+def test_a_span_without_anything_says_so(reconcile: Reconcile) -> None:
+    done = reconcile("office", "--since", "3d", "--until", "2d")
+    assert done.exit_code == 0 and done.output.splitlines()[1:] == ["nothing"]

@@ -206,6 +206,15 @@ def test_another_command_under_a_receipts_key_is_refused(books: Books) -> None:
     assert isinstance(books.one(learn(keys=("k",))), KeyReused)
 
 
+@ON_SQLITE
+def test_a_key_names_one_document(books: Books) -> None:
+    """Else the first would count on, and nobody could take it back."""
+    books.done(learn())
+    assert isinstance(books.one(learn(document="18")), KeyReused)
+    assert isinstance(books.one(learn(document="18", withdrawn=True)), KeyReused)
+    assert [tuple(map(int, row)) for row in kept(books)] == [(17, 500, 0, 0)]
+
+
 # What is read -----------------------------------------------------------------------------------------------------
 
 LIKE = {"store": MOSCOW, "keys": (), "owner": "retail/till-1", "window_seconds": 60}
@@ -256,6 +265,18 @@ def test_wallets_that_went_together_are_one(books: Books, clock: StillClock) -> 
     books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(card), target=ref(other)))
     books.done(learn())
     assert found(books) == [(MATCHED, 500)]
+
+
+@ON_SQLITE
+def test_goods_are_told_of_the_first_receipts_alone(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WITH_LINES", 1)
+    line = Line(number=1, goods="tea", sum_minor=1)
+    for document, minute in (("16", 1), ("17", 0)):
+        at = NOON + timedelta(minutes=minute)
+        books.done(learn(document=document, keys=(document,), at=at, lines=(line,)))
+    asked = Asked(MOSCOW, POINTS, "onec:", NOON, NOON + timedelta(hours=1))
+    report = reconciliation(books.database, books.core.work.directory, asked)
+    assert len(report.rows) == 2 and list(report.lines) == ["17"]
 
 
 @ON_SQLITE

@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from adapters import json_parsing
 from gateway.reconciliation import LIKENESS
 from processing import steering
 from processing.reconciliation import Asked, Reconciliation, reconciliation
 from processing.verify import verify
+from tests.adapters.onec_server import one_c
 from tests.adapters.onec_server.bases import RECEIPT, RETURN, retail3, retail3_mapping, retail3_receipt
 from tests.adapters.onec_server.one_c import OneC, ref
 from tests.processing.books import MOSCOW, POINTS, Books, StillClock
@@ -211,6 +213,28 @@ def test_a_pull_of_receipts_that_is_interrupted_goes_on_and_misses_none(chain: C
     assert chain.books.count("learned_receipt") == 52
     with chain.books.database.reading() as connection:
         assert {look.outcome for look in steering.looks(connection, OFFICE, 9)} <= {"delivered", "link_down", "not_yet"}
+
+
+@ON_SQLITE
+def test_receipts_too_long_for_a_page_come_in_shorter_ones(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.at.options["pull"] = ["receipts"]
+    for n in range(25):
+        chain.ring(1 + n % 11, later=n)
+    three = len(one_c.said({"value": chain.base.sets[RECEIPT][:3]}))
+    monkeypatch.setattr(json_parsing, "MAX_BYTES", three + 200)
+    for _ in range(12):
+        chain.at.run(hours=1)
+    assert chain.books.count("learned_receipt") == 25
+
+
+@ON_SQLITE
+def test_a_receipt_of_a_long_silence_is_read_when_it_ends(chain: Chain) -> None:
+    """1C was away for longer than receipt_days: what was sold just before is no finding."""
+    chain.at.run()
+    chain.sell(1)
+    chain.ring(1)
+    found = chain.exchange(days=5)
+    assert found.agrees and found.counts == {"matched": 2}
 
 
 def test_what_is_read_in_another_order_says_the_same(chain: Chain) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -101,10 +101,17 @@ def test_what_nobody_understands_is_told_by_its_name(change: Row) -> None:
 
 def test_so_many_days_are_read_and_of_one_shop() -> None:
     document = mapping("retail2")["receipts"][0]
-    assert receipts.wanted(AT, document, link("retail2")) == "Date ge datetime'2026-05-01T19:52:31'"
+    assert receipts.wanted(AT, AT, document, link("retail2")) == "Date ge datetime'2026-05-01T19:52:31'"
     of_shop = link("retail2", shop=ref(900), receipt_days=1, zone="UTC")
     told = f"Date ge datetime'2026-05-03T16:52:31' and Магазин_Key eq guid'{ref(900)}'"
-    assert receipts.wanted(AT, document, of_shop) == told
+    assert receipts.wanted(AT, AT, document, of_shop) == told
+
+
+def test_a_silence_is_read_over_but_not_without_end() -> None:
+    document, at = mapping("retail2")["receipts"][0], link("retail2", zone="UTC")
+    for silent, since in ((10, "2026-04-21"), (365, "2026-03-03")):
+        told = receipts.wanted(AT, AT - timedelta(days=silent), document, at)
+        assert told == f"Date ge datetime'{since}T16:52:31'"
 
 
 def test_a_mapping_without_points_or_shop_is_refused_where_they_are_needed() -> None:
