@@ -1,7 +1,8 @@
 """Reads one file into the books: what its adapter finds is booked in batches, and whatever is amiss is kept.
 
-While a batch is booked the next one is read. What was booked is remembered by its lines (processing/series.py), in a
-transaction behind that of the books: a crash between the two repeats the batch, and the books know its keys.
+While a batch is booked the one before it is remembered, the one behind it looked up, and the next one read. What was
+booked is remembered by its lines (processing/series.py), in a transaction behind that of the books: a crash between
+the two repeats the batch, and the books know its keys.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +91,17 @@ class Settled:
         return self.kind not in (QUARANTINED, REFUSED, "broken")
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What was found, how its lines were judged, and the books' answers once they come."""
+
+    found: Sequence[Found]
+    known: Known
+    judged: Sequence[str]
+    asked: Sequence[int]
+    outcomes: Future[list[Outcome]]
+
+
 @dataclass
 class FileImport:
     """One file. ``hold`` is told each transaction that follows a batch: it raises where the work is another's by now.
@@ -112,6 +124,8 @@ class FileImport:
     amiss: set[str] = field(default_factory=set)
     state: Any = None
     writes: list[FileMark | FileWrite] = field(default_factory=list)
+    # The batch that is being booked.
+    _booked: _Batch | None = field(init=False, default=None)
 
     def read(self, face: FileFace, source: Source) -> Summary:
         """Book all that the file tells; ``state`` and ``writes`` are what it leaves.
@@ -120,18 +134,21 @@ class FileImport:
         """
         began = time.monotonic()
         self.state = source.state
-        with ThreadPoolExecutor(1, thread_name_prefix="import") as pool:
-            booking: Future[list[Settled]] | None = None
+        # They are left in this order: who waits for the books ends before they do.
+        with ThreadPoolExecutor(1, "books") as books, ThreadPoolExecutor(1, "import") as pool:
+            step: Future[list[Settled]] | None = None
             try:
                 for batch in _batches(face.read(source, self.link)):
-                    self._note(booking)
+                    self._note(step)
                     if self.is_stopped():
                         raise Stopped
-                    booking = pool.submit(self._book, source, batch)
+                    step = pool.submit(self._book, books, source, batch)
             except BadMessage:
-                self._note(booking)
+                self._note(step)
+                self._note(pool.submit(self._end, source))
                 raise
-            self._note(booking)
+            self._note(step)
+            self._note(pool.submit(self._end, source))
         self.summary.seconds = time.monotonic() - began
         for kind, count in self.summary.counts.items():
             metrics.file_documents.labels(self.link.code, kind).inc(count)
@@ -149,31 +166,57 @@ class FileImport:
             self.summary.flags.update(settled.flags)
         self.seen(self.summary)
 
-    # One batch, in the other thread -------------------------------------------------------------------------
+    # Batches, in the other thread ---------------------------------------------------------------------------
 
-    def _book(self, source: Source, batch: Sequence[Found]) -> list[Settled]:
-        database = self.core.work.database
-        told = [each.series for each in batch if each.series is not None]
-        with database.reading() as connection:
+    def _book(self, books: Executor, source: Source, found: Sequence[Found]) -> list[Settled]:
+        """Have a batch booked; what came of the one before it, which is remembered meanwhile. Errors: Busy."""
+        before, self._booked = self._booked, self._begun(books, found)
+        return self._remembered(source, before) if before is not None else []
+
+    def _end(self, source: Source) -> list[Settled]:
+        """What came of the last batch. Errors: Busy."""
+        return self._remembered(source, self._booked) if self._booked is not None else []
+
+    def _begun(self, books: Executor, found: Sequence[Found]) -> _Batch:
+        """The batch, looked up and on its way into the books, behind the one that is there now."""
+        told = [each.series for each in found if each.series is not None]
+        with self.core.work.database.reading() as connection:
             names = ((name, one.lines) for one in told for name in (one.name, *one.former))
             known = series.load(connection, self.link.code, names)
-        judged = [self._judged(known, found) for found in batch]
-        settled = self._settled(batch, judged)
+        if self._booked is not None:
+            known.follow(self._booked.known)
+        judged = [self._judged(known, each) for each in found]
+        commands = [self._asks(each, verdict) for each, verdict in zip(found, judged, strict=True)]
+        outcomes = books.submit(self.execute or self.core.execute, [command for some in commands for command in some])
+        return _Batch(found, known, judged, [len(some) for some in commands], outcomes)
+
+    def _asks(self, found: Found, verdict: str) -> list[Command[Any]]:
+        asks = verdict == NEW or (verdict == KNOWN and self.asks_again)
+        return [ask for ask in found.asks if isinstance(ask, Command)] if asks else []
+
+    def _remembered(self, source: Source, batch: _Batch) -> list[Settled]:
+        """What became of each, kept by its lines and, where it is amiss, in the exchange log. Errors: Busy."""
+        outcomes = iter(batch.outcomes.result())
+        settled = [
+            _of(found, verdict, [next(outcomes) for _ in range(count)])
+            for found, verdict, count in zip(batch.found, batch.judged, batch.asked, strict=True)
+        ]
         found = {self._digest(each): each for each in settled if each.code}
         kept = [name for name in found if name not in self.amiss][: MAX_LOGGED - len(self.amiss)]
         self.amiss.update(kept)
         rows = [self._row(source, found[name]) for name in kept if name not in self.amiss_before]
         is_all_kept = found.keys() <= self.amiss
-        for each, verdict in zip(settled, judged, strict=True):
+        for each, verdict in zip(settled, batch.judged, strict=True):
             one = each.found.series
             # What is known under a former name is another's under this one.
             if one is not None and verdict == NEW and each.is_over and (is_all_kept or not each.code):
-                known.settle(one.name, one.lines)
+                batch.known.settle(one.name, one.lines)
+        database = self.core.work.database
         with database.transaction() as connection:
             # What a crash of the database takes of this is found again when the file is read again.
             database.commit_lazily(connection)
             self.hold(connection)
-            known.save(connection)
+            batch.known.save(connection)
             keep(connection, self.vault, rows)
         return settled
 
@@ -181,20 +224,6 @@ class FileImport:
     def _judged(known: Known, found: Found) -> str:
         one = found.series
         return known.judge(one.name, one.lines, one.former) if one is not None else NEW
-
-    def _settled(self, batch: Sequence[Found], judged: Sequence[str]) -> list[Settled]:
-        """What becomes of each: of those that ask, what the core says. Errors: Busy."""
-        asking = [verdict == NEW or (verdict == KNOWN and self.asks_again) for verdict in judged]
-        commands = [
-            [ask for ask in found.asks if isinstance(ask, Command)] if asks else []
-            for found, asks in zip(batch, asking, strict=True)
-        ]
-        execute = self.execute or self.core.execute
-        outcomes = iter(execute([command for some in commands for command in some]))
-        return [
-            _of(found, verdict, [next(outcomes) for _ in some])
-            for found, verdict, some in zip(batch, judged, commands, strict=True)
-        ]
 
     def _digest(self, settled: Settled) -> str:
         """What tells one thing amiss from another: under the index key, for a short line could be guessed."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,8 @@ class Known:
     changed: set[Place] = field(default_factory=set)
     # Lines that were judged and may yet be settled.
     under_way: dict[Place, int] = field(default_factory=dict)
+    # The same of what goes before (``follow``).
+    ahead: Mapping[Place, int] = field(default_factory=dict)
 
     def judge(self, name: str, lines: Lines, former: Sequence[str] = ()) -> str:
         """KNOWN: all lines; FORMER: all, under a former name; CONFLICT: a number has another checksum; else NEW."""
@@ -65,14 +67,21 @@ class Known:
         """0 for a line that nobody has told."""
         block = self.blocks.get((name, number // BLOCK))
         known = block[number % BLOCK] if block is not None else 0
-        return known or self.under_way.get((name, number), 0)
+        return known or self.under_way.get((name, number)) or self.ahead.get((name, number), 0)
+
+    def follow(self, before: Known) -> None:
+        """What is judged here comes behind what was judged there and may be settled at any time."""
+        for name, number in before.under_way:
+            place = name, number // BLOCK
+            self.blocks[place] = before.blocks.setdefault(place, _empty())
+        self.ahead = before.under_way
 
     def settle(self, name: str, lines: Lines) -> None:
         """These lines are known from now on."""
         for number, checksum in lines:
             place = name, number // BLOCK
             if place not in self.blocks:
-                self.blocks[place] = array(_TYPE, bytes(4 * BLOCK))
+                self.blocks[place] = _empty()
             self.blocks[place][number % BLOCK] = checksum
             self.changed.add(place)
 
@@ -96,6 +105,10 @@ def load(connection: Connection, link: str, told: Iterable[tuple[str, Lines]]) -
     found = run(connection, asked) if asked else []
     blocks = {(name, block): _array(kept) for name, rows in zip(wanted, found, strict=True) for block, kept in rows}
     return Known(link, blocks)
+
+
+def _empty() -> array[int]:
+    return array(_TYPE, bytes(4 * BLOCK))
 
 
 def _array(kept: bytes) -> array[int]:
