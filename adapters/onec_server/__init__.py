@@ -68,9 +68,18 @@ def refuse(error: LoyaltyError, request: WireRequest, link: Link) -> WireRespons
     return WireResponse(json.dumps({"code": error.code}).encode(), "application/json", 404, refused=error.code)
 
 
+# Where owners of cards and their contacts stand in the catalogues of the shipped mappings, and in services that call
+# them by usual words; phones, e-mails and long numbers are hidden wherever they stand.
+PRIVATE = (
+    *("Description", "ДатаРождения", "Представление", "НомерТелефона", "АдресЭП", "ФИО", "Фамилия", "Имя", "Отчество"),
+    *("КодКарты", "КодКартыШтрихкод", "КодКартыМагнитный", "Штрихкод", "МагнитныйКод"),
+    *("Name", "Phone", "Email", "Birthday", "Card", "CardNumber"),
+)
+
 ADAPTER = Adapter(
     name="onec_server",
     title="1C as server: OData and published services",
+    private=frozenset(PRIVATE),
     options=OneCOptions,
     refuse=refuse,
     push=Push(wants=frozenset({OPERATION_POSTED, BALANCE_CHANGED}), talk=send, batch=batch),

@@ -14,13 +14,14 @@ from marshmallow import ValidationError
 
 from adapters.contract import HttpCall, HttpReply, Job
 from adapters.json_parsing import Node, parse_json
-from adapters.onec_server import answers, catalogues, documents, literals, published, sessions
+from adapters.onec_server import ADAPTER, answers, catalogues, documents, literals, published, sessions
 from adapters.onec_server.answers import accepted, code_of, document, rows
 from adapters.onec_server.catalogues import NOBODY
 from adapters.onec_server.mapping import Mapping
 from adapters.onec_server.options import OneCOptions
 from adapters.onec_server.pull import pull as pull_of
 from adapters.talks import listen
+from gateway.mask import mask
 from gateway.yaml_files import read_yaml
 from processing.commands import BlockCard, EnrolHolder, Ref
 from processing.errors import BadMessage, LinkDown, LinkRefused, Undelivered
@@ -348,3 +349,17 @@ def test_a_mapping_says_what_is_wrong_with_it() -> None:
         assert where in caught.value.messages
     with pytest.raises(ValidationError):
         Mapping().load({"mapping": "x", "title": "x"})
+
+
+@pytest.mark.parametrize("name", ["retail2", "retail3", "unf", "ut11"])
+def test_what_tells_who_people_are_is_private(name: str) -> None:
+    """What is kept of a failed call is read by operators, and nobody would look for people there to forget them."""
+    told = mapping(name)
+    names = {*told["cards"]["numbers"]}
+    for owner in told.get("owners", ()):
+        contacts = owner.get("contacts") or {}
+        names |= {owner.get("name", "Description"), owner.get("birthday", "")}
+        names |= {contacts.get(kind, "") for kind in ("phone", "email")}
+    assert names - {""} <= ADAPTER.private
+    body = '{"value": [{"Description": "Анна Петрова", "ДатаРождения": "1990-05-04T00:00:00"}]}'
+    assert mask(body.encode(), ADAPTER.private).count("*") and "Анна" not in mask(body.encode(), ADAPTER.private)
