@@ -255,7 +255,7 @@ def _windows(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetim
 
 
 def _halves(begin: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
-    middle = begin + (end - begin) / 2
+    middle = begin + (end - begin) // 2
     return [(begin, middle), (middle, end)]
 
 
