@@ -218,7 +218,7 @@ def _entered(door: Door, environ: Environ, rest: str) -> tuple[str, BadCredentia
     except BadCredentials as error:
         # What stands where the secret should be is not told to anybody, not even to the log.
         last = rest.rpartition("/")[2]
-        return last if find(door.adapter, last) else "", error
+        return last if find(door.adapter, last) else "", error.kept()
 
 
 def _misfit(
@@ -257,7 +257,7 @@ def answered(
             if isinstance(refusal, BadMessage):
                 where = str(refusal.details.get("where", ""))
                 log.info("bad_message", link=door.settings.code, request_id=request.id, where=where)
-            return door.adapter.refuse(refusal, request, door.link), refusal
+            return door.adapter.refuse(refusal, request, door.link), refusal.kept()
     except Exception:
         log.exception("exchange_failed", link=door.settings.code, request_id=request.id)
         return WireResponse(b"internal error", "text/plain; charset=utf-8", 500), None
@@ -285,7 +285,7 @@ def stranger(check: Callable[..., None], *told: Any) -> BadCredentials | None:
     try:
         check(*told)
     except BadCredentials as error:
-        return error
+        return error.kept()
     return None
 
 

@@ -7,7 +7,7 @@ with those who speak to them (adapters/texts.py); ``message`` here is English, f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 Details = Mapping[str, str | int]
 
@@ -22,6 +22,11 @@ class LoyaltyError(Exception):
         super().__init__(message or self.code)
         self.message = message or self.code
         self.details: Details = details
+
+    def kept(self) -> Self:
+        """The same as a value, without the frames it was raised in: they hold message and batch, and often itself."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
 
     def __reduce__(self) -> tuple[object, ...]:
         return (rebuild, (self.code, self.message, dict(self.details)))

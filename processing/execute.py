@@ -229,7 +229,7 @@ class Core:
             for part in parts(command):
                 self._check(part)
         except LoyaltyError as error:
-            return error
+            return error.kept()
         return None
 
     def _check(self, command: Command[Any]) -> None:
@@ -307,7 +307,7 @@ def _outcome(state: State, command: Command[Any]) -> Outcome:
     except Busy:
         raise
     except LoyaltyError as refusal:
-        return refusal
+        return refusal.kept()
 
 
 def check_keys(command: Command[Any]) -> None:

@@ -101,7 +101,7 @@ def _names(query: AnyQuery) -> list[Ref] | LoyaltyError:
     try:
         return names_of(query)
     except LoyaltyError as error:
-        return error
+        return error.kept()
 
 
 def _outcome(reading: Reading, query: AnyQuery, known: Faces) -> Outcome:
@@ -111,7 +111,7 @@ def _outcome(reading: Reading, query: AnyQuery, known: Faces) -> Outcome:
             return identified(reading, query, known)
         return READERS[type(query)](reading, query)
     except LoyaltyError as error:
-        return error
+        return error.kept()
     except Exception as error:
         if is_retryable(error):
             raise

@@ -6,10 +6,12 @@ The adapter here is a made-up one whose handlers say what they were given; r_kee
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import itertools
 import json
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -380,6 +382,28 @@ def test_status_without_a_phrase_of_ours_is_passed_on(till: Till) -> None:
 
 
 # Who may come in ----------------------------------------------------------------------------------------------
+
+
+class Held:
+    """Something of a message, as long as anybody keeps it."""
+
+
+def test_a_refused_message_is_let_go_of_at_once() -> None:
+    """Its refusal is told and logged; nothing of the message waits for a collector of garbage."""
+    seen: list[weakref.ref[Held]] = []
+
+    def hold(request: WireRequest, link: Link) -> WireResponse:
+        held = Held()
+        seen.append(weakref.ref(held))
+        raise BadMessage("no number", where="body")
+
+    till = Till(settings(), replace(PROTOCOL, routes=(Route("hold", hold, IN_PATH),)))
+    gc.disable()
+    try:
+        assert till.send("hold").body == b"no: bad_message"
+        assert [each() for each in seen] == [None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

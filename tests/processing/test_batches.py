@@ -406,3 +406,19 @@ def test_stored_answers_are_equal_in_every_field_after_decoding(books: Books) ->
     assert [msgspec.structs.asdict(o) for o in repeated] == [msgspec.structs.asdict(again(o)) for o in first]  # type: ignore[type-var]
     assert kinds(repeated) == kinds(first)
     assert POINTS in repr(first[0])
+
+
+def test_a_refusal_holds_nothing_of_its_batch(books: Books) -> None:
+    """It is a value: where it was raised are frames with the whole state of the batch, and with the refusal itself."""
+    store = MOSCOW
+    found = books.core.execute(
+        [
+            ActivateCard(store=store, keys=("k",), card=Ref("card", "404")),
+            ActivateCard(store=store, keys=(), card=Ref("card", "404")),
+        ]
+    )
+    found += books.core.answer([Identify(store=store, refs=(Ref("card", "404"),))])
+    assert [type(each) for each in found] == [CardNotFound, BadMessage, CardNotFound]
+    assert [(each.__traceback__, each.__context__) for each in found if isinstance(each, LoyaltyError)] == [
+        (None, None)
+    ] * 3
