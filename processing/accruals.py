@@ -21,7 +21,7 @@ def plan_loads(
     state: State, store: StoreInfo, receipt: Receipt, uses: Sequence[Use], effective_at: datetime, plan: Plan
 ) -> None:
     """Put on cards what guests load with this receipt, against cash; a debt in that unit is repaid first."""
-    if not any(use.ask.top_up for use in uses):
+    if not [use for use in uses if use.ask.top_up]:
         return
     lines = [line for line in receipt.lines if line.kind != GOODS]
     # Without a line of its own it belongs to the whole: it comes back with a receipt that has no lines, and stays

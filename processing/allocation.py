@@ -92,7 +92,7 @@ def numbered(receipt: Receipt) -> Receipt:
 
 def weights(lines: Sequence[Line], is_goods: bool = True) -> list[int]:
     """What each line costs; 0 for those of the other kind."""
-    return [max(line.sum_minor, 0) if (line.kind == GOODS) == is_goods else 0 for line in lines]
+    return [cost if (cost := line.sum_minor) > 0 and (line.kind == GOODS) == is_goods else 0 for line in lines]
 
 
 def payable_total(receipt: Receipt) -> int:

@@ -239,15 +239,17 @@ class Core:
         for store, key in named_keys(command):
             self.work.directory.store(store)
             check_key(key)
-        if isinstance(command, (PostReceipt, ReturnReceipt)):
+        if isinstance(command, PostReceipt):
             check_receipt(command)
-        if isinstance(command, ReturnReceipt):
+        elif isinstance(command, ReturnReceipt):
+            check_receipt(command)
             check_sale(command)
-        if isinstance(command, PlaceHold) and command.receipt is not None:
-            check_size(command.receipt)
-        if isinstance(command, (RegisterHolder, UpdateHolder, EnrolHolder)):
+        elif isinstance(command, PlaceHold):
+            if command.receipt is not None:
+                check_size(command.receipt)
+        elif isinstance(command, (RegisterHolder, UpdateHolder, EnrolHolder)):
             people.contacts_of(self.work.vault, command)
-        if isinstance(command, SendCode) and command.card is None:
+        elif isinstance(command, SendCode) and command.card is None:
             people.told_phone(command)
 
     def _tried(self, commands: Sequence[Command[Any]]) -> list[Outcome]:
@@ -316,18 +318,23 @@ def check_keys(command: Command[Any]) -> None:
         raise BadMessage(f"longer than {MAX_NAME} characters", where="actor")
     if len(getattr(command, "owner", "")) > MAX_NAME:
         raise BadMessage(f"longer than {MAX_NAME} characters", where="owner")
-    if is_lock(command):
+    if not command.keys and (is_lock(command) or is_by_likeness(command)):
+        check_likeness(command)
         return
-    if is_by_likeness(command):
-        if len(alike_to(command)) > MAX_LIKENESS or not alike_to(command).isprintable():
-            raise BadMessage(f"up to {MAX_LIKENESS} printable characters", where="likeness")
-        if not 0 <= command.window_seconds <= MAX_WINDOW_SECONDS:
-            raise BadMessage(f"0 to {MAX_WINDOW_SECONDS} seconds", where="window_seconds")
-        return
-    if not command.keys or len(command.keys) > MAX_KEYS:
+    if not 0 < len(command.keys) <= MAX_KEYS:
         raise BadMessage(f"1 to {MAX_KEYS} request keys are needed", where="keys")
     for key in command.keys:
         check_key(key)
+
+
+def check_likeness(command: Command[Any]) -> None:
+    """Errors: BadMessage. What an owner has locked needs neither key nor likeness."""
+    if is_lock(command):
+        return
+    if len(alike_to(command)) > MAX_LIKENESS or not alike_to(command).isprintable():
+        raise BadMessage(f"up to {MAX_LIKENESS} printable characters", where="likeness")
+    if not 0 <= command.window_seconds <= MAX_WINDOW_SECONDS:
+        raise BadMessage(f"0 to {MAX_WINDOW_SECONDS} seconds", where="window_seconds")
 
 
 def check_key(key: str) -> None:
@@ -338,11 +345,12 @@ def check_key(key: str) -> None:
 
 def check_receipt(command: PostReceipt | ReturnReceipt) -> None:
     """Errors: TooLarge for more lines or cards than a receipt can have, BadMessage and BadAmount for what is unfit."""
-    if len(command.cards) > MAX_CARDS or _lines_back(command) > MAX_LINES:
+    receipt = command.receipt
+    if len(command.cards) > MAX_CARDS or (isinstance(command, ReturnReceipt) and len(command.lines) > MAX_LINES):
         raise TooLarge("too many lines or cards", where="receipt")
-    check_size(command.receipt)
-    for where in ("number", "till", "cashier"):
-        if len(getattr(command.receipt, where)) > MAX_NAME:
+    check_size(receipt)
+    for where, name in (("number", receipt.number), ("till", receipt.till), ("cashier", receipt.cashier)):
+        if len(name) > MAX_NAME:
             raise BadMessage(f"longer than {MAX_NAME} characters", where=where)
 
 
@@ -360,10 +368,6 @@ def check_sale(command: ReturnReceipt) -> None:
         return
     if command.sale or not is_id(command.sale_operation):
         raise BadMessage("a sale is named by its key or by the number of its operation", where="sale_operation")
-
-
-def _lines_back(command: PostReceipt | ReturnReceipt) -> int:
-    return len(command.lines) if isinstance(command, ReturnReceipt) else 0
 
 
 def _ids_needed(commands: Sequence[Command[Any]], units: int) -> dict[str, int]:

@@ -54,7 +54,13 @@ Move = tuple[Lot, int]
 
 def available(lots: Iterable[Lot], now: datetime) -> int:
     """What can be spent now: what is free in available lots, less all debt."""
-    return sum([lot.free for lot in lots if lot.remaining < 0 or lot.is_available(now)])
+    return sum(
+        [
+            lot.remaining - lot.held
+            for lot in lots
+            if lot.remaining < 0 or (lot.available_from <= now and (lot.expires_at is None or lot.expires_at > now))
+        ]
+    )
 
 
 def soonest_first(lot: Lot) -> tuple[datetime, datetime, int, int]:
@@ -70,7 +76,7 @@ def oldest_first(debt: Lot) -> tuple[datetime, int]:
 def draw(lots: Iterable[Lot], amount: int, now: datetime) -> tuple[list[Move], int]:
     """Take the amount from available lots, soonest expiring first; the moves, and what could not be taken."""
     moves: list[Move] = []
-    for lot in sorted((lot for lot in lots if lot.free > 0 and lot.is_available(now)), key=soonest_first):
+    for lot in sorted([lot for lot in lots if lot.free > 0 and lot.is_available(now)], key=soonest_first):
         if amount == 0:
             break
         taken = min(lot.free, amount)
@@ -86,7 +92,7 @@ def repay(lots: Iterable[Lot], source: Lot, amount: int, repaid: dict[int, int])
     negative; it is kept up.
     """
     moves: list[Move] = []
-    for debt in sorted((lot for lot in lots if lot.is_debt), key=oldest_first):
+    for debt in sorted([lot for lot in lots if lot.is_debt], key=oldest_first):
         owed = -debt.remaining - repaid.get(debt.id, 0)
         paid = min(max(owed, 0), amount)
         if paid:

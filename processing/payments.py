@@ -26,7 +26,7 @@ def plan_redemptions(
     plan: Plan,
 ) -> None:
     """Draw what was redeemed, account by account: two cards of one wallet must not see the same points twice."""
-    if not any(use.redeemed or use.hold for use in uses):
+    if not [use for use in uses if use.redeemed or use.hold]:
         return
     store = state.store(command.store)
     lines = lines_of(command.receipt)

@@ -62,7 +62,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
     accruals.plan_loads(state, store, command.receipt, uses, moment.at, plan)
     accruals.plan_accruals(state, store, command.receipt, uses, decision, moment.at, plan)
     visits.plan_extensions(state, store, uses, moment.at, plan)
-    version = next((use.active.version_id for use in uses if use.active), None)
+    deciding = [use.active for use in uses if use.active is not None]
     for expired_at, postings in plan.unexpired.items():
         state.post("expiry_undone", store, postings, effective_at=expired_at)
     operation_id = state.post(
@@ -70,7 +70,7 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
         store,
         plan.postings,
         effective_at=effective_at,
-        programme_version_id=version,
+        programme_version_id=deciding[0].version_id if deciding else None,
         actor=command.actor,
         flags=flags,
         explanation=_explanation(command.receipt, uses, decision),
@@ -82,14 +82,13 @@ def post(state: State, command: PostReceipt, flags: list[str]) -> ReceiptPosted:
             state.end_hold(hold, CAPTURED, state.now, taken, operation_id)
     for extended in plan.extended:
         state.extend(extended.account_id, extended.lot_id, extended.after)
-    programme = next((use.programme.code for use in uses if use.programme), "")
     done, turnover = visits.count(state, store, command, uses, decision, day, operation_id)
     document = ReceiptDocument(
         command.receipt,
         tuple(plan.drawn),
         tuple(plan.gained),
         tuple(plan.loaded),
-        programme=programme,
+        programme=deciding[0].programme.code if deciding else "",
         activity=done,
         turnover=turnover,
         extended=tuple(plan.extended),
@@ -210,7 +209,7 @@ def _check_limits(
 
     Errors: LimitExceeded.
     """
-    if not any(use.ask.redeem for use in uses):
+    if not [use for use in uses if use.ask.redeem]:
         return
     if command.fact and not is_purchase(command.receipt):
         # What was bought stands in another document, so that nobody can say how much of it was too much.
@@ -276,7 +275,7 @@ def _check_amounts_of_time(
 
     Several cards of one wallet, and all cards at a till, count together; the receipt is one receipt.
     """
-    if not any(use.programme is not None and use.programme.document.limits for use in uses):
+    if not [use for use in uses if use.programme is not None and use.programme.document.limits]:
         return
     counted: Counter[tuple[str, str, int | str]] = Counter()
     for use, earning in zip(uses, decision.earnings, strict=True):
@@ -330,10 +329,10 @@ def _movements(state: State, use: Use) -> list[CardMovement]:
     """What happened to each unit of a card; a card that neither earned nor paid still tells its balance."""
     if use.card is None:
         return []
-    units = [*use.redeemed, *(unit for unit in use.earned if unit not in use.redeemed)]
+    card, redeemed, earned = use.card, use.redeemed, use.earned
+    units = list(redeemed | earned)
     if not units and use.programme is not None:
         units = [use.programme.unit]
-    card, redeemed, earned = use.card, use.redeemed, use.earned
     return [
         movement(state, state.account(card.wallet_id, unit), card.number, redeemed.get(unit, 0), earned.get(unit, 0))
         for unit in units

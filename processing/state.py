@@ -267,9 +267,9 @@ class State:
 
     def account(self, wallet_id: int, unit: str) -> Account:
         """The wallet's account in the unit; opened where there is none yet. Errors: UnitNotFound."""
-        self.directory.unit(unit)
         found = self.accounts.get((wallet_id, unit))
         if found is None:
+            self.directory.unit(unit)
             if wallet_id not in self.locked_wallets:
                 raise AssertionError("an account of a wallet that is not locked")
             found = self.open_account(wallet_id, unit)
@@ -284,6 +284,8 @@ class State:
         """
         store_id = self.store(command.store).id
         claims = [self.claims[store_id, key] for key in own_keys(command)]
+        if len(claims) == 1:
+            return claims if claims[0].same_as is None else [self.head(store_id, claims[0].key)]
         heads: dict[str, Claim] = {}
         for claim in claims:
             if not claim.is_fresh:
@@ -580,9 +582,10 @@ def card_names(command: Command[Any]) -> tuple[Ref, ...]:
 
 def canonical(ref: Ref) -> Ref:
     """The spelling under which a name is stored: a card's number without its leading zeros."""
-    if ref.scheme == "card":
-        return Ref("card", ref.value.strip().lstrip("0") or "0")
-    return ref
+    if ref.scheme != "card":
+        return ref
+    value = ref.value.strip().lstrip("0") or "0"
+    return ref if value == ref.value else Ref("card", value)
 
 
 # What a batch changes; the rest of its state is given.

@@ -157,8 +157,9 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     parts = [size * weight // base for weight in weights]
     left = size - sum(parts)
     if left:
-        by_remainder = sorted([(-(size * weight % base), i) for i, weight in enumerate(weights)])
-        for _, i in by_remainder[:left]:
+        remainders = [size * weight % base for weight in weights]
+        # Stable, so that of equal ones the earlier stands first.
+        for i in sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)[:left]:
             parts[i] += 1
     return parts if total >= 0 else [-part for part in parts]
 

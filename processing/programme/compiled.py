@@ -194,8 +194,16 @@ class Stack:
     def places_of_one(self, lines: Sequence[Line], places: Sequence[int]) -> list[int]:
         """Those of the places whose lines the only rule is for."""
         assert self.alone is not None
-        least = self.alone.price_from_minor
-        return [i for i in places if self.matching(lines[i]) and (not least or lines[i].price_minor >= least)]
+        least, known, matching = self.alone.price_from_minor, self.sets.known, self._matching
+        found = []
+        for i in places:
+            line = lines[i]
+            # What ``matching`` does for goods that have come before.
+            sets = known.get((line.goods, line.category, line.brand))
+            rules = matching.get(sets) if sets is not None else None
+            if (self.matching(line) if rules is None else rules) and (not least or line.price_minor >= least):
+                found.append(i)
+        return found
 
 
 def _order(rule: Rule) -> tuple[int, int]:
@@ -218,7 +226,7 @@ class Sets:
     by_category: dict[str, frozenset[str]]
     by_brand: dict[str, frozenset[str]]
     # Kept once for all stores and days: a chain has more goods than a store has rules.
-    _known: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, init=False)
+    known: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict, init=False)
 
     @classmethod
     def among(cls, goods: Mapping[str, Any]) -> Sets:
@@ -232,14 +240,14 @@ class Sets:
     def of(self, line: Line) -> frozenset[str]:
         """The names of the sets that these goods are in."""
         key = (line.goods, line.category, line.brand)
-        found = self._known.get(key)
+        found = self.known.get(key)
         if found is None:
             nothing: frozenset[str] = frozenset()
             found = self.by_code.get(line.goods, nothing) | self.by_category.get(line.category, nothing)
             found |= self.by_brand.get(line.brand, nothing)
-            if len(self._known) >= MAX_GOODS:
-                self._known.clear()
-            self._known[key] = found
+            if len(self.known) >= MAX_GOODS:
+                self.known.clear()
+            self.known[key] = found
         return found
 
 

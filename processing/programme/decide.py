@@ -18,6 +18,8 @@ from processing.programme.points import Earned, Portion
 from processing.programme.stacking import Fired
 from processing.units import proportion, spread
 
+_by_number = attrgetter("number")
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One card's part in a receipt: the holder's own money decides how the accrual is shared.
@@ -72,13 +74,15 @@ def decide(receipt: Receipt, parts: Sequence[Part], moment: Moment, is_final: bo
     discount is greatest gives it. Points are earned on the holder's own money: what points pay is spread over all
     lines first and leaves the base. The order of lines makes no difference; they are told apart by their numbers.
     """
-    lines = sorted(lines_of(receipt), key=attrgetter("number"))
+    lines = sorted(lines_of(receipt), key=_by_number)
     sums = weights(lines)
     gross = before_discounts(receipt, lines, sums) if is_final else sums
     off, discounter, taken = _discounted(receipt, lines, gross, parts, moment)
     prices = sums if is_final or discounter is None else [a - b for a, b in zip(sums, off, strict=True)]
-    redeemed = min(sum([part.redeemed_minor for part in parts]), sum(prices))
-    own = [price - paid for price, paid in zip(prices, spread(redeemed, prices), strict=True)] if redeemed else prices
+    redeemed, own = sum([part.redeemed_minor for part in parts]), prices
+    if redeemed:
+        paid_by_points = spread(min(redeemed, sum(prices)), prices)
+        own = [price - paid for price, paid in zip(prices, paid_by_points, strict=True)]
     earnings, explanation = [], []
     goods_minor = sum(gross)
     for n, (part, share) in enumerate(zip(parts, _shares(parts), strict=True)):
@@ -131,7 +135,7 @@ def before_discounts(receipt: Receipt, lines: Sequence[Line], sums: Sequence[int
     """What the goods cost before the till took anything off."""
     if not receipt.lines:
         return [sums[0] + max(receipt.discount_minor, 0)]
-    if not any(line.discount_minor for line in lines):
+    if not [line for line in lines if line.discount_minor]:
         return list(sums)
     return [
         total + (max(line.discount_minor, 0) if line.kind == GOODS else 0)

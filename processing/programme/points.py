@@ -43,10 +43,12 @@ def points(
     """What one card earns. ``bases`` is the money that counts, by line; ``share`` the card's part of it."""
     rules = active.points
     counting = [i for i, base in enumerate(bases) if base > 0]
-    if not counting or rules.is_empty:
+    if not counting:
         return NOTHING
     if rules.alone is not None:
         return _of_one(programme, rules, lines, bases, counting, share, scene)
+    if rules.is_empty:
+        return NOTHING
     found = matched(rules.matching, lines, counting)
     closed: set[int] = set()
     gifts: list[Gift] = []
