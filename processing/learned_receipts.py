@@ -23,6 +23,8 @@ COLUMNS = tuple(column.name for column in tables.learned_receipt.columns)
 MAX_DOCUMENT, MAX_SCHEME = 64, 32
 # What may tell who somebody is, or pay, is kept nowhere but in its own table.
 NOT_KEPT = DERIVED | {"card", "barcode", "track"}
+# Of table ``chore``: none of those that were closed since then has been thrown away.
+KEPT = "learned_receipts"
 
 _encode = msgspec.json.Encoder().encode
 

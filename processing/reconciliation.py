@@ -26,6 +26,7 @@ from processing.directory import Directory
 from processing.errors import BadMessage, TooLarge
 from processing.flows import Reader, reader_of
 from processing.keys import ALIKE
+from processing.learned_receipts import KEPT
 
 REDEMPTION, ACCRUAL = "redemption", "accrual"
 # What became of a side, or of an operation that no receipt tells of.
@@ -98,6 +99,7 @@ LINES = Statement(
     column("document", String),
     column("lines", String),
 )
+KEPT_SINCE = Statement("SELECT done_until FROM chore WHERE name = :name", tables.chore.c.done_until)
 _decode_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 
 
@@ -210,6 +212,7 @@ def reconciliation(
     _check(asked)
     directory.unit(asked.unit)
     with reader_of(database, asked.unit, seconds) as reader:
+        _check_kept(reader, asked)
         now = database.now(reader.connection)
         receipts = [Told(*row) for row in _read(reader, RECEIPTS, directory, asked)]
         like = {"likeness": f"{LIKENESS}%|{asked.likeness}%"}
@@ -225,6 +228,15 @@ def _check(asked: Asked) -> None:
     """Errors: BadMessage."""
     if not asked.since < asked.until <= asked.since + timedelta(days=MAX_DAYS):
         raise BadMessage(f"expected a span of at most {MAX_DAYS} days", where="until")
+
+
+def _check_kept(reader: Reader, asked: Asked) -> None:
+    """Else all that was booked would be without a receipt. Errors: BadMessage."""
+    for (kept,) in reader.rows(KEPT_SINCE, {"name": KEPT}):
+        first = kept + MARGIN
+        if asked.since < first:
+            words = f"receipts from before are not kept any more: not before {first.isoformat(timespec='seconds')}"
+            raise BadMessage(words, where="since")
 
 
 def _is_asked(row: Row, asked: Asked) -> bool:

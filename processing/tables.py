@@ -385,6 +385,8 @@ learned_receipt = Table(
     # It counts no more.
     Column("is_withdrawn", Boolean, nullable=False),
     Index(None, "store_id", "at"),
+    # Those that are old in whichever store: processing/retention.py.
+    Index(None, "at"),
 )
 
 # The books -------------------------------------------------------------------------------------------------

@@ -28,11 +28,13 @@ from processing.reconciliation import (
     judged,
     reconciliation,
 )
+from processing.retention import prune_learned_receipts
 from tests.processing.books import MONEY, MOSCOW, NOON, PLAIN, POINTS, URAL, Books, StillClock, ref
 
 ON_SQLITE = pytest.mark.parametrize("books", ["sqlite"], indirect=True)
 NEAR, LATE = timedelta(minutes=30), timedelta(hours=24)
 NOW = NOON + timedelta(days=3)
+DAY = timedelta(days=1)
 GUID = Ref("onec", "6f0c2a4e-0000-4000-8000-000000000001")
 
 
@@ -265,6 +267,24 @@ def test_wallets_that_went_together_are_one(books: Books, clock: StillClock) -> 
     books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(card), target=ref(other)))
     books.done(learn())
     assert found(books) == [(MATCHED, 500)]
+
+
+def test_what_is_kept_no_more_is_not_told_as_amiss(books: Books, clock: StillClock) -> None:
+    """A span is refused as soon as a receipt of it, or of the day before it, may be gone."""
+    card = books.card(10_000)
+    books.done(enrol(card))
+    books.done(redeem(card))
+    books.done(learn())
+    clock.forward(days=93)
+    assert prune_learned_receipts(books.database, 93) == 0
+    assert found(books, since=NOON - DAY, until=NOW) == [(MATCHED, 500)], "it is still there"
+    clock.forward(seconds=1)
+    assert prune_learned_receipts(books.database, 93) == 1
+    kept = clock.at - timedelta(days=93)
+    with pytest.raises(BadMessage, match=(kept + DAY).isoformat().replace("+", r"\+")) as refused:
+        found(books, since=kept + DAY - timedelta(seconds=1), until=NOW)
+    assert refused.value.details == {"where": "since"}
+    assert found(books, since=kept + DAY, until=NOW) == []
 
 
 @ON_SQLITE
