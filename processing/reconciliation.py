@@ -55,9 +55,9 @@ MAX_CANDIDATES = 1_000_000
 RECEIPTS = Statement(
     """
     SELECT r.document, r.at, r.redeemed, r.earned, r.is_return, r.till, r.sale, r.total_minor,
-           coalesce(w.merged_into, c.wallet_id) AS wallet
+           coalesce(w.merged_into, w.id) AS wallet
     FROM learned_receipt r LEFT JOIN identifier i ON i.value = r.card_value AND i.scheme = r.card_scheme
-    LEFT JOIN card c ON c.id = i.card_id LEFT JOIN wallet w ON w.id = c.wallet_id
+    LEFT JOIN card c ON c.id = i.card_id LEFT JOIN wallet w ON w.id = coalesce(r.wallet_id, c.wallet_id)
     WHERE r.store_id = :store AND r.unit = :unit AND r.at >= :since AND r.at < :until AND NOT r.is_withdrawn
     LIMIT :most
     """,
