@@ -1,4 +1,5 @@
-"""Forgetting people in the exchange log: messages that tell who an erased holder was are taken out, bite by bite.
+"""Forgetting people in the exchange log: messages that tell who an erased holder was are taken out, bite by bite. Then
+in receipts of other systems, which keep the wallet alone.
 
 What is looked for is kept encrypted until the log has been read up to some time after the erasure, and then thrown
 away. Messages are compared as people would: names and e-mails in any case, phones by their digits.
@@ -19,12 +20,13 @@ from gateway.app import Parts
 from gateway.exchange_log import Recorded, opened
 from gateway.inbox import told_by
 from gateway.mask import readable
-from processing import outbox
+from processing import learned_receipts, outbox
 from processing.events import RECEIVED
 from processing.holders import open_sought
 from processing.tables import erasure, exchange_log, outbox_message
 
 BITE_ROWS = 200
+BITE_RECEIPTS = 1_000
 # What was on its way into the log when the holder was erased has long been written by then.
 SETTLED = timedelta(minutes=10)
 # Tills cut names; what is left of a long one is known by its beginning.
@@ -36,7 +38,7 @@ _NOT_DIGITS = re.compile(r"[^0-9]+")
 
 
 def forget_people(own: Parts) -> int:
-    """Read one bite of the log for one erased holder; how many messages were read or settled."""
+    """Do one bite for one erased holder; how many messages were read or settled, or receipts changed."""
     with own.database.transaction() as connection:
         columns = erasure.c
         pending = select(erasure).where(columns.done_at.is_(None)).order_by(columns.holder_id).limit(1)
@@ -56,6 +58,9 @@ def _bite(own: Parts, connection: Connection, row: Row[Any]) -> int:
         now = own.database.now(connection)
         if now < settled:
             return 0
+        receipts = learned_receipts.forget_holder(connection, row.holder_id, BITE_RECEIPTS)
+        if receipts:
+            return receipts
         _forget_received(own, connection, open_sought(own.vault, row.holder_id, row.sought))
         connection.execute(update(erasure).where(mine).values(sought=None, done_at=now))
         return 1

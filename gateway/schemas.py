@@ -15,6 +15,7 @@ from gateway.alerts import WHAT
 from gateway.delivery_policy import RELAXED, STRICT
 from gateway.problems import EXPECTED, did_you_mean
 from processing.events import KINDS
+from processing.reconciliation import MARGIN, MAX_DAYS
 from processing.units import HUNDREDTHS_OF_PERCENT, MAX_AMOUNT, MONEY, POINTS, scaled
 
 MAX_SCALE = 6
@@ -189,6 +190,8 @@ class _Retention(Section):
     # A hold may be reserved for 30 days, and its till asks for it until then.
     hold_days = a_whole(31, 3650)
     outbox_days = a_whole(1, 3650)
+    # What the longest report reads, up to now.
+    learned_receipt_days = a_whole(MAX_DAYS + MARGIN.days, 3650)
 
 
 class _Api(Section):

@@ -76,11 +76,14 @@ class UploadSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """How long codes are kept after they were sent, holds after they have ended, and delivered messages."""
+    """How long codes are kept after they were sent, holds after they have ended, delivered messages, and receipts that
+    other systems have told of after they were closed."""
 
     confirmation_code_days: int = 30
     hold_days: int = 400
     outbox_days: int = 30
+    # A quarter and the one after it, in which it is closed, with a week to spare.
+    learned_receipt_days: int = 190
 
 
 @dataclass(frozen=True, slots=True)

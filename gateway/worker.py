@@ -46,7 +46,7 @@ LOOK_SECONDS = 0.2
 STOP_SECONDS = 5.0
 
 EXCHANGE_LOG, CODES, HOLDS, PEOPLE = "exchange_log", "confirmation_codes", "ended_holds", "erased_people"
-SIGN_INS, OUTBOX, ALERTS = "sign_ins", "outbox", "alerts"
+SIGN_INS, OUTBOX, ALERTS, LEARNED = "sign_ins", "outbox", "alerts", "learned_receipts"
 OUTBOX_BITE = 1_000
 
 Chore = Callable[[], int]
@@ -61,6 +61,7 @@ def chores_of(own: Parts) -> dict[str, Chore]:
     chores[EXCHANGE_LOG] = partial(_prune_exchange_log, own)
     chores[CODES] = partial(retention.prune_codes, database, gateway.retention.confirmation_code_days)
     chores[HOLDS] = partial(retention.prune_holds, database, gateway.retention.hold_days)
+    chores[LEARNED] = partial(retention.prune_learned_receipts, database, gateway.retention.learned_receipt_days)
     chores[SIGN_INS] = partial(retention.prune_sign_ins, database)
     chores[PEOPLE] = partial(forget_people, own)
     chores[OUTBOX] = partial(_forget_messages, own)

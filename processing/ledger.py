@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, delete, text
 
-from processing import activity, audit, goods, limits, people, selects, tables
+from processing import activity, audit, goods, learned_receipts, limits, people, selects, tables
 from processing.activity import Activity
 from processing.allocation import Back
 from processing.claims import Claim, named_keys, own_keys, parts
@@ -212,6 +212,8 @@ def _reads_of(work: Work, asked: Sequence[Command[Any]], past: _Past, wallets: s
     values = goods.wanted(work.directory, goods.receipts_of(asked))
     if values:
         reads["goods"] = (goods.KNOWN, {"values": array(sorted(values))})
+    if names := learned_receipts.names_of(asked):
+        reads["erased"] = (learned_receipts.ERASED, {"values": array(sorted(names))})
     for product in () if kinds.isdisjoint(MAKING_CARDS) else products_of(work.directory, asked):
         if product.value and not product.pin:
             most = capacity(product) + 1
@@ -273,6 +275,7 @@ def _read(
         raise Busy("a wallet was merged meanwhile")
     state.issued = {name.removeprefix("issued "): rows[0][0] for name, rows in found.items() if " " in name}
     state.tallies.learn(found.get("tallies", ()))
+    state.erased = {Ref(scheme, value): wallet for scheme, value, wallet in found.get("erased", ())}
     state.goods = goods.told(found.get("goods", ()))
     if "activity" in found or "birthdays" in found:
         activity_rows, members, born = (found.get(name, []) for name in ("activity", "members", "birthdays"))

@@ -26,6 +26,7 @@ from processing.directory import Directory
 from processing.errors import BadMessage, TooLarge
 from processing.flows import Reader, reader_of
 from processing.keys import ALIKE
+from processing.learned_receipts import KEPT
 
 REDEMPTION, ACCRUAL = "redemption", "accrual"
 # What became of a side, or of an operation that no receipt tells of.
@@ -54,9 +55,9 @@ MAX_CANDIDATES = 1_000_000
 RECEIPTS = Statement(
     """
     SELECT r.document, r.at, r.redeemed, r.earned, r.is_return, r.till, r.sale, r.total_minor,
-           coalesce(w.merged_into, c.wallet_id) AS wallet
+           coalesce(w.merged_into, w.id) AS wallet
     FROM learned_receipt r LEFT JOIN identifier i ON i.value = r.card_value AND i.scheme = r.card_scheme
-    LEFT JOIN card c ON c.id = i.card_id LEFT JOIN wallet w ON w.id = c.wallet_id
+    LEFT JOIN card c ON c.id = i.card_id LEFT JOIN wallet w ON w.id = coalesce(r.wallet_id, c.wallet_id)
     WHERE r.store_id = :store AND r.unit = :unit AND r.at >= :since AND r.at < :until AND NOT r.is_withdrawn
     LIMIT :most
     """,
@@ -98,6 +99,7 @@ LINES = Statement(
     column("document", String),
     column("lines", String),
 )
+KEPT_SINCE = Statement("SELECT done_until FROM chore WHERE name = :name", tables.chore.c.done_until)
 _decode_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 
 
@@ -210,6 +212,7 @@ def reconciliation(
     _check(asked)
     directory.unit(asked.unit)
     with reader_of(database, asked.unit, seconds) as reader:
+        _check_kept(reader, asked)
         now = database.now(reader.connection)
         receipts = [Told(*row) for row in _read(reader, RECEIPTS, directory, asked)]
         like = {"likeness": f"{LIKENESS}%|{asked.likeness}%"}
@@ -225,6 +228,15 @@ def _check(asked: Asked) -> None:
     """Errors: BadMessage."""
     if not asked.since < asked.until <= asked.since + timedelta(days=MAX_DAYS):
         raise BadMessage(f"expected a span of at most {MAX_DAYS} days", where="until")
+
+
+def _check_kept(reader: Reader, asked: Asked) -> None:
+    """Else all that was booked would be without a receipt. Errors: BadMessage."""
+    for (kept,) in reader.rows(KEPT_SINCE, {"name": KEPT}):
+        first = kept + MARGIN
+        if asked.since < first:
+            words = f"receipts from before are not kept any more: not before {first.isoformat(timespec='seconds')}"
+            raise BadMessage(words, where="since")
 
 
 def _is_asked(row: Row, asked: Asked) -> bool:

@@ -1,7 +1,9 @@
-"""What is thrown away in time, one bite a call: codes sent to phones, holds that ended long ago, old sign-ins.
+"""What is thrown away in time, one bite a call: codes sent to phones, holds that ended long ago, old sign-ins, receipts
+that other systems have told of.
 
 Books are never pruned, and neither are corrections that wait for their second person. Ids grow with time, so
-the oldest rows stand in front; a bite looks at the front only, and needs no index of its own.
+the oldest rows stand in front; a bite looks at the front only, and needs no index of its own. Learned receipts have
+no ids, and an index.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, Table, bindparam, delete, select
 
-from processing.database import Database
-from processing.tables import confirmation_code, hold, hold_pin, session, sign_in_failure
+from processing.database import Database, Statement, run
+from processing.learned_receipts import KEPT
+from processing.tables import confirmation_code, hold, hold_pin, learned_receipt, session, sign_in_failure
 
 BITE_ROWS = 1_000
 # Rows come in blocks of ids, one block a process: a few younger ones may stand before older ones.
@@ -20,6 +23,14 @@ FRONT_ROWS = 20_000
 # So long after its end a session is still known; and so long failures count (gateway/console/throttle.py).
 KEEP_SESSIONS = timedelta(days=30)
 KEEP_FAILURES = timedelta(days=1)
+
+# It never goes back: what is gone does not come again where more days are kept from now on.
+PRUNED = Statement(
+    """
+    INSERT INTO chore (name, done_until) VALUES (:name, :until) ON CONFLICT (name) DO UPDATE SET
+    done_until = CASE WHEN excluded.done_until > chore.done_until THEN excluded.done_until ELSE chore.done_until END
+    """
+)
 
 
 def prune_codes(database: Database, keep_days: int) -> int:
@@ -53,6 +64,25 @@ def prune_sign_ins(database: Database) -> int:
             old = select(key).where(at < now - keep).limit(BITE_ROWS).with_for_update(skip_locked=True)
             done += connection.execute(delete(table).where(key.in_(list(connection.execute(old).scalars())))).rowcount
     return done
+
+
+def prune_learned_receipts(database: Database, keep_days: int) -> int:
+    """Delete one bite of the learned receipts that were closed so long ago; how many.
+
+    Since when they are whole is written down with it: a receipt that is gone is not one that never came.
+    """
+    with database.transaction() as connection:
+        cutoff = _cutoff(database, connection, keep_days)
+        told = learned_receipt.c
+        old = select(told.store_id, told.document).where(told.at < cutoff).order_by(told.at).limit(BITE_ROWS)
+        found = connection.execute(old.with_for_update(skip_locked=True)).all()
+        if found:
+            # One by one: for a list of pairs SQLite reads the whole table.
+            this = (told.store_id == bindparam("store"), told.document == bindparam("name"))
+            rows = [{"store": row.store_id, "name": row.document} for row in found]
+            connection.execute(delete(learned_receipt).where(*this), rows)
+            run(connection, [(PRUNED, {"name": KEPT, "until": database.instant(cutoff)})])
+    return len(found)
 
 
 def _cutoff(database: Database, connection: Connection, keep_days: int) -> datetime:

@@ -216,6 +216,8 @@ class State:
 
     # (store, key) of the sales that returns of this batch name by the number of their operation.
     numbered_sales: Mapping[int, tuple[int, str]] = field(default_factory=dict)
+    # Wallets of erased holders, by the names that learned receipts have for their cards.
+    erased: Mapping[Ref, int] = field(default_factory=dict)
     # What is known of goods that lines without a category name (processing/goods.py).
     goods: Mapping[str, Any] = field(default_factory=dict)
 

@@ -384,7 +384,13 @@ learned_receipt = Table(
     Column("lines", Document, nullable=False),
     # It counts no more.
     Column("is_withdrawn", Boolean, nullable=False),
+    # In the place of the card, once its holder was erased.
+    Column("wallet_id", BigInteger),
     Index(None, "store_id", "at"),
+    # Those that are old in whichever store: processing/retention.py.
+    Index(None, "at"),
+    # Those of an erased holder.
+    Index(None, "card_value"),
 )
 
 # The books -------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from processing.learned_receipts import MAX_DOCUMENT
 
 section = Section("learned", "Receipts that other systems keep")
 
-WRITE = "receipts:write"
+# Not that of posting: who posts receipts shall not be able to tell what they are compared with.
+LEARN = "receipts:learn"
 
 
 class LearnReceiptSchema(CommandBody):
@@ -53,5 +54,5 @@ class ReceiptLearnedSchema(f.Told):
 
 
 section.command(
-    "/receipts/learn", LearnReceiptSchema, ReceiptLearnedSchema, WRITE, "Tell of a receipt that another system keeps"
+    "/receipts/learn", LearnReceiptSchema, ReceiptLearnedSchema, LEARN, "Tell of a receipt that another system keeps"
 )

@@ -12,8 +12,8 @@ from gateway.app import Parts
 from gateway.erasure import forget_people
 from gateway.exchange_log import ExchangeLog, pack_request, read
 from gateway.settings import ExchangeLogLimits, GatewaySettings, Settings
-from processing.commands import EraseHolder, RegisterHolder
-from tests.processing.books import CHAIN, MOSCOW, PROGRAMMES, Books, StillClock, ref
+from processing.commands import EnrolHolder, EraseHolder, LearnReceipt, Ref, RegisterHolder
+from tests.processing.books import CHAIN, MOSCOW, NOON, PLAIN, POINTS, PROGRAMMES, Books, StillClock, ref
 
 NAME, PHONE, EMAIL = "Анна Смирнова", "+7 921 000-00-01", "anna@example.org"
 TELLING = {
@@ -80,3 +80,28 @@ def test_messages_that_tell_who_somebody_was_go_and_the_others_stay(
     ((sought, done_at),) = books.rows("SELECT sought, done_at FROM erasure")
     assert sought is None
     assert done_at is not None
+
+
+def test_receipts_of_1c_lose_the_card_of_the_erased_in_bites_before_the_erasure_is_done(
+    books: Books, clock: StillClock, own: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late enough for one that was being told while the holder was erased."""
+    monkeypatch.setattr(erasure, "BITE_RECEIPTS", 2)
+    guid = Ref("onec", "6f0c2a4e-0000-4000-8000-000000000001")
+    card = books.card()
+    books.done(EnrolHolder(store=MOSCOW, keys=("r",), product=PLAIN, names=(guid, ref(card)), name=NAME, phone=PHONE))
+    for n in range(3):
+        told: dict[str, Any] = {"document": str(n), "unit": POINTS, "at": NOON, "card_ref": guid, "earned": 1}
+        books.done(LearnReceipt(store=MOSCOW, keys=(f"l{n}",), **told))
+    clock.forward(minutes=11)
+    assert forget_people(own) == 0, "nobody was erased"
+    books.done(EraseHolder(store=MOSCOW, keys=("e",), card=ref(card), reason="asked"))
+    clock.forward(minutes=9)
+    assert forget_people(own) == 0
+    clock.forward(minutes=2)
+    assert [forget_people(own) for _ in range(4)] == [2, 1, 1, 0]
+    assert guid.value not in str(books.rows("SELECT * FROM learned_receipt"))
+    assert {row[0] for row in books.rows("SELECT wallet_id FROM learned_receipt")} == {
+        row[0] for row in books.rows("SELECT wallet_id FROM card")
+    }
+    assert books.rows("SELECT done_at FROM erasure")[0][0] is not None

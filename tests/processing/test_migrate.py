@@ -6,15 +6,17 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 
 from processing import migrate
+from processing.commands import EnrolHolder, EraseHolder, LearnReceipt, Ref
 from processing.database import LOCK_TIMEOUT_MS, Database
 from processing.errors import ConfigError
 from tests.postgres import Server
-from tests.processing.books import rows
+from tests.processing.books import MOSCOW, NOON, PLAIN, POINTS, Books, rows
 
 FIRST = "0001"
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -83,6 +85,25 @@ def test_indexes_that_the_docs_make_ahead_are_those_of_the_migration(old: Databa
     assert set(rows(old, INDEXES)) == set(rows(plain, INDEXES))
     plain.dispose()
     postgres.drop_database("plain")
+
+
+def test_receipts_of_who_was_erased_before_lose_their_card(books: Books) -> None:
+    """What the worker of a version before 0011 has left behind; of others nothing changes."""
+    cards, guids = [books.card() for _ in range(2)], [Ref("onec", f"guid-{n}") for n in range(3)]
+    for card, guid in zip(cards, guids, strict=False):
+        names = (guid, Ref("card", card))
+        books.done(EnrolHolder(store=MOSCOW, keys=(f"e{card}",), product=PLAIN, names=names, name="Anna"))
+    for n, guid in enumerate(guids):
+        told: dict[str, Any] = {"document": str(n), "unit": POINTS, "at": NOON, "card_ref": guid}
+        books.done(LearnReceipt(store=MOSCOW, keys=(f"l{n}",), **told))
+    books.done(EraseHolder(store=MOSCOW, keys=("x",), card=Ref("card", cards[0]), reason="asked"))
+    with books.database.transaction() as connection:
+        command.downgrade(migrate._config(connection), "0010")
+    books.database.dispose()
+    assert migrate.upgrade(books.database) == ("0010", migrate.head())
+    ((wallet,),) = books.rows("SELECT wallet_id FROM card WHERE number = :number", number=cards[0])
+    kept = books.rows("SELECT card_scheme, card_value, wallet_id FROM learned_receipt ORDER BY document")
+    assert kept == [(None, None, wallet), ("onec", "guid-1", None), ("onec", "guid-2", None)]
 
 
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"

@@ -11,8 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processing import learned_receipts
 from processing import reconciliation as module
-from processing.commands import Accrue, Amount, EnrolHolder, LearnReceipt, Line, MergeHolders, Redeem, Ref, VoidReceipt
+from processing.commands import (
+    Accrue,
+    Amount,
+    EnrolHolder,
+    EraseHolder,
+    LearnReceipt,
+    Line,
+    MergeHolders,
+    Redeem,
+    Ref,
+    VoidReceipt,
+)
+from processing.database import Database
 from processing.errors import BadAmount, BadMessage, KeyReused, TooLarge, UnitNotFound
 from processing.reconciliation import (
     ACCRUAL,
@@ -28,11 +41,13 @@ from processing.reconciliation import (
     judged,
     reconciliation,
 )
+from processing.retention import prune_learned_receipts
 from tests.processing.books import MONEY, MOSCOW, NOON, PLAIN, POINTS, URAL, Books, StillClock, ref
 
 ON_SQLITE = pytest.mark.parametrize("books", ["sqlite"], indirect=True)
 NEAR, LATE = timedelta(minutes=30), timedelta(hours=24)
 NOW = NOON + timedelta(days=3)
+DAY = timedelta(days=1)
 GUID = Ref("onec", "6f0c2a4e-0000-4000-8000-000000000001")
 
 
@@ -161,6 +176,11 @@ def learn(**changes: Any) -> LearnReceipt:
     return LearnReceipt(**fields | changes)
 
 
+def forget_holder(database: Database, holder_id: int, most: int = 10) -> int:
+    with database.transaction() as connection:
+        return learned_receipts.forget_holder(connection, holder_id, most)
+
+
 def kept(books: Books) -> list[tuple[Any, ...]]:
     return books.rows("SELECT document, redeemed, earned, is_withdrawn FROM learned_receipt ORDER BY document")
 
@@ -265,6 +285,82 @@ def test_wallets_that_went_together_are_one(books: Books, clock: StillClock) -> 
     books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(card), target=ref(other)))
     books.done(learn())
     assert found(books) == [(MATCHED, 500)]
+
+
+def test_what_is_kept_no_more_is_not_told_as_amiss(books: Books, clock: StillClock) -> None:
+    """A span is refused as soon as a receipt of it, or of the day before it, may be gone."""
+    card = books.card(10_000)
+    books.done(enrol(card))
+    books.done(redeem(card))
+    books.done(learn())
+    clock.forward(days=93)
+    assert prune_learned_receipts(books.database, 93) == 0
+    assert found(books, since=NOON - DAY, until=NOW) == [(MATCHED, 500)], "it is still there"
+    clock.forward(seconds=1)
+    assert prune_learned_receipts(books.database, 93) == 1
+    kept = clock.at - timedelta(days=93)
+    with pytest.raises(BadMessage, match=(kept + DAY).isoformat().replace("+", r"\+")) as refused:
+        found(books, since=kept + DAY - timedelta(seconds=1), until=NOW)
+    assert refused.value.details == {"where": "since"}
+    assert found(books, since=kept + DAY, until=NOW) == []
+
+
+# Whose receipts they are when nobody may know any more ------------------------------------------------------------
+
+OTHER = Ref("onec", "6f0c2a4e-0000-4000-8000-000000000002")
+
+
+def cards_kept(books: Books) -> dict[str, tuple[Any, ...]]:
+    sql = "SELECT document, card_scheme, card_value, wallet_id FROM learned_receipt"
+    return {document: tuple(told) for document, *told in books.rows(sql)}
+
+
+def person(books: Books, guid: Ref, phone: str) -> tuple[str, int, int]:
+    """A card of somebody whom 1C knows by this GUID; wallet and holder."""
+    card = books.card(10_000)
+    enrolled = EnrolHolder(
+        store=MOSCOW, keys=(f"enrol:{card}",), product=PLAIN, names=(guid, ref(card)), name="Anna", phone=phone
+    )
+    done = books.done(enrolled)
+    return card, done.account, done.holder_id
+
+
+def erase(card: str) -> EraseHolder:
+    return EraseHolder(store=MOSCOW, keys=(f"erase:{card}",), card=ref(card), reason="asked")
+
+
+def test_an_erased_holders_receipts_keep_the_wallet_alone_and_agree_as_before(books: Books) -> None:
+    """Also those that come, or come again, afterwards; other people's stay as they are."""
+    card, wallet, holder = person(books, GUID, "+79210000001")
+    _, _, other_holder = person(books, OTHER, "+79210000002")
+    books.done(redeem(card))
+    books.done(learn())
+    books.done(learn(document="18", keys=("18",), redeemed=0))
+    books.done(learn(document="20", keys=("20",), card_ref=OTHER, redeemed=0))
+    assert forget_holder(books.database, holder) == 0, "nobody was erased"
+    books.done(erase(card))
+    assert forget_holder(books.database, other_holder) == 0
+    assert [forget_holder(books.database, holder, 1) for _ in range(3)] == [1, 1, 0]
+    gone = (None, None, wallet)
+    assert cards_kept(books) == {"17": gone, "18": gone, "20": (OTHER.scheme, OTHER.value, None)}
+    assert found(books) == [(MATCHED, 500)]
+    assert books.done(learn()).replayed
+    books.done(learn(redeemed=700))
+    books.done(learn(document="19", keys=("19",), redeemed=0))
+    assert cards_kept(books) == {**dict.fromkeys(("17", "18", "19"), gone), "20": (OTHER.scheme, OTHER.value, None)}
+    assert found(books) == [(DIFFERS, 500)]
+    target = books.card(1)
+    books.done(MergeHolders(store=MOSCOW, keys=("m",), source=ref(card), target=ref(target)))
+    assert found(books) == [(DIFFERS, 500)], "its wallet is followed to where it went"
+
+
+def test_a_card_that_gets_known_after_its_receipt_is_that_of_the_erased_too(books: Books) -> None:
+    books.done(learn())
+    card, wallet, holder = person(books, GUID, "+79210000001")
+    books.core.execute([erase(card), learn(document="18", keys=("18",))])
+    assert {value for _, value, _ in cards_kept(books).values()} == {GUID.value}
+    assert forget_holder(books.database, holder) == 2
+    assert set(cards_kept(books).values()) == {(None, None, wallet)}
 
 
 @ON_SQLITE

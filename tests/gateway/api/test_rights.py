@@ -169,6 +169,25 @@ def test_a_scope_is_enough(new_client: NewClient, books: Books) -> None:
     assert reader.write("/cards/block", card=card, reason="x").code == "forbidden"
 
 
+def test_who_tells_of_receipts_posts_none_and_who_posts_tells_of_none(new_client: NewClient, books: Books) -> None:
+    """Alone and in a batch, where both have the same key."""
+    receipt = {"number": "1", "till": "5", "business_date": "2026-05-04", "total": "100"}
+    told = {"document": "d-1", "unit": "BONUS", "at": "2026-05-04T08:00:00Z", "earned": "1"}
+    asked = {
+        "receipts:write": ("/receipts", "PostReceipt", {"receipt": receipt}),
+        "receipts:learn": ("/receipts/learn", "LearnReceipt", told),
+    }
+    for scope in asked:
+        client = new_client(scope)
+        for wanted, (path, command, body) in asked.items():
+            alone = client.write(path, wanted, **body)
+            item = {"command": command, "idempotency_key": wanted, "body": {"store": MOSCOW, **body}}
+            (inside,) = client.ask("POST", "/batch", {"commands": [item]}).ok()["outcomes"]
+            assert (alone.status == 403, inside["status"] == 403) == (wanted != scope, wanted != scope)
+            assert wanted == scope or alone.body["details"] == {"scope": wanted}
+    assert (books.count("receipt"), books.count("learned_receipt")) == (1, 1)
+
+
 # Stores -----------------------------------------------------------------------------------------------------------
 
 
