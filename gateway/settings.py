@@ -55,7 +55,7 @@ class ExchangeLogLimits:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    threads: int = 32
+    threads: int = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,15 +106,22 @@ def spread_payments(lines: Sequence[Line], amounts: Sequence[int]) -> list[list[
     A line that has to cost something is paid down to its least price only, as long as the others can take the rest.
     What exceeds all lines together is spread as if they cost enough.
     """
-    left = weights(lines)
-    least = [of_pieces(line.minimum_price_minor, line.quantity_thousandths) for line in lines]
+    left = costs = weights(lines)
+    has_least = bool([line for line in lines if line.minimum_price_minor])
     parts = []
     for amount in amounts:
-        room = [max(rest - kept, 0) for rest, kept in zip(left, least, strict=True)]
-        part = spread(amount, next((some for some in (room, left) if sum(some) >= amount), weights(lines)))
-        left = [max(rest - paid, 0) for rest, paid in zip(left, part, strict=True)]
+        rooms = (_above_least(lines, left), left) if has_least else (left,)
+        part = spread(amount, next((room for room in rooms if sum(room) >= amount), costs))
         parts.append([(line.number, paid) for line, paid in zip(lines, part, strict=True) if paid])
+        if len(parts) < len(amounts):
+            left = [max(rest - paid, 0) for rest, paid in zip(left, part, strict=True)]
     return parts
+
+
+def _above_least(lines: Sequence[Line], left: Sequence[int]) -> list[int]:
+    """What is left of each line above what it has to cost."""
+    least = [of_pieces(line.minimum_price_minor, line.quantity_thousandths) for line in lines]
+    return [max(rest - kept, 0) for rest, kept in zip(left, least, strict=True)]
 
 
 def shares(account_id: int, parts: Sequence[tuple[int, int]], moves: Sequence[Move]) -> list[Share]:
