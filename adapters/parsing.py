@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -48,7 +47,8 @@ ENCODINGS = {
     "iso-8859-5": "iso-8859-5",
 }
 
-NOTHING: Mapping[str, str] = {}
+# Attribute names in lower case, each with its usual spelling: in bytes, which is what libxml2 compares.
+Spelled = tuple[tuple[str, bytes], ...]
 
 _BOM = b"\xef\xbb\xbf"
 _DECLARED = re.compile(rb"<\?xml\s[^>]{0,200}?\bencoding\s*=\s*[\"']([^\"']{1,40})[\"']")
@@ -100,9 +100,7 @@ def parse_xml_text(text: str) -> etree._Element:
     return parse_xml(_DECLARATION.sub("", text, count=1).encode(UTF_8, "replace"))
 
 
-def attributes(
-    element: etree._Element, wanted: Mapping[str, str] = NOTHING, optional: Mapping[str, str] = NOTHING
-) -> dict[str, str]:
+def attributes(element: etree._Element, wanted: Spelled = (), optional: Spelled = ()) -> dict[str, str]:
     """The element's attributes under lower-case names, values stripped: tills differ in case.
 
     With ``wanted`` (made by ``spelled``) only these are read, in the spelling given, which is the quick way; if
@@ -111,19 +109,19 @@ def attributes(
     """
     found: dict[str, str] = {}
     get = element.get
-    for name, lower in wanted.items():
+    for lower, name in wanted:
         value = get(name)
         if value is None:
             return _all_attributes(element)
         found[lower] = value.strip()
-    for name, lower in optional.items():
+    for lower, name in optional:
         found[lower] = get(name, "").strip()
     return found or _all_attributes(element)
 
 
-def spelled(*names: str) -> dict[str, str]:
+def spelled(*names: str) -> Spelled:
     """Attribute names as the till usually spells them, with the lower-case names to find them under."""
-    return {name: name.lower() for name in names}
+    return tuple([(name.lower(), name.encode()) for name in names])
 
 
 def _all_attributes(element: etree._Element) -> dict[str, str]:

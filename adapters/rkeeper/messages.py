@@ -222,6 +222,7 @@ def _part(fields: Fields, where: str) -> Part:
 def _collect(root: etree._Element, message: Message, inside: bool) -> None:
     """Put what the tree tells into the message; ``inside``: the tree is itself the content of an INPBUF."""
     container = interface = ""
+    lines = message.lines
     for element in root.iter("*"):
         name = NAMES.get(element.tag)
         if name is None:
@@ -229,16 +230,18 @@ def _collect(root: etree._Element, message: Message, inside: bool) -> None:
         if not name:
             continue
         if name == "LINE":
-            message.lines.append(attributes(element, GOODS, CATEGORY))
+            lines.append(attributes(element, GOODS, CATEGORY))
         elif name == "DISCOUNTPART":
-            if message.lines:
-                message.line_discounts.append((len(message.lines) - 1, attributes(element, SUM)))
+            if lines:
+                message.line_discounts.append((len(lines) - 1, attributes(element, SUM)))
         elif name == "PAYMENT":
             message.payments.append(attributes(element, PAID, THROUGH))
         elif name == "DISCOUNT":
             message.discounts.append(attributes(element, OFF, THROUGH))
         elif name == "CATEG":
-            message.categories.append(attributes(element, SUM))
+            # They tell what the receipt costs only where no line does.
+            if not lines:
+                message.categories.append(attributes(element, SUM))
         elif name == "TRANSACTIONSEX":
             _add_record(attributes(element, RECORD), message)
         elif name == "ITEM":
