@@ -183,7 +183,8 @@ def lines(message: Message) -> tuple[Line, ...]:
     off = [0] * len(message.lines)
     for position, fields in message.line_discounts:
         off[position] -= minor(fields.get("sum") or "0", "DISCOUNTPART@sum")
-    return tuple(_line(*row) for row in zip(range(1, len(off) + 1), message.lines, off, strict=True))
+    rows = zip(message.lines, off, strict=True)
+    return tuple([_line(position, fields, less) for position, (fields, less) in enumerate(rows, 1)])
 
 
 def _line(position: int, fields: Fields, discount_minor: int) -> Line:

@@ -19,7 +19,10 @@ def fitted(value: str, limit: int, controls: Controls = CONTROLS) -> str:
     """The text as a struct of ``limit`` bytes in Windows-1251 can hold it; what it lacks becomes ``?``."""
     if value.isascii() and value.isprintable():
         return value[:limit]
-    return ansi(value.translate(controls))[:limit].decode("cp1251")
+    told = value.replace("\n", "") if controls is CONTROLS_BUT_FEEDS else value
+    if not told.isprintable():
+        value = value.translate(controls)
+    return ansi(value)[:limit].decode("cp1251")
 
 
 def ansi(value: str) -> bytes:
