@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 from urllib.parse import unquote_plus
 from zoneinfo import ZoneInfo
@@ -34,6 +34,7 @@ PREFIX = "/pos/"
 KEPT_OF_TOO_LARGE = 4_096
 # How the callers of what is no address prove themselves.
 NOBODY = Auth("open")
+KNOWN_PATHS = 32
 # What the gateway answers itself.
 OWN = (SignIn, ConfirmPhone)
 _SLASHES = re.compile("/{2,}")
@@ -55,6 +56,11 @@ class Door:
     settings: LinkSettings
     link: Link
     adapter: Adapter
+
+    @cached_property
+    def route(self) -> Callable[[str, str], Route | None]:
+        """``find`` for this adapter; tills call few paths, again and again."""
+        return lru_cache(maxsize=KNOWN_PATHS)(partial(find, self.adapter))
 
     @cached_property
     def secret_in_path(self) -> bool:
@@ -189,7 +195,7 @@ class Pos:
     def _read(self, door: Door, environ: Environ, rest: str) -> tuple[WireRequest, Route | None, LoyaltyError | None]:
         """The message, its route, and what is wrong with it already. The secret is gone from its path and query."""
         path, problem = _entered(door, environ, rest)
-        route = find(door.adapter, path, environ["REQUEST_METHOD"])
+        route = door.route(path, environ["REQUEST_METHOD"])
         auth = route.auth if route else NOBODY
         headers, query, at = Headers(environ), environ.get("QUERY_STRING", ""), datetime.now(UTC)
         problem = problem or stranger(check_caller, door.settings, auth, headers, query, at)

@@ -123,9 +123,9 @@ def purse_unit(part: Part, options: Options) -> str:
 
 def doubts(sums: Mapping[int, Sums], by_purse: ByPurse) -> tuple[str, ...]:
     """Notes: the check's purse payments and the records' Kind 0 do not agree for some card."""
-    redeemed = {card: of.redeemed for card, of in sums.items()}
-    agree = all(_agree(redeemed.get(card, 0), by_purse.get(card, {})) for card in redeemed | by_purse)
-    return () if agree else (PURSE_SUMS_DIFFER,)
+    told = [(of.redeemed, by_purse.get(card, {})) for card, of in sums.items()]
+    told += [(0, by_unit) for card, by_unit in by_purse.items() if card not in sums]
+    return (PURSE_SUMS_DIFFER,) if [each for each in told if not _agree(*each)] else ()
 
 
 def default_unit(options: Options) -> str:

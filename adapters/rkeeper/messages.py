@@ -190,7 +190,7 @@ def lines(message: Message) -> tuple[Line, ...]:
 def _line(position: int, fields: Fields, discount_minor: int) -> Line:
     get = fields.get
     return Line(
-        number=integer(get("uni"), "LINE@uni") if get("uni") else position,
+        number=integer(uni, "LINE@uni") if (uni := get("uni")) else position,
         goods=code(get("code"), "LINE@code"),
         name=get("name", "")[:MAX_NAME],
         category=(get("categ_id") or get("categ") or "")[:MAX_NAME],

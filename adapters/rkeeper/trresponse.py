@@ -79,7 +79,7 @@ def transactions_answer(done: Done, message: Message, link: Link, tongue: str) -
     rows = _rows(done, message, link.options)
     for row in _first_of_each_card(rows):
         row.slip = _slip(done, row.movements, link, tongue)
-    told = "".join(_transaction(done.operation_id, place, row) for place, row in enumerate(rows, 1))
+    told = "".join([_transaction(done.operation_id, place, row) for place, row in enumerate(rows, 1)])
     notices = [line(NOTICES[flag], tongue) for flag in getattr(done, "flags", ()) if flag in NOTICES]
     notice = f' err_text="{quoted(fitted(". ".join(dict.fromkeys(notices)), TEXT_BYTES))}"' if notices else ""
     response = (
