@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from gateway import committer, metrics
 from gateway.gather import Gather
@@ -44,8 +44,10 @@ class Books:
         Who gives up whatever is held under a key may ask so with every breath: that is looked at first, and where
         nothing is held nothing is written. What is about to be held is not there to be looked at yet.
         """
-        placed = {key for ask in asks if isinstance(ask, PlaceHold) for key in ask.keys}
-        releases = [ask for ask in asks if gives_up_what_is_held(ask) and ask.hold not in placed]
+        releases = [ask for ask in asks if isinstance(ask, ReleaseHold) and ask.hold in ask.keys]
+        if releases:
+            placed = {key for ask in asks if isinstance(ask, PlaceHold) for key in ask.keys}
+            releases = [ask for ask in releases if ask.hold not in placed]
         if releases and not self._is_any_held(releases, seconds):
             nothing = HoldReleased(outcome="nothing", at=datetime.now(UTC))
             others = [ask for ask in asks if ask not in releases]
@@ -54,20 +56,16 @@ class Books:
         commands = [ask for ask in asks if isinstance(ask, Command)]
         if not commands:
             return self._read(asks, seconds)
-        written = iter(self._write(commands, seconds))
+        outcomes = self._write(commands, seconds)
         if len(commands) == len(asks):
-            return list(written)
+            return outcomes
+        written = iter(outcomes)
         read = iter(self._read([ask for ask in asks if isinstance(ask, Query)], seconds))
         return [next(written if isinstance(ask, Command) else read) for ask in asks]
 
     def _is_any_held(self, releases: Sequence[ReleaseHold], seconds: float | None) -> bool:
         found = self._read([ReadHold(store=ask.store, key=ask.hold) for ask in releases], seconds)
         return any(isinstance(outcome, HoldTold) and outcome.state == "open" for outcome in found)
-
-
-def gives_up_what_is_held(ask: Ask[Any]) -> TypeGuard[ReleaseHold]:
-    """Whether it is a release under the hold's own key."""
-    return isinstance(ask, ReleaseHold) and ask.hold in ask.keys
 
 
 def measured(kind: str, run: Execute) -> Execute:

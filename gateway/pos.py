@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 from urllib.parse import unquote_plus
 from zoneinfo import ZoneInfo
@@ -34,6 +34,9 @@ PREFIX = "/pos/"
 KEPT_OF_TOO_LARGE = 4_096
 # How the callers of what is no address prove themselves.
 NOBODY = Auth("open")
+KNOWN_PATHS = 32
+# What the gateway answers itself.
+OWN = (SignIn, ConfirmPhone)
 _SLASHES = re.compile("/{2,}")
 
 Environ = dict[str, Any]
@@ -46,7 +49,7 @@ Kept = Callable[[Link, Sequence[Ask[Any]]], Sequence[Outcome]]
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Door:
     """One link, ready to be spoken to."""
 
@@ -54,12 +57,17 @@ class Door:
     link: Link
     adapter: Adapter
 
-    @property
+    @cached_property
+    def route(self) -> Callable[[str, str], Route | None]:
+        """``find`` for this adapter; tills call few paths, again and again."""
+        return lru_cache(maxsize=KNOWN_PATHS)(partial(find, self.adapter))
+
+    @cached_property
     def secret_in_path(self) -> bool:
         """An adapter without routes is called by nobody who knows better."""
         return not self.adapter.routes or self.adapter.routes[0].auth.scheme == "secret_path"
 
-    @property
+    @cached_property
     def secret_parameters(self) -> Set[str]:
         """Those of the query that carry a secret, whether or not this path asks for it."""
         return {route.auth.name for route in self.adapter.routes if route.auth.scheme == "query"}
@@ -106,7 +114,8 @@ def split_path(path: str) -> tuple[str, str] | None:
 
     An address that ends in a slash and a path that begins with one make two of them.
     """
-    path = _SLASHES.sub("/", path)
+    if "//" in path:
+        path = _SLASHES.sub("/", path)
     if path[: len(PREFIX)].lower() != PREFIX:
         return None
     code, _, rest = path[len(PREFIX) :].partition("/")
@@ -186,7 +195,7 @@ class Pos:
     def _read(self, door: Door, environ: Environ, rest: str) -> tuple[WireRequest, Route | None, LoyaltyError | None]:
         """The message, its route, and what is wrong with it already. The secret is gone from its path and query."""
         path, problem = _entered(door, environ, rest)
-        route = find(door.adapter, path, environ["REQUEST_METHOD"])
+        route = door.route(path, environ["REQUEST_METHOD"])
         auth = route.auth if route else NOBODY
         headers, query, at = Headers(environ), environ.get("QUERY_STRING", ""), datetime.now(UTC)
         problem = problem or stranger(check_caller, door.settings, auth, headers, query, at)
@@ -273,9 +282,11 @@ def asking(settings: LinkSettings, at: datetime, ask: Asked, codes: PhoneCodes |
         return codes.confirm(each, ask) if codes else no_codes()
 
     def asked(asks: Sequence[Ask[Any]]) -> Sequence[Outcome]:
-        rest = [each for each in asks if not isinstance(each, SignIn | ConfirmPhone)]
+        rest = [each for each in asks if not isinstance(each, OWN)]
+        if rest and len(rest) == len(asks):
+            return ask(rest)
         outcomes = iter(ask(rest) if rest else ())
-        return [own(each) if isinstance(each, SignIn | ConfirmPhone) else next(outcomes) for each in asks]
+        return [own(each) if isinstance(each, OWN) else next(outcomes) for each in asks]
 
     return asked
 
@@ -357,7 +368,7 @@ def misdirected(route: Route | None, method: str) -> NoSuchRoute | None:
 
 
 def groups_of(route: Route | None, path: str) -> Mapping[str, str]:
-    match = route.pattern.fullmatch(path) if route else None
+    match = route.pattern.fullmatch(path) if route and route.pattern.groupindex else None
     return {name: value or "" for name, value in match.groupdict().items()} if match else {}
 
 

@@ -798,7 +798,7 @@ def cards_of(result: Result) -> tuple[CardMovement, ...]:
     if cards is None:
         card = getattr(result, "card", None)
         cards = (card,) if isinstance(card, CardMovement) else ()
-    return tuple(card for card in cards if card.account)
+    return tuple([card for card in cards if card.account])
 
 
 def accounts_of(result: Result) -> set[int]:

@@ -23,7 +23,6 @@ from adapters.rkeeper.messages import (
     holder_codes,
     spellings,
 )
-from adapters.rkeeper.options import units_by_number
 from processing.commands import MAX_CARDS, Amount, CardUse, Ref
 from processing.errors import CardNotFound, UnitNotFound
 from processing.units import spread
@@ -60,14 +59,16 @@ def cards_of_records(
         raise bad("TransactionsEx@Card", len(sums), f"at most {MAX_CARDS} cards")
     spelled = spellings(message)
     return tuple(
-        CardUse(
-            refs=refs([spelled.get(card, ""), str(card)]),
-            redeem=_redeem(of.redeemed, by_purse.get(card, {}), options),
-            earn=_earn(of.earned, options),
-            spend_minor=of.spent,
-            top_up=(Amount(top_up_unit(options), of.loaded),) if of.loaded else (),
-        )
-        for card, of in sums.items()
+        [
+            CardUse(
+                refs=refs([spelled.get(card, ""), str(card)]),
+                redeem=_redeem(of.redeemed, by_purse.get(card, {}), options),
+                earn=_earn(of.earned, options),
+                spend_minor=of.spent,
+                top_up=(Amount(top_up_unit(options), of.loaded),) if of.loaded else (),
+            )
+            for card, of in sums.items()
+        ]
     )
 
 
@@ -89,7 +90,9 @@ def sums_by_card(records: Sequence[Record], options: Options) -> dict[int, Sums]
     for record in records:
         if record.card == 0:
             raise CardNotFound("a record names card 0", where=f"{record.where}@Card")
-        of = sums.setdefault(record.card, Sums())
+        of = sums.get(record.card)
+        if of is None:
+            of = sums[record.card] = Sums()
         if record.kind == PAYMENT and record.summa > 0 and loads_by_sign(options):
             of.loaded += record.summa
         elif record.kind == PAYMENT:
@@ -120,9 +123,9 @@ def purse_unit(part: Part, options: Options) -> str:
 
 def doubts(sums: Mapping[int, Sums], by_purse: ByPurse) -> tuple[str, ...]:
     """Notes: the check's purse payments and the records' Kind 0 do not agree for some card."""
-    redeemed = {card: of.redeemed for card, of in sums.items()}
-    agree = all(_agree(redeemed.get(card, 0), by_purse.get(card, {})) for card in redeemed | by_purse)
-    return () if agree else (PURSE_SUMS_DIFFER,)
+    told = [(of.redeemed, by_purse.get(card, {})) for card, of in sums.items()]
+    told += [(0, by_unit) for card, by_unit in by_purse.items() if card not in sums]
+    return (PURSE_SUMS_DIFFER,) if [each for each in told if not _agree(*each)] else ()
 
 
 def default_unit(options: Options) -> str:
@@ -146,7 +149,7 @@ def loads_by_sign(options: Options) -> bool:
 
 def refs(codes: Sequence[str]) -> tuple[Ref, ...]:
     """Names of one card, each once."""
-    return tuple(Ref("card", name) for name in dict.fromkeys(codes) if name)
+    return tuple([Ref("card", name) for name in dict.fromkeys(codes) if name])
 
 
 def _redeem(redeemed: int, by_unit: Mapping[str, int], options: Options) -> tuple[Amount, ...]:
@@ -154,7 +157,7 @@ def _redeem(redeemed: int, by_unit: Mapping[str, int], options: Options) -> tupl
     if redeemed == 0:
         return ()
     if _agree(redeemed, by_unit):
-        return tuple(Amount(unit, by_unit[unit]) for unit in units_by_number(options).values() if by_unit.get(unit))
+        return tuple(Amount(unit, by_unit[unit]) for unit in options["units"].values() if by_unit.get(unit))
     return (Amount(default_unit(options), redeemed),)
 
 
@@ -166,4 +169,4 @@ def _earn(earned: int | None, options: Options) -> tuple[Amount, ...] | None:
 
 
 def _agree(redeemed: int, by_unit: Mapping[str, int]) -> bool:
-    return sum(by_unit.values()) == redeemed and all(amount >= 0 for amount in by_unit.values())
+    return sum(by_unit.values()) == redeemed and min(by_unit.values(), default=0) >= 0

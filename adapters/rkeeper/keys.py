@@ -69,10 +69,10 @@ def content_digest(
     which change from attempt to attempt, stay out.
     """
     parts = (
-        sorted((record.card, record.account, record.kind, record.summa) for record in records),
-        sorted((part.code, part.cardcode, part.summa) for part in payments),
-        sorted((part.code, part.cardcode, part.summa) for part in discounts),
-        sorted((line.number, line.goods, line.quantity_thousandths, line.sum_minor) for line in lines),
+        sorted([(record.card, record.account, record.kind, record.summa) for record in records]),
+        sorted([(part.code, part.cardcode, part.summa) for part in payments]),
+        sorted([(part.code, part.cardcode, part.summa) for part in discounts]),
+        sorted([(line.number, line.goods, line.quantity_thousandths, line.sum_minor) for line in lines]),
     )
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 

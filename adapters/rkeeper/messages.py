@@ -183,13 +183,14 @@ def lines(message: Message) -> tuple[Line, ...]:
     off = [0] * len(message.lines)
     for position, fields in message.line_discounts:
         off[position] -= minor(fields.get("sum") or "0", "DISCOUNTPART@sum")
-    return tuple(_line(*row) for row in zip(range(1, len(off) + 1), message.lines, off, strict=True))
+    rows = zip(message.lines, off, strict=True)
+    return tuple([_line(position, fields, less) for position, (fields, less) in enumerate(rows, 1)])
 
 
 def _line(position: int, fields: Fields, discount_minor: int) -> Line:
     get = fields.get
     return Line(
-        number=integer(get("uni"), "LINE@uni") if get("uni") else position,
+        number=integer(uni, "LINE@uni") if (uni := get("uni")) else position,
         goods=code(get("code"), "LINE@code"),
         name=get("name", "")[:MAX_NAME],
         category=(get("categ_id") or get("categ") or "")[:MAX_NAME],
@@ -222,6 +223,7 @@ def _part(fields: Fields, where: str) -> Part:
 def _collect(root: etree._Element, message: Message, inside: bool) -> None:
     """Put what the tree tells into the message; ``inside``: the tree is itself the content of an INPBUF."""
     container = interface = ""
+    lines = message.lines
     for element in root.iter("*"):
         name = NAMES.get(element.tag)
         if name is None:
@@ -229,16 +231,18 @@ def _collect(root: etree._Element, message: Message, inside: bool) -> None:
         if not name:
             continue
         if name == "LINE":
-            message.lines.append(attributes(element, GOODS, CATEGORY))
+            lines.append(attributes(element, GOODS, CATEGORY))
         elif name == "DISCOUNTPART":
-            if message.lines:
-                message.line_discounts.append((len(message.lines) - 1, attributes(element, SUM)))
+            if lines:
+                message.line_discounts.append((len(lines) - 1, attributes(element, SUM)))
         elif name == "PAYMENT":
             message.payments.append(attributes(element, PAID, THROUGH))
         elif name == "DISCOUNT":
             message.discounts.append(attributes(element, OFF, THROUGH))
         elif name == "CATEG":
-            message.categories.append(attributes(element, SUM))
+            # They tell what the receipt costs only where no line does.
+            if not lines:
+                message.categories.append(attributes(element, SUM))
         elif name == "TRANSACTIONSEX":
             _add_record(attributes(element, RECORD), message)
         elif name == "ITEM":

@@ -226,16 +226,16 @@ def _receipt(
         shift=code(check.get("shiftnum"), "CHECK@shiftnum"),
         closed_at=instant_or_none(data.get("closedatetime"), link),
         total_minor=total_minor,
-        discount_minor=bounded(-sum(part.base for part in off), "DISCOUNT@sum"),
+        discount_minor=bounded(-sum([part.base for part in off]), "DISCOUNT@sum"),
         lines=goods,
-        tenders=tuple(_tender(part, link.options) for part in paid),
+        tenders=tuple([_tender(part, link.options) for part in paid]),
     )
 
 
 def _total(message: Message, goods: Sequence[Line]) -> int:
     """What the receipt costs: its lines, else its categories, else what the records paid."""
     if goods:
-        return bounded(sum(line.sum_minor for line in goods), "LINE@sum")
+        return bounded(sum([line.sum_minor for line in goods]), "LINE@sum")
     if message.categories:
         return bounded(sum(minor(fields.get("sum") or "0", "CATEG@sum") for fields in message.categories), "CATEG@sum")
     return _records_total(message.records)

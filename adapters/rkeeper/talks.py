@@ -82,10 +82,11 @@ def transactions(request: WireRequest, link: Link) -> Asking[WireResponse]:
     """TransactionsEx: a receipt is paid, undone or restored; all of its records or none."""
     message = read(request.body)
     numbers = [record.restaurant for record in message.records if record.restaurant is not None]
-    refuse_foreign(message, [number for number in numbers if not is_top_up_till(number, link.options)], link.options)
+    tills = [number for number in numbers if is_top_up_till(number, link.options)]
+    refuse_foreign(message, [number for number in numbers if number not in tills] if tills else numbers, link.options)
     ask = _asked(message, request, link)
-    if isinstance(ask, PostReceipt):
-        refuse_foreign(message, numbers, link.options)
+    if tills and isinstance(ask, PostReceipt):
+        refuse_foreign(message, tills, link.options)
     if ask is None:
         return respond(NOTHING_DONE)
     done = yield from one(ask)

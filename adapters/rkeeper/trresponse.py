@@ -26,7 +26,7 @@ from adapters.rkeeper.messages import (
     card_number,
     spellings,
 )
-from adapters.rkeeper.options import unit_names, units_by_number
+from adapters.rkeeper.options import unit_names
 from adapters.rkeeper.wording import CONTROLS_BUT_FEEDS, PLACE_BYTES, TEXT_BYTES, fitted, quoted
 from adapters.texts import line
 from processing.errors import BadMessage
@@ -79,7 +79,7 @@ def transactions_answer(done: Done, message: Message, link: Link, tongue: str) -
     rows = _rows(done, message, link.options)
     for row in _first_of_each_card(rows):
         row.slip = _slip(done, row.movements, link, tongue)
-    told = "".join(_transaction(done.operation_id, place, row) for place, row in enumerate(rows, 1))
+    told = "".join([_transaction(done.operation_id, place, row) for place, row in enumerate(rows, 1)])
     notices = [line(NOTICES[flag], tongue) for flag in getattr(done, "flags", ()) if flag in NOTICES]
     notice = f' err_text="{quoted(fitted(". ".join(dict.fromkeys(notices)), TEXT_BYTES))}"' if notices else ""
     response = (
@@ -121,7 +121,7 @@ def _transaction(operation_id: int, place: int, row: Row) -> str:
 def _rows(done: Done, message: Message, options: Options) -> list[Row]:
     """A row for each record, and where the link wants them for what was earned beside the records."""
     movements, spelled = cards_of(done), spellings(message)
-    numbers = {unit: number for number, unit in units_by_number(options).items()}
+    numbers = options["numbers"]
     lines = _Lines.of(message) if options["slip_lines"] != "none" else _Lines()
     by_card: dict[str, Sequence[CardMovement]] = {}
     rows: list[Row] = []
@@ -233,11 +233,13 @@ class _Lines:
 
     def take(self, record: Record) -> CheckLine | None:
         """The line of the record: of its card and kind, with its amount if there is one."""
-        free = self._free.get((record.kind, record.card), [])
-        exact = next((found for found in free if found.amount == abs(record.summa)), None)
-        chosen = exact or next(iter(free), None)
-        if chosen:
-            free.remove(chosen)
+        free = self._free.get((record.kind, record.card))
+        if not free:
+            return None
+        amount = abs(record.summa)
+        exact = [found for found in free if found.amount == amount]
+        chosen = (exact or free)[0]
+        free.remove(chosen)
         return chosen
 
 
@@ -281,15 +283,18 @@ def _slip(done: Done, movements: Sequence[CardMovement], link: Link, tongue: str
     moved = [movement for movement in movements if movement.earned or movement.redeemed]
     if not moved:
         return ""
-    several = len({movement.unit for movement in moved}) > 1
+    several = len(moved) > 1 and len({movement.unit for movement in moved}) > 1
     names = unit_names(options) if several else {}
-    rows = [line(name, tongue) for kind, name in OPENINGS.items() if isinstance(done, kind)]
+    opening = OPENINGS.get(type(done))
+    rows = [line(opening, tongue)] if opening else []
     for movement in moved:
         if not isinstance(done, ReceiptVoided):
-            came = _came(done, movement, options)
-            went = "paid" if link.fiscal.get(movement.unit) == TENDER else "redeemed"
-            told = ((went, movement.redeemed), (came, movement.earned))
-            rows += [line(name, tongue, _amount(movement, of, several, names)) for name, of in told if of]
+            if movement.redeemed:
+                went = "paid" if link.fiscal.get(movement.unit) == TENDER else "redeemed"
+                rows.append(line(went, tongue, _amount(movement, movement.redeemed, several, names)))
+            if movement.earned:
+                came = _came(done, movement, options)
+                rows.append(line(came, tongue, _amount(movement, movement.earned, several, names)))
         rows.append(line("balance", tongue, _amount(movement, movement.available, several, names)))
     return fitted("\n".join(rows), TEXT_BYTES, CONTROLS_BUT_FEEDS)
 
@@ -317,4 +322,5 @@ def _place(message: Message) -> str:
 
 def _local(at: datetime, link: Link) -> str:
     """Local time without zone, as everywhere in this protocol."""
-    return at.astimezone(link.zone).replace(tzinfo=None).isoformat(timespec="seconds")
+    told = at.astimezone(link.zone)
+    return f"{told.year:04}-{told.month:02}-{told.day:02}T{told.hour:02}:{told.minute:02}:{told.second:02}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 Controls = Mapping[int, str | None]
@@ -13,12 +14,15 @@ PLACE_BYTES = 64
 # Characters that XML or a struct of ANSI text can not carry: white space becomes a blank, the rest goes.
 CONTROLS: Controls = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0))) | dict.fromkeys((9, 10, 13), " ")
 CONTROLS_BUT_FEEDS: Controls = {code: to for code, to in CONTROLS.items() if code != 10}
+# What stays as it is: ASCII that prints, and Russian.
+_USUAL = re.compile("[ -~А-яЁё№]*")
 
 
 def fitted(value: str, limit: int, controls: Controls = CONTROLS) -> str:
     """The text as a struct of ``limit`` bytes in Windows-1251 can hold it; what it lacks becomes ``?``."""
-    if value.isascii() and value.isprintable():
-        return value[:limit]
+    told = value.replace("\n", "") if controls is CONTROLS_BUT_FEEDS else value
+    if len(value) <= limit and _USUAL.fullmatch(told):
+        return value
     return ansi(value.translate(controls))[:limit].decode("cp1251")
 
 

@@ -166,7 +166,17 @@ def test_a_date_is_read_in_every_spelling_seen(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2013-08-2116:2316:23:56", "2026-13-01", "2026-02-30", "", "today", "20260504", "2026-W19-1T19:52:30"]
+    "text",
+    [
+        "2013-08-2116:2316:23:56",
+        "2026-13-01",
+        "2026-02-30",
+        "",
+        "today",
+        "20260504",
+        "2026-W19-1",
+        "2026-W19-1T19:52:30",
+    ],
 )
 def test_a_malformed_date_is_refused(text: str) -> None:
     with pytest.raises(BadMessage):
