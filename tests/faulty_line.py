@@ -46,6 +46,12 @@ class Line:
     def close(self) -> None:
         self._listener.close()
 
+    @property
+    def calls(self) -> int:
+        """How many have come so far, whatever became of them."""
+        with self.lock:
+            return sum(self.met.values())
+
     def _accept(self) -> None:
         while True:
             try:
