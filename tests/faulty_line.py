@@ -46,6 +46,12 @@ class Line:
     def close(self) -> None:
         self._listener.close()
 
+    @property
+    def calls(self) -> int:
+        """How many have come so far, whatever became of them."""
+        with self.lock:
+            return sum(self.met.values())
+
     def _accept(self) -> None:
         while True:
             try:
@@ -132,7 +138,7 @@ class Sink:
         self._server = ThreadingHTTPServer((HOST, 0), Handler)
         self._server.daemon_threads = True
         self.address = (HOST, self._server.server_port)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()

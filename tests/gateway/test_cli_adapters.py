@@ -260,7 +260,7 @@ def test_whatever_a_till_sends_becomes_a_sample(tmp_path: Path) -> None:
     said: list[str] = []
     recording = recorder.Recording(tmp_path, said.append, b"<ok/>", "text/xml", 202)
     with recorder.serve(recording, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         base = f"http://127.0.0.1:{server.server_port}"
         answer = requests.post(f"{base}/api/Receipt/Post?shop=1", data=b'{"a": 1}', headers={"X-Key": "k"}, timeout=10)
@@ -288,7 +288,7 @@ def test_a_recording_has_an_end_and_no_giants(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(recorder, "MAX_BODY", 10)
     recording = recorder.Recording(tmp_path, lambda _: None)
     with recorder.serve(recording, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         base = f"http://127.0.0.1:{server.server_port}/a"
         statuses = [requests.post(base, data=data, timeout=10).status_code for data in (b"x" * 11, b"x", b"x")]

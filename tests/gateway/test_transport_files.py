@@ -131,6 +131,7 @@ class Server(paramiko.ServerInterface):
             except OSError:
                 return
             self.connections += 1
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as OpenSSH does
             ssh = paramiko.Transport(sock)
             self._open.append(ssh)
             ssh.add_server_key(self.key)

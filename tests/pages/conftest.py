@@ -76,7 +76,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, st
         # Short lists: axe looks at every cell of them.
         monkey.setattr(search, "PAGE_ROWS", 12)
         server = make_server("127.0.0.1", 0, made.app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield made, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

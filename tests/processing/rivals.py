@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from processing.commands import Command
 from processing.database import Database
 from processing.errors import Busy, LoyaltyError
 from processing.execute import Core, Outcome
+from tests.forked import CONTEXT
 from tests.processing.books import Books
 
 PROCESSES = 3
@@ -76,11 +76,10 @@ class Team:
     """Processes that are told at once and answer in their order."""
 
     def __init__(self, url: str, size: int, serve: Callable[[str, Any], None] = serve) -> None:
-        context = multiprocessing.get_context("spawn")
         self.pipes, self.processes = [], []
         for _ in range(size):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(url, theirs), daemon=True)
+            ours, theirs = CONTEXT.Pipe()
+            process = CONTEXT.Process(target=serve, args=(url, theirs), daemon=True)
             process.start()
             self.pipes.append(ours)
             self.processes.append(process)

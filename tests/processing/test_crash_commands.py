@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import os
 import random
-import time
+import signal
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -31,16 +34,51 @@ from processing.commands import (
 from processing.database import Database
 from processing.errors import AlreadyVoided, LoyaltyError
 from processing.execute import Outcome
+from tests.forked import CONTEXT
 from tests.processing.books import GIFT, MONEY, MOSCOW, POINTS, Books, adjust, post, receipt, ref, use, void
 
 ROUNDS, BATCH = 8, 3
-KILL_AFTER = (5, 20, 33, 41)
-"""Batches that are answered before the process is killed; each process begins with the first batch again."""
+CALLS, COMMITS = 3_000, 3
+"""Fewer than are in the last five batches, which are new to every process: each commits and makes over 1,000 calls."""
 PATIENCE_SECONDS = 60
 VOIDED = ("load", "capture")
 """What a round voids itself: sent again it is told so."""
 LEFT = 28_400
 """What a round leaves of both cards' points, whether or not it was interrupted."""
+
+
+@dataclass
+class Kill:
+    """``kill -9`` of the process by itself, inside of a batch behind so many; a profiler of Python's.
+
+    So it comes for certain, however quick or slow the machine is. ``steps`` are events of this kind that are let pass;
+    only those of ``function`` count, where it is named.
+    """
+
+    after: int
+    steps: int
+    event: str = "call"
+    function: str = ""
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        if event != self.event or self.function not in ("", frame.f_code.co_name):
+            return
+        if not self.steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.steps -= 1
+
+
+def kills() -> list[Kill]:
+    """With all of a batch written, with all of it kept and nobody told, and wherever else; each time of a later batch.
+
+    Each process begins with the first batch again.
+    """
+    return [
+        Kill(5, random.randrange(CALLS)),
+        Kill(20, random.randrange(COMMITS), "call", "do_commit"),
+        Kill(33, random.randrange(COMMITS), "return", "do_commit"),
+        Kill(41, random.randrange(CALLS)),
+    ]
 
 
 def sent(round_number: int, first: str, second: str, gift: str) -> list[Command[Any]]:
@@ -80,29 +118,29 @@ def sent(round_number: int, first: str, second: str, gift: str) -> list[Command[
     ]
 
 
-def work(url: str, batches: Sequence[Sequence[Command[Any]]], pipe: Any) -> None:
+def work(url: str, batches: Sequence[Sequence[Command[Any]]], pipe: Any, kill: Kill | None) -> None:
     books = Books.of(Database(url), None)
     for place, batch in enumerate(batches):
-        pipe.send((place, books.core.execute(batch)))
+        sys.setprofile(kill if kill and place >= kill.after else None)
+        outcomes = books.core.execute(batch)
+        sys.setprofile(None)
+        pipe.send((place, outcomes))
     pipe.send(None)
 
 
-def heard(url: str, batches: Sequence[Sequence[Command[Any]]], kill_after: int | None) -> dict[int, list[Outcome]]:
-    """What a process answers until it is killed, soon after so many batches; all of it without ``kill_after``."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(url, batches, theirs), daemon=True)
+def heard(url: str, batches: Sequence[Sequence[Command[Any]]], kill: Kill | None) -> dict[int, list[Outcome]]:
+    """What a process answers until it is killed; all of it without ``kill``."""
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=work, args=(url, batches, theirs, kill), daemon=True)
     process.start()
     theirs.close()
     answers: dict[int, list[Outcome]] = {}
     try:
         while ours.poll(PATIENCE_SECONDS) and (told := ours.recv()) is not None:
             place, answers[place] = told
-            if len(answers) == kill_after:
-                time.sleep(random.uniform(0, 0.02))  # somewhere in a later batch
-                process.kill()
     except EOFError:
-        assert kill_after is not None, "the process has died by itself"
+        process.join(PATIENCE_SECONDS)
+        assert kill is not None and process.exitcode == -signal.SIGKILL, "the process has died by itself"
     finally:
         process.kill()
         process.join(PATIENCE_SECONDS)
@@ -115,13 +153,14 @@ def test_commands_have_one_effect_and_one_answer_over_kills_in_their_middle(book
     batches = [commands[start : start + BATCH] for start in range(0, len(commands), BATCH)]
     first: dict[tuple[int, int], Any] = {}
     voided: set[tuple[int, int]] = set()
-    for kill_after in (*KILL_AFTER, None):
-        answers = heard(books.url, batches, kill_after)
-        assert kill_after is None or kill_after <= len(answers) < len(batches), "nothing was interrupted"
+    script = kills()
+    for kill in (*script, None):
+        answers = heard(books.url, batches, kill)
+        assert kill is None or kill.after <= len(answers) < len(batches), "nothing was interrupted"
         for place, outcomes in answers.items():
             for step, outcome in enumerate(outcomes):
                 command = batches[place][step]
-                if isinstance(outcome, AlreadyVoided) and kill_after != KILL_AFTER[0]:
+                if isinstance(outcome, AlreadyVoided) and kill is not script[0]:
                     # Its first answer was told, or lost with the process that had voided it in the same breath.
                     assert command.keys[0].partition(":")[2] in VOIDED
                     voided.add((place, step))

@@ -25,7 +25,7 @@ from processing.execute import Core
 from processing.secrets import load_vault
 from tests.processing.books import KEYS, MOSCOW
 
-POLICY = DeliverySettings(first_seconds=1, most_seconds=1, jitter_seconds=0, call_seconds=2, breaker_failures=3)
+POLICY = DeliverySettings(first_seconds=0, most_seconds=1, jitter_seconds=1, call_seconds=2, breaker_failures=3)
 
 
 # Nobody listens there.

@@ -74,8 +74,9 @@ class Till:
                     self.failures.append(f"receipt {place}: {response.status} {body[:200]!r}")
                     continue
                 self.answers[place].append(body)
-                if next(answered) == kill_after:
-                    os.killpg(server.pid, signal.SIGKILL)
+                with lock:  # what others have sent is on its way, and nobody sends more
+                    if next(answered) == kill_after:
+                        os.killpg(server.pid, signal.SIGKILL)
 
         threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
         for thread in threads:

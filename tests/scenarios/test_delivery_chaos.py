@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +69,13 @@ def waiting(books: Books) -> int:
     return books.rows("SELECT count(*) FROM outbox_message WHERE state = 'pending'")[0][0]
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < until, "nobody is at work"
+        time.sleep(0.02)
+
+
 def trouble(books: Books, links: int, workers: int, rounds: int, batch: int, seed: int) -> None:
     """Rounds of operations, faults and kills; then what the far side has got."""
     books.run_live()
@@ -82,12 +89,13 @@ def trouble(books: Books, links: int, workers: int, rounds: int, batch: int, see
                 for _ in range(4):
                     books.card(points=100)
                 line.is_down = n % 3 == 1
-                time.sleep(chance.uniform(0.1, 0.6))
+                # Somebody is at work by now; one that is killed while it loads shows nothing.
+                calls = line.calls
+                wait_until(lambda calls=calls: line.calls > calls)
+                time.sleep(chance.uniform(0, 0.3))
                 running.kill_one(chance)
             line.is_down = False
-            until = time.monotonic() + PATIENCE_SECONDS
-            while waiting(books) and time.monotonic() < until:
-                time.sleep(0.05)
+            wait_until(lambda: not waiting(books))
         finally:
             codes = running.stop()
     assert waiting(books) == 0
