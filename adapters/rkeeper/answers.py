@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.contract import WireResponse
-from adapters.rkeeper.options import PURSES
+from adapters.rkeeper.options import PURSES, units_by_number
 from adapters.rkeeper.wording import HOLDER_BYTES, TEXT_BYTES, ansi, fitted, quoted
 from adapters.texts import ENGLISH, RUSSIAN, code_text, line
 from processing.results import Balance, FoundCard, Identified
@@ -100,14 +100,15 @@ def _sums(found: Identified, options: Options) -> dict[int, int]:
     available = {balance.unit: balance.available for balance in found.balances}
     payable = dict(found.payable)
     return {
-        number: max(min(available.get(unit, 0), payable.get(unit, 0)), 0) for number, unit in options["units"].items()
+        number: max(min(available.get(unit, 0), payable.get(unit, 0)), 0)
+        for number, unit in units_by_number(options).items()
     }
 
 
 def _balances_text(found: Identified, options: Options) -> str:
     """What is available of each purse's unit: ``450.50``, or ``BONUS 450.50, GIFT 100.00``."""
     by_unit: dict[str, Balance] = {balance.unit: balance for balance in found.balances}
-    shown = [by_unit[unit] for unit in options["units"].values() if unit in by_unit]
+    shown = [by_unit[unit] for unit in units_by_number(options).values() if unit in by_unit]
     amounts = [major(balance.available, balance.scale) for balance in shown]
     if len(shown) == 1:
         return amounts[0]

@@ -23,6 +23,7 @@ from adapters.rkeeper.messages import (
     holder_codes,
     spellings,
 )
+from adapters.rkeeper.options import units_by_number
 from processing.commands import MAX_CARDS, Amount, CardUse, Ref
 from processing.errors import CardNotFound, UnitNotFound
 from processing.units import spread
@@ -157,7 +158,7 @@ def _redeem(redeemed: int, by_unit: Mapping[str, int], options: Options) -> tupl
     if redeemed == 0:
         return ()
     if _agree(redeemed, by_unit):
-        return tuple(Amount(unit, by_unit[unit]) for unit in options["units"].values() if by_unit.get(unit))
+        return tuple(Amount(unit, by_unit[unit]) for unit in units_by_number(options).values() if by_unit.get(unit))
     return (Amount(default_unit(options), redeemed),)
 
 

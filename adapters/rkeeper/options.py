@@ -43,7 +43,7 @@ class PurseOptions(Schema):
 class RkeeperOptions(Schema):
     """Loads into a mapping in which every option has its value: defaults filled in, derived ones derived.
 
-    Two stand there that nobody sets: ``units`` by purse number, lowest first, and ``numbers`` by unit.
+    What was loaded loads again, as samples and tests do.
     """
 
     class Meta:
@@ -95,8 +95,7 @@ class RkeeperOptions(Schema):
         """The options with what follows from others filled in. Errors: ValidationError."""
         if data["restaurants"] is None:
             data["restaurants"] = [int(code[-RESTAURANT_DIGITS:]) for code in data["restaurant_codes"]]
-        data["units"] = units = units_by_number(data)
-        data["numbers"] = {unit: number for number, unit in units.items()}
+        units = units_by_number(data)
         data["default_purse"] = data["default_purse"] or next(iter(units.values()), "")
         data["top_up_unit"] = data["top_up_unit"] or data["default_purse"]
         for name in ("default_purse", "top_up_unit"):

@@ -26,7 +26,7 @@ from adapters.rkeeper.messages import (
     card_number,
     spellings,
 )
-from adapters.rkeeper.options import unit_names
+from adapters.rkeeper.options import unit_names, units_by_number
 from adapters.rkeeper.wording import CONTROLS_BUT_FEEDS, PLACE_BYTES, TEXT_BYTES, fitted, quoted
 from adapters.texts import line
 from processing.errors import BadMessage
@@ -121,7 +121,7 @@ def _transaction(operation_id: int, place: int, row: Row) -> str:
 def _rows(done: Done, message: Message, options: Options) -> list[Row]:
     """A row for each record, and where the link wants them for what was earned beside the records."""
     movements, spelled = cards_of(done), spellings(message)
-    numbers = options["numbers"]
+    numbers = {unit: number for number, unit in units_by_number(options).items()}
     lines = _Lines.of(message) if options["slip_lines"] != "none" else _Lines()
     by_card: dict[str, Sequence[CardMovement]] = {}
     rows: list[Row] = []
