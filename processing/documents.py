@@ -33,6 +33,7 @@ class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     ``activity`` is what it added to the days of wallets; ``turnover`` of whose own money that is, by line (wallet,
     nothing), where it is not just the lines' sums. ``extended`` are lots that live longer by it; of a return, that no
     longer do. ``key`` of a sale: a request key under which it stands, for returns that know its operation's number.
+    ``sold_at`` of a sale that was restored: when it was booked first.
     """
 
     receipt: Receipt
@@ -45,6 +46,7 @@ class ReceiptDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     turnover: tuple[Share, ...] = ()
     extended: tuple[Extended, ...] = ()
     key: str = ""
+    sold_at: datetime | None = None
 
 
 _encode_document = msgspec.json.Encoder().encode
@@ -97,5 +99,6 @@ def kept_receipt(state: State, void_id: int) -> dict[str, Any]:
     done = [*document.activity]
     for returned in state.returns.get(operation_id, ()):
         done += returned.activity
-    document = msgspec.structs.replace(document, returned=before, activity=together(done), extended=())
+    sold_at = document.sold_at or state.earlier[operation_id].booked_at
+    document = msgspec.structs.replace(document, returned=before, activity=together(done), extended=(), sold_at=sold_at)
     return {**state.receipts[operation_id], "document": msgspec.Raw(_encode_document(document))}

@@ -33,7 +33,7 @@ from processing.programme.facts import NOTHING_KNOWN
 from processing.programme.terms import LotTerms, lot_terms
 from processing.results import CardMovement, ReceiptPosted, ReceiptReturned, ReturnedLine, cards_of
 from processing.reversals import graced, living, unexpire
-from processing.state import Account, Booked, Card, Earlier, Posting, Returned, State
+from processing.state import Account, Booked, Card, Posting, Returned, State
 from processing.units import POINTS, worth
 
 # Flags of an operation, for the operator.
@@ -118,7 +118,7 @@ def _with_sale(
     plan = _Plan(happened_at(state, command))
     undoings = _undoings(state, sale, document, counted)
     for undoing in undoings:
-        _undo(state, sold_at, state.earlier[sale.operation_id], undoing, policy, numbers, flags, plan)
+        _undo(state, sold_at, sale.operation_id, undoing, policy, numbers, flags, plan)
     store = state.store(command.store)
     operation_id = state.post(
         "return",
@@ -215,14 +215,14 @@ def _spread(state: State, sale: ReceiptPosted, document: ReceiptDocument) -> tup
 def _undo(
     state: State,
     sold_at: StoreInfo,
-    before: Earlier | None,
+    sale_id: int | None,
     undoing: _Undoing,
     policy: str,
     numbers: dict[tuple[int, str], str],
     flags: list[str],
     plan: _Plan,
 ) -> None:
-    """Give back and take back on one account; ``before`` is the sale, where there is one."""
+    """Give back and take back on one account; ``sale_id`` tells the sale, where there is one."""
     account = undoing.account
     booked = [(lot_id, -amount) for lot_id, amount in undoing.drawn.items()]
     booked += [(lot_id, amount) for part in (undoing.gained, undoing.loaded) for lot_id, amount in part.items()]
@@ -231,7 +231,7 @@ def _undo(
     given, taken = sum(undoing.drawn.values()), sum(undoing.gained.values())
     loaded = sum(undoing.loaded.values())
     short = sum(reversal.owed.values())
-    moves = [graced(state, account, move, sold_at, before) if before else move for move in reversal.moves]
+    moves = [graced(state, account, move, sold_at, sale_id) if sale_id else move for move in reversal.moves]
     moves += [(state.spare(account, account.lots[i].issuer_id), amount) for i, amount in reversal.spare.items()]
     let_off = min(short, taken) if policy != POLICY_DEBT else 0
     if let_off:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from processing.directory import StoreInfo
+from processing.documents import document_of
 from processing.lots import Lot, Move, reverse
 from processing.programme.terms import day_terms
-from processing.state import Account, Earlier, Posting, State
+from processing.state import Account, Posting, State
 
 
 def reversal(state: State, operation_id: int, store: StoreInfo) -> tuple[list[Posting], bool]:
@@ -28,12 +29,11 @@ def reversal(state: State, operation_id: int, store: StoreInfo) -> tuple[list[Po
         else:
             account, lot = living(state, entry.account_id, entry.lot_id)
             by_account.setdefault(account.id, []).append((lot.id, entry.amount))
-    before = state.earlier[operation_id]
     for account_id, entries in by_account.items():
         account = state.accounts_by_id[account_id]
         unexpire(state, account, entries, store, state.now)
         taken = reverse(entries, account.lots, state.now)
-        moves = [graced(state, account, move, store, before) for move in taken.moves]
+        moves = [graced(state, account, move, store, operation_id) for move in taken.moves]
         postings += state.moved(account, moves)
         for lot_id, amount in taken.owed.items():
             went_into_debt = True
@@ -82,14 +82,24 @@ def unexpire(
         state.post("expiry_undone", store, postings, effective_at=at)
 
 
-def graced(state: State, account: Account, move: Move, store: StoreInfo, before: Earlier) -> Move:
+def graced(state: State, account: Account, move: Move, store: StoreInfo, undone_id: int) -> Move:
     """What goes back to a lot that has expired since lives on for the days that the programme grants."""
     lot, amount = move
-    days = state.directory.grace_days(before.programme_version_id)
+    days = state.directory.grace_days(state.earlier[undone_id].programme_version_id)
     if amount <= 0 or days == 0 or not lot.is_expired(state.now):
         return move
-    # A restored sale was booked again later than it drew its points.
-    if lot.is_expired(before.booked_at) and before.kind != "restore":
+    drawn_at = _drawn_at(state, undone_id)
+    if drawn_at is not None and lot.is_expired(drawn_at):
         return move
     terms = day_terms(store.zone, state.now, 0, days)
     return state.open_lot(account, lot.issuer_id, terms.available_from, terms.expires_at, lot.price_millionths), amount
+
+
+def _drawn_at(state: State, operation_id: int) -> datetime | None:
+    """When an operation drew its points: a restored sale was booked again later. Unknown of those that were restored
+    before that was kept."""
+    before = state.earlier[operation_id]
+    if before.kind != "restore":
+        return before.booked_at
+    document = document_of(state, operation_id)
+    return document.sold_at if document is not None else None

@@ -32,7 +32,20 @@ from processing.commands import (
 from processing.database import Database
 from processing.errors import LoyaltyError
 from processing.execute import Core
-from tests.processing.books import ALMATY, MILES, MOSCOW, POINTS, Books, StillClock, adjust, post, use, void
+from tests.processing.books import (
+    ALMATY,
+    MILES,
+    MOSCOW,
+    NOON,
+    POINTS,
+    Books,
+    StillClock,
+    adjust,
+    post,
+    receipt,
+    use,
+    void,
+)
 from tests.processing.oracle.life import live
 from tests.processing.oracle.world import World, emptied, new_oracle
 from tests.processing.test_returns import back
@@ -165,3 +178,19 @@ def test_return_of_a_restored_sale_gives_back_with_the_days_of_grace(open_sqlite
         back("back", "sale"),
     )
     assert world.books.balances(world.cards["f"])[MILES].available == 100
+
+
+def test_return_of_a_restored_fact_leaves_expired_what_was_expired_when_it_paid(open_sqlite_books: Books) -> None:
+    late = post("sale", use("f", 100, 0, MILES), fact=True, receipt=receipt(closed_at=NOON))
+    world = agreed(
+        open_sqlite_books,
+        adjust("gift", "f", 500, MILES, expires_days=1),
+        timedelta(days=5),
+        late,
+        void("sale", reason="return"),
+        RestoreReceipt(store=MOSCOW, keys=("sale",)),
+        void("sale", reason="return"),
+        RestoreReceipt(store=MOSCOW, keys=("sale",)),
+        back("back", "sale"),
+    )
+    assert world.books.balances(world.cards["f"])[MILES].available == 0

@@ -89,6 +89,9 @@ class Head:
     """The one that decided it."""
 
     booked_at: datetime = NEVER
+    sold_at: datetime = NEVER
+    """When a receipt was booked first, before it was restored."""
+
     sold: Answer = field(default_factory=dict)
     """How a receipt was answered when it was posted first."""
 
@@ -173,7 +176,7 @@ class Bank:
     def undoing(self, head: Head, store: str, at: datetime | None = None) -> Undoing:
         """How what stands under a key is undone. A restored sale drew its points before it was booked again."""
         days = head.programme.return_grace_days if head.programme else 0
-        booked_at = NEVER if head.restored else head.booked_at
+        booked_at = head.sold_at if head.restored else head.booked_at
         return Undoing(self.now, at or self.now, booked_at, self.terms(store, days=days) if days else None)
 
     def movement(self, card: Card, unit: str, redeemed: int = 0, earned: int = 0) -> list[Any]:

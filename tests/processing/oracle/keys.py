@@ -147,7 +147,9 @@ class Oracle:
                 is_newer = command.stamp is not None and command.stamp > head.stamp
             if not is_newer:
                 raise Refused("AlreadyVoided")
-        made = Head("posted", kind, stamp, bare(command), booked_at=self.now, void_stamp=head.void_stamp)
+        made = Head(
+            "posted", kind, stamp, bare(command), booked_at=self.now, sold_at=self.now, void_stamp=head.void_stamp
+        )
         if isinstance(command, PostReceipt):
             made.answer, made.moves, made.sale = receipts.post(self.bank, command)
             made.programme = made.sale.programme
