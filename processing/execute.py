@@ -318,9 +318,12 @@ def check_keys(command: Command[Any]) -> None:
         raise BadMessage(f"longer than {MAX_NAME} characters", where="actor")
     if len(getattr(command, "owner", "")) > MAX_NAME:
         raise BadMessage(f"longer than {MAX_NAME} characters", where="owner")
-    if not command.keys and (is_lock(command) or is_by_likeness(command)):
-        check_likeness(command)
-        return
+    if not command.keys:
+        if is_lock(command):
+            return
+        if is_by_likeness(command):
+            check_likeness(command)
+            return
     if not 0 < len(command.keys) <= MAX_KEYS:
         raise BadMessage(f"1 to {MAX_KEYS} request keys are needed", where="keys")
     for key in command.keys:
@@ -328,9 +331,7 @@ def check_keys(command: Command[Any]) -> None:
 
 
 def check_likeness(command: Command[Any]) -> None:
-    """Errors: BadMessage. What an owner has locked needs neither key nor likeness."""
-    if is_lock(command):
-        return
+    """Errors: BadMessage."""
     if len(alike_to(command)) > MAX_LIKENESS or not alike_to(command).isprintable():
         raise BadMessage(f"up to {MAX_LIKENESS} printable characters", where="likeness")
     if not 0 <= command.window_seconds <= MAX_WINDOW_SECONDS:

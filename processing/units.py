@@ -62,29 +62,15 @@ def scaled(text: str, scale: int) -> int:
     return number
 
 
-def cut_to_thousandths(text: str) -> int:
-    """A quantity in thousandths, rounded towards zero: ``"0.333333"``, a third of a dish, is 333.
-
-    Digits past the third are cut off, however many there are.
-    Errors: ValueError, as scaled.
-    """
-    return cut(text, 3)
-
-
 def cut(text: str, scale: int) -> int:
-    """The same with any scale: a price of ``"12.3456"`` is 1234 hundredths. Errors: ValueError, as scaled."""
+    """The same, rounded towards zero: of ``"0.333333"``, a third of a dish, 333 thousandths.
+
+    Digits past the scale are cut off, however many there are. Errors: ValueError, as scaled.
+    """
     whole, _, fraction = text.partition(".")
     if len(fraction) > scale and fraction.isascii() and fraction.isdigit():
         text = f"{whole}.{fraction[:scale]}"
     return scaled(text, scale)
-
-
-def whole(text: str) -> int:
-    """The integer that the text spells; an amount already in minor units.
-
-    Errors: ValueError for anything else, or for a number larger than MAX_AMOUNT.
-    """
-    return scaled(text, 0)
 
 
 def major(amount: int, scale: int) -> str:

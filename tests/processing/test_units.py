@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processing.units import MAX_AMOUNT, major, percent_of, scaled, spread, whole
+from processing.units import MAX_AMOUNT, major, percent_of, scaled, spread
 
 AMOUNTS = st.integers(-MAX_AMOUNT, MAX_AMOUNT)
 WEIGHTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=20)
@@ -107,9 +107,9 @@ def test_what_is_not_a_plain_decimal_is_refused(text: str) -> None:
 
 
 def test_amounts_end_at_the_greatest_one() -> None:
-    assert whole(str(MAX_AMOUNT)) == MAX_AMOUNT
+    assert scaled(str(MAX_AMOUNT), 0) == MAX_AMOUNT
     with pytest.raises(ValueError, match="too large"):
-        whole(str(MAX_AMOUNT + 1))
+        scaled(str(MAX_AMOUNT + 1), 0)
     with pytest.raises(ValueError, match="too large"):
         scaled(f"-{MAX_AMOUNT}", 2)
 

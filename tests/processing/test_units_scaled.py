@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from processing.units import MAX_AMOUNT, cut_to_thousandths, scaled
+from processing.units import MAX_AMOUNT, QUANTITY_SCALE, cut, scaled
 
 NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{0,18})?")
 EXACT = Context(prec=60)  # the usual 28 digits would round 18 digits on each side of the point
@@ -56,17 +56,17 @@ def test_scaled_is_what_the_exact_decimal_is(text: str, scale: int) -> None:
 def test_a_quantity_is_its_exact_value_rounded_towards_zero(text: str) -> None:
     exact = Decimal(text).scaleb(3, EXACT)
     if abs(int(exact)) <= MAX_AMOUNT:
-        assert cut_to_thousandths(text) == int(exact)
+        assert cut(text, QUANTITY_SCALE) == int(exact)
     else:
         with pytest.raises(ValueError, match="too large"):
-            cut_to_thousandths(text)
+            cut(text, QUANTITY_SCALE)
 
 
 def test_a_quantity_may_have_any_number_of_digits_behind_the_point() -> None:
-    assert cut_to_thousandths("0." + "3" * 5000) == 333
+    assert cut("0." + "3" * 5000, QUANTITY_SCALE) == 333
 
 
 @pytest.mark.parametrize("text", ["", ".5", "1.2.3456", "0.3333x", "0.333٣", "0,3333", "x.3333", "1.333 "])
 def test_what_is_not_a_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a decimal number"):
-        cut_to_thousandths(text)
+        cut(text, QUANTITY_SCALE)
